@@ -1,0 +1,1 @@
+"""Southbound drivers, one folder each. A driver imports the contract and `drivers.common`, never a sibling."""

@@ -1,0 +1,163 @@
+"""What a checked configuration resolves to: frozen, complete, free of defaults and of the file format.
+
+Every room takes its own part of this tree; only `gateway.config` knows TOML or pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.driver import DriverKind, PollGroup
+from gateway.model import DataType
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPolicy:
+    """When a value is worth sending. A change of quality always is."""
+
+    deadband: float | None = None
+    """Least change, in the tag's unit, against the last reported value. 0: any change. None: no filter by value."""
+    deadband_percent: float | None = None
+    """The same, in percent of the engineering range."""
+    min_interval_s: float = 0.0
+    max_interval_s: float | None = None
+    """Send again after this long even if nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagRules:
+    """What the pipeline does with one tag's values; position *i* belongs to column *i* of the group's layout."""
+
+    wire_type: DataType
+    type: DataType
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    """Engineering range: outside it a value is uncertain (UncertainEngineeringUnitsExceeded)."""
+    clamp: bool = False
+    """Limit to the engineering range; the quality still says so."""
+    report: ReportPolicy | None = None
+
+    @property
+    def scaled(self) -> bool:
+        return self.scale != 1.0 or self.offset != 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    poll: PollGroup
+    rules: tuple[TagRules, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    name: str
+    options: Any
+    """An instance of the driver's `device_options`."""
+    groups: tuple[GroupSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a silent device stops being asked, and how often it is tried again."""
+
+    failures: int = 3
+    retry_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """One physical connection and what hangs on it."""
+
+    name: str
+    kind: DriverKind
+    options: Any
+    """An instance of the driver's `link_options`."""
+    devices: tuple[DeviceSettings, ...]
+    breaker: BreakerSettings = BreakerSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    path: Path
+    deadline_s: float = 0.25
+    """T: a sample is acknowledged or durable within this time."""
+    max_bytes: int = 1 << 30
+    max_age_s: float = 7 * 86400.0
+    memory_values: int = 2_000_000
+    """Values held in memory at most while the disk can't take them."""
+    min_free_bytes: int = 64 << 20
+    """Free space left to the rest of the machine."""
+    ballast_bytes: int = 1 << 20
+    """Space reserved to be able to delete on a full file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret by reference. It is read when it is needed and never logged."""
+
+    source: str
+    """``env``, ``file`` or ``credential``."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    ca: Path | None = None
+    """None: the system's trust store."""
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    """Name to check the server's certificate against, where it isn't the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """One MQTT destination."""
+
+    name: str
+    host: str
+    port: int
+    client_id: str
+    protocol: int = 5
+    """5, or 4 for MQTT 3.1.1."""
+    keepalive_s: int = 15
+    ack_timeout_s: float = 10.0
+    """Age of the oldest unacknowledged publish at which the connection is given up."""
+    connect_timeout_s: float = 5.0
+    window: int = 100
+    """Publishes in flight; the broker's Receive Maximum lowers it."""
+    reconnect_max_s: float = 5.0
+    username: str | None = None
+    password: Secret | None = None
+    tls: TlsSettings | None = None
+    root: str = "uns"
+    granularity: str = "tag"
+    """``tag`` or ``asset``."""
+    profile: str = "full"
+    """``full``, ``umh`` or ``value``."""
+    retain: bool = True
+    strict_order: bool = False
+    backfill_values_per_s: float | None = None
+    refused_retry_s: float = 60.0
+    ledger_interval_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The whole configuration."""
+
+    id: str
+    location: tuple[str, ...]
+    """ISA-95 levels of the gateway itself: enterprise, site[, area[, line[, cell]]]."""
+    data_dir: Path
+    socket: Path
+    """Where the control API listens."""
+    clock: str
+    """``auto``: trusted when the kernel says it is synchronised; ``trusted``: always."""
+    journal: JournalSettings
+    links: tuple[LinkSettings, ...]
+    sinks: tuple[MqttSettings, ...]
