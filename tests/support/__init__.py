@@ -1,0 +1,1 @@
+"""Brokers, peers and proxies that tests start for real."""
