@@ -1,0 +1,48 @@
+"""The ``tidegate`` command: one module per noun, imported only when its command is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from gateway import __version__
+
+_COMMANDS = {
+    "run": ("gateway.cli.run:run", "Run the gateway."),
+    "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
+    "probe": ("gateway.cli.probe:probe", "Read a device's tags once, without the gateway."),
+    "tap": ("gateway.cli.tap:tap", "Watch values as the running gateway takes them."),
+    "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
+    "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
+    "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
+    "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when it is called, so that ``tidegate --help`` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tidegate")
+def main() -> None:
+    """Tidegate, an industrial protocol gateway: field devices in, a Unified Namespace over MQTT out.
+
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration invalid, 4 unreachable, 5 conflict, 6 not permitted.
+    """
