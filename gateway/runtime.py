@@ -1,0 +1,188 @@
+"""The data plane: southbound → pipeline → journal → northbound, wired once and run until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Self
+
+from gateway import __version__
+from gateway.journal import Journal
+from gateway.model import Batch
+from gateway.northbound import MqttSink
+from gateway.ops.clock import Clock
+from gateway.pipeline import Stage
+from gateway.settings import GatewaySettings
+from gateway.southbound import DeviceHealth, Supervisor
+
+log = logging.getLogger(__name__)
+
+_TAP_DEPTH = 1000
+"""Batches a slow watcher may lag behind before it loses some; collection never waits for it."""
+
+
+class AlreadyRunning(Exception):
+    """Another gateway owns the data directory."""
+
+
+class Tap:
+    """A watcher of what the journal takes. Bounded: what a slow watcher misses is counted, not kept."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+        self._queue: asyncio.Queue[Batch] = asyncio.Queue(_TAP_DEPTH)
+
+    def offer(self, batch: Batch) -> None:
+        try:
+            self._queue.put_nowait(batch)
+        except asyncio.QueueFull:
+            self.missed += 1
+
+    async def __aiter__(self) -> AsyncIterator[Batch]:
+        while True:
+            yield await self._queue.get()
+
+
+class Runtime:
+    """Owns every part of the data plane. ``async with Runtime(settings)`` starts it and stops it in order."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self._started_ns = time.monotonic_ns()
+        self._taps: set[Tap] = set()
+        self._lock: int | None = None
+        self._sink_tasks: list[asyncio.Task[None]] = []
+        self._stages = {
+            group.poll.layout.digest: Stage(group)
+            for link in settings.links
+            for device in link.devices
+            for group in device.groups
+        }
+        self._clock = Clock(settings.clock, settings.data_dir)
+        self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
+        self._supervisor = Supervisor(settings.links, self._deliver, self._on_health)
+        self._sinks: list[MqttSink] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock_directory(self.settings)
+        await self._journal.start()
+        for mqtt in self.settings.sinks:
+            sink = MqttSink(mqtt, self.settings, self._journal.boot, self._ledger_of(mqtt.name))
+            feed = self._journal.feed(
+                mqtt.name,
+                strict=mqtt.strict_order,
+                backfill_values_per_s=mqtt.backfill_values_per_s,
+                retry_refused_s=mqtt.refused_retry_s,
+            )
+            self._sinks.append(sink)
+            self._sink_tasks.append(asyncio.create_task(sink.run(feed), name=f"sink {mqtt.name}"))
+        self._supervisor.start()
+        # What is alive now (configuration, plans, modules) lives as long as the process: the collector needn't
+        # walk it again and again. What the data path makes has no cycles, so rare collections are enough.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        log.info("boot %d: %d links, %d sinks", self._journal.boot, len(self.settings.links), len(self._sinks))
+
+    async def _stop(self) -> None:
+        await self._supervisor.stop()
+        for sink in self._sinks:
+            await sink.stop()
+        for task in self._sink_tasks:
+            task.cancel()
+        await asyncio.gather(*self._sink_tasks, return_exceptions=True)
+        await self._journal.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _deliver(self, batch: Batch) -> None:
+        """The one path. Report state moves only after the journal took the batch."""
+        batch.trusted = self._clock.trusted
+        stage = self._stages[batch.layout.digest]
+        report = stage.process(batch)
+        if report is None:
+            return
+        self._journal.append(report)
+        stage.accept()
+        for tap in self._taps:
+            tap.offer(report)
+
+    def _on_health(self, health: DeviceHealth) -> None:
+        for sink in self._sinks:
+            sink.device_health(health)
+
+    def _ledger_of(self, sink: str) -> Callable[[], Mapping[str, Any]]:
+        return lambda: self._journal.ledger(sink)
+
+    async def failed_sink(self) -> None:
+        """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
+        if not self._sink_tasks:
+            await asyncio.Event().wait()
+        done, _ = await asyncio.wait(self._sink_tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    @contextlib.contextmanager
+    def tap(self) -> Any:
+        """Watch batches as the journal takes them, for as long as the context lasts."""
+        tap = Tap()
+        self._taps.add(tap)
+        try:
+            yield tap
+        finally:
+            self._taps.discard(tap)
+
+    def status(self) -> dict[str, Any]:
+        """How everything is doing, as one JSON-ready document."""
+        return {
+            "gateway": {
+                "id": self.settings.id,
+                "location": list(self.settings.location),
+                "version": __version__,
+                "boot": self._journal.boot,
+                "pid": os.getpid(),
+                "uptime_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
+                "clock_trusted": self._clock.trusted,
+            },
+            "southbound": self._supervisor.status(),
+            "journal": self._journal.status(),
+            "sinks": {sink.name: sink.status() for sink in self._sinks},
+            "ledger": {sink.name: self._journal.ledger(sink.name) for sink in self._sinks},
+        }
+
+
+def _lock_directory(settings: GatewaySettings) -> int:
+    """One gateway a data directory: two would both number from the same sequence."""
+    path = settings.data_dir / "lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        os.close(handle)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        raise AlreadyRunning(f"another gateway (process {owner}) uses {settings.data_dir}") from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    return handle
