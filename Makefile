@@ -1,0 +1,87 @@
+# Two commands matter: `make demo` and `make test`. Each installs what it needs, then does its work.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Debian keeps brokers in sbin, which ordinary users don't search.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help demo test lint bench conformance faults docs lock clean venv packages-demo packages-test
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+demo: packages-demo venv ## Run the whole gateway against a simulated bottling plant (DEMO_SECONDS=30 stops by itself)
+	@$(BIN)/tidegate demo
+
+test: packages-test venv lint ## Run every linter and every test
+	@$(BIN)/pytest -q
+
+lint: venv ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > build/imports.txt || { cat build/imports.txt; exit 1; }
+
+bench: packages-demo venv ## Measure against the floor; writes build/bench.json
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+conformance: packages-test venv ## Run the conformance suite over every driver
+	@$(BIN)/pytest -v tests/conformance
+
+faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
+	@$(BIN)/pytest -v -m fault
+
+docs: venv ## Regenerate what is generated: the configuration reference and the README parts
+	@$(BIN)/python -m gateway.config.reference --write
+	@$(BIN)/python -m drivers.common.readme --write
+
+lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all
+	@[ -x build/uv/bin/uv ] || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install -q uv; }
+	@compile="build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml"; \
+	$$compile -o requirements/runtime.lock; \
+	$$compile --group test --group lint --group build -o requirements/dev.lock
+
+clean: ## Remove what was built or installed here
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# --- what the targets above need -----------------------------------------------------------------------------
+
+STAMP = $(VENV)/.installed-$(shell cat requirements/dev.lock pyproject.toml | sha256sum | cut -c1-16)
+
+venv: packages-python
+	@mkdir -p build
+	@[ -e $(STAMP) ] || { \
+	  echo "installing Python packages into $(VENV)"; \
+	  $(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit(f"Tidegate needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}: choose another with PYTHON=python3.11")'; \
+	  $(PYTHON) -m venv --clear $(VENV); \
+	  $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock; \
+	  $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	  touch $(STAMP); }
+
+# $(call need,what to test,Debian package ...): install packages where the test fails, without starting their services.
+define need
+	@{ $(1); } >/dev/null 2>&1 || { \
+	  command -v apt-get >/dev/null || { echo "please install: $(2)" >&2; exit 1; }; \
+	  echo "installing $(2)"; \
+	  guard=/usr/sbin/policy-rc.d; \
+	  [ -e $$guard ] || { printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$guard >/dev/null; $(SUDO) chmod +x $$guard; trap "$(SUDO) rm -f $$guard" EXIT; }; \
+	  $(SUDO) apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
+endef
+
+.PHONY: packages-python
+packages-python:
+	$(call need,$(PYTHON) -m ensurepip --version,python3 python3-venv)
+
+packages-demo: packages-python
+	$(call need,command -v mosquitto,mosquitto)
+
+packages-test: packages-demo
+	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
+	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)

@@ -1,0 +1,87 @@
+"""``tidegate run``: the data plane, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import uvloop
+
+from gateway.cli.loading import load_or_exit
+from gateway.cli.output import Exit, config_option, fail
+from gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from gateway.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    envvar="TIDEGATE_LOG_LEVEL",
+    help="How much to say on stderr.",
+)
+def run(config_path: Path, log_level: str) -> None:
+    """Run the gateway in the foreground until SIGTERM or Ctrl-C.
+
+    Nothing is started if the configuration has a problem; every problem is printed, and the exit code is 3.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    settings = load_or_exit(config_path)
+    try:
+        uvloop.run(_serve(settings))
+    except OSError as error:
+        fail(f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "check path and permissions")
+
+
+async def _serve(settings: GatewaySettings) -> None:
+    from gateway.runtime import AlreadyRunning, Runtime
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with Runtime(settings) as runtime:
+            await _until_stopped(runtime, settings, stop)
+    except AlreadyRunning as error:
+        fail(str(error), "stop it first, or give this one another data_dir", Exit.CONFLICT)
+
+
+async def _until_stopped(runtime: Runtime, settings: GatewaySettings, stop: asyncio.Event) -> None:
+    control = asyncio.create_task(_control(runtime, settings.socket), name="control")
+    failed = asyncio.create_task(runtime.failed_sink(), name="sinks")
+    stopped = asyncio.create_task(stop.wait(), name="signal")
+    try:
+        done, _ = await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if failed in done:
+            failed.result()
+    finally:
+        for task in (control, failed, stopped):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(control, failed, stopped, return_exceptions=True)
+
+
+async def _control(runtime: Runtime, path: Path) -> None:
+    # Imported once the data plane is under way: the first value doesn't wait for a web framework.
+    from gateway.control.server import ControlServer
+
+    try:
+        await ControlServer(runtime, path).run()
+    except OSError as error:
+        log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)
