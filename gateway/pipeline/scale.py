@@ -1,0 +1,183 @@
+"""Scaling: ``published = wire × scale + offset``, never rounded silently.
+
+Scale and offset are taken as the decimals the user wrote (0.1 is one tenth, not the binary fraction next to it), so
+they are exact fractions. From there on:
+
+============================  =========================================================================================
+wire → published              result
+============================  =========================================================================================
+integer → integer             exact integer arithmetic; a fractional result or one outside the type is BadOutOfRange
+integer → float64             the float64 nearest to the exact result: 713 × 0.1 is 71.3, not 71.30000000000001
+float → float64               float64 arithmetic; a result that isn't finite is BadOutOfRange
+float → integer               exact; a fractional result or one outside the type is BadOutOfRange
+any number → float32, float16 the value must be representable as it is, else BadOutOfRange
+any number → bool             0 is false, 1 is true, anything else is BadOutOfRange
+============================  =========================================================================================
+
+A 64-bit integer that a float64 can't hold is BadOutOfRange when published as a float. NaN on the wire is
+BadSensorFailure: it is how field devices say that a measurement is missing. Infinity on the wire is BadOutOfRange.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from gateway.model import DataType, Quality, Value
+from gateway.settings import TagRules
+
+Converter: TypeAlias = Callable[[Any], tuple[Value, int]]
+"""One wire value (never None) → published value and quality; None exactly with a bad quality."""
+
+_GOOD = int(Quality.GOOD)
+_OUT_OF_RANGE: tuple[None, int] = (None, int(Quality.BAD_OUT_OF_RANGE))
+_SENSOR_FAILURE: tuple[None, int] = (None, int(Quality.BAD_SENSOR_FAILURE))
+
+_NARROW = {DataType.FLOAT16: struct.Struct("<e"), DataType.FLOAT32: struct.Struct("<f")}
+_FLOAT_WIDTH = {DataType.FLOAT16: 16, DataType.FLOAT32: 32, DataType.FLOAT64: 64}
+
+
+class NotRepresentable(ValueError):
+    """A value has no exact counterpart on the other side of the scaling. The message is one sentence for a user."""
+
+
+def decimal(number: float) -> Fraction:
+    """The number as the user wrote it: 0.1 → 1/10."""
+    return Fraction(repr(number))
+
+
+def needs_conversion(rules: TagRules) -> bool:
+    """False if every wire value is its own published value. Floats always need a look: they may be NaN."""
+    return rules.scaled or rules.wire_type != rules.type or rules.type.is_float
+
+
+def ratio(rules: TagRules) -> tuple[int, int, int]:
+    """(p, r, q) such that ``published = (wire·p + r) / q`` exactly, q > 0."""
+    scale, offset = decimal(rules.scale), decimal(rules.offset)
+    q = math.lcm(scale.denominator, offset.denominator)
+    return int(scale * q), int(offset * q), q
+
+
+def converter(rules: TagRules) -> Converter:
+    """The rule of one tag as a function. Raises ValueError for a pair of types that has no conversion."""
+    wire, out = rules.wire_type, rules.type
+    if DataType.STRING in (wire, out):
+        if wire != out or rules.scaled:
+            raise ValueError(f"{wire} can't be scaled or converted to {out}")
+        return lambda value: (value, _GOOD)
+    to_type = _typed(out)
+    if wire.is_float:
+        return _from_float(rules, to_type)
+    return _from_integer(rules, to_type)
+
+
+def _from_integer(rules: TagRules, to_type: Callable[[Any, int], tuple[Value, int]]) -> Converter:
+    p, r, q = ratio(rules)
+    check_exact = rules.wire_type.exceeds_json and rules.type.is_float
+
+    def convert(value: Any) -> tuple[Value, int]:
+        if check_exact and float(value) != value:
+            return _OUT_OF_RANGE
+        return to_type(value * p + r, q)
+
+    return convert
+
+
+def _from_float(rules: TagRules, to_type: Callable[[Any, int], tuple[Value, int]]) -> Converter:
+    scaled, scale, offset = rules.scaled, float(rules.scale), float(rules.offset)
+    to_float = rules.type.is_float
+    exact_scale, exact_offset = decimal(rules.scale), decimal(rules.offset)
+    # A float already fits an equal or wider type of its own kind.
+    widening = to_float and not scaled and _FLOAT_WIDTH[rules.type] >= _FLOAT_WIDTH[rules.wire_type]
+
+    def convert(value: Any) -> tuple[Value, int]:
+        if not math.isfinite(value):
+            return _SENSOR_FAILURE if math.isnan(value) else _OUT_OF_RANGE
+        if widening:
+            return value, _GOOD
+        if to_float:
+            return to_type(value * scale + offset if scaled else value, 1)
+        exact = Fraction(value) * exact_scale + exact_offset
+        return to_type(exact.numerator, exact.denominator)
+
+    return convert
+
+
+def _typed(out: DataType) -> Callable[[Any, int], tuple[Value, int]]:
+    """(numerator, denominator) → a value of type `out`, or None with BadOutOfRange."""
+    if out is DataType.BOOL:
+        return lambda num, den: (num == den, _GOOD) if num in (0, den) else _OUT_OF_RANGE
+    if out.is_integer:
+        low, high = out.bounds
+
+        def integer(num: Any, den: int) -> tuple[Value, int]:
+            value, rest = divmod(num, den)
+            return (value, _GOOD) if rest == 0 and low <= value <= high else _OUT_OF_RANGE
+
+        return integer
+
+    narrow = _NARROW.get(out)
+
+    def floating(num: Any, den: int) -> tuple[Value, int]:
+        try:
+            value = num / den
+            if not math.isfinite(value) or (narrow and narrow.unpack(narrow.pack(value))[0] != value):
+                return _OUT_OF_RANGE
+        except OverflowError:
+            return _OUT_OF_RANGE
+        return value, _GOOD
+
+    return floating
+
+
+def to_published(rules: TagRules, wire: Value) -> tuple[Value, int]:
+    """One wire value as it is published, with its quality, without limits. For writes and probes, not the hot path."""
+    return (None, int(Quality.BAD_INTERNAL_ERROR)) if wire is None else converter(rules)(wire)
+
+
+def to_wire(rules: TagRules, value: Value) -> Value:
+    """The wire value that publishes as `value`: the exact inverse of the scaling.
+
+    Raises NotRepresentable if `value` is of the wrong kind, outside the engineering range, not finite, outside the wire
+    type or between two wire values.
+    """
+    wire, out = rules.wire_type, rules.type
+    if out is DataType.STRING or out is DataType.BOOL:
+        if not isinstance(value, str if out is DataType.STRING else bool):
+            raise NotRepresentable(f"{value!r} isn't a {out}")
+        if wire is out and not rules.scaled:
+            return value
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotRepresentable(f"{value!r} isn't a number")
+    assert isinstance(value, int | float)
+    if not math.isfinite(value):
+        raise NotRepresentable(f"{value!r} can't be written")
+    if (rules.low is not None and value < rules.low) or (rules.high is not None and value > rules.high):
+        raise NotRepresentable(f"{value!r} is outside the engineering range {rules.low} to {rules.high}")
+    if rules.scale == 0:
+        raise NotRepresentable("a tag with scale 0 can't be written")
+    exact = Fraction(value) if isinstance(value, int) else decimal(value)
+    source = (exact - decimal(rules.offset)) / decimal(rules.scale)
+    if wire.is_float:
+        try:
+            result = value if isinstance(value, float) and not rules.scaled else float(source)
+            narrow = _NARROW.get(wire)
+            if narrow:
+                result = narrow.unpack(narrow.pack(result))[0]
+        except OverflowError:
+            raise NotRepresentable(f"{value!r} is beyond what {wire} holds") from None
+        return result
+    if source.denominator != 1:
+        raise NotRepresentable(f"{value!r} is between two steps of the device (scale {rules.scale})")
+    number = source.numerator
+    if wire is DataType.BOOL:
+        if number not in (0, 1):
+            raise NotRepresentable(f"{value!r} is neither on nor off")
+        return bool(number)
+    low, high = wire.bounds
+    if not low <= number <= high:
+        raise NotRepresentable(f"{value!r} is beyond what {wire} holds")
+    return number

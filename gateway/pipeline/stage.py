@@ -1,0 +1,79 @@
+"""The pipeline of one poll group: what the driver read → what is worth reporting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.model import Batch, Value
+from gateway.pipeline.convert import Conversion
+from gateway.pipeline.report import ReportFilter
+from gateway.settings import GroupSettings
+
+
+class Stage:
+    """Call :meth:`process` for every batch of the group, and :meth:`accept` once the journal took what it gave.
+
+    A batch whose result is never accepted leaves no trace: the same change is offered again with the next one.
+    """
+
+    def __init__(self, group: GroupSettings) -> None:
+        """Raises ValueError for rules that contradict themselves."""
+        self._conversion = Conversion(group.rules)
+        self._filter = ReportFilter(group.rules, group.poll.interval_s)
+        self._all = range(len(group.rules))
+        self._transparent = not self._conversion.changes and not self._filter.filters
+        self._pending: tuple[Sequence[Value], Sequence[int] | None, Sequence[int] | None, int] | None = None
+
+    def process(self, batch: Batch) -> Batch | None:
+        """What of the batch to report; None: nothing. The batch itself is left as it is, and returned if all of it is.
+
+        A batch older than the newest accepted one is reported whole and doesn't touch the report state.
+        """
+        values, qualities, columns, mono_ns = batch.values, batch.qualities, batch.columns, batch.mono_ns
+        if self._transparent and qualities is None and columns is None:
+            self._pending = (values, None, None, mono_ns) if mono_ns >= self._filter.mono_ns else None
+            return batch
+        converted = self._conversion.row(values) if qualities is None and columns is None else None
+        if converted is not None:
+            values, qualities = converted
+        else:
+            values, codes = self._conversion.each(values, qualities, self._all if columns is None else columns)
+            qualities = codes if any(codes) else None
+        if mono_ns < self._filter.mono_ns:
+            self._pending = None
+            return _derive(batch, values, qualities, columns, batch.source_ns)
+        keep = self._filter.choose(values, qualities, columns, mono_ns)
+        source_ns = batch.source_ns
+        if keep is None:
+            if values is batch.values:
+                self._pending = (values, qualities, columns, mono_ns)
+                return batch
+        else:
+            if not keep:
+                self._pending = None
+                return None
+            values = [values[at] for at in keep]
+            if qualities is not None:
+                kept = [qualities[at] for at in keep]
+                qualities = kept if any(kept) else None
+            if source_ns is not None:
+                source_ns = [source_ns[at] for at in keep]
+            columns = keep if columns is None else [columns[at] for at in keep]
+        self._pending = (values, qualities, columns, mono_ns)
+        return _derive(batch, values, qualities, columns, source_ns)
+
+    def accept(self) -> None:
+        """The last process() is safe with the journal: what it reported is what later values are compared with."""
+        if self._pending is not None:
+            self._filter.accept(*self._pending)
+            self._pending = None
+
+
+def _derive(
+    batch: Batch,
+    values: Sequence[Value],
+    qualities: Sequence[int] | None,
+    columns: Sequence[int] | None,
+    source_ns: Sequence[int | None] | None,
+) -> Batch:
+    return Batch(batch.layout, batch.read_ns, batch.mono_ns, values, qualities, columns, source_ns, batch.trusted)
