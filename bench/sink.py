@@ -48,6 +48,11 @@ class Source:
         self.arrivals = array("q")
         self.backfill = bytearray()
 
+    def take(self, stamp: int, arrival: int, *, backfill: bool) -> None:
+        self.stamps.append(stamp)
+        self.arrivals.append(arrival)
+        self.backfill.append(backfill)
+
 
 class Subscriber(asyncio.Protocol):
     """The session with the broker and all that is known from it."""
@@ -131,9 +136,7 @@ class Subscriber(asyncio.Protocol):
         coverage.add(body["seq"], count, backfill)
         if stamp is not None:
             now = now_us()
-            source.stamps.append(stamp)
-            source.arrivals.append(now)
-            source.backfill.append(backfill)
+            source.take(stamp, now, backfill=backfill)
             if self.opened_us is not None:
                 self._follow_outage(stamp, now, backfill, self.opened_us)
 
@@ -177,7 +180,7 @@ def _counts(subscriber: Subscriber) -> Mapping[str, Any]:
     }
 
 
-def _window(subscriber: Subscriber, start: int, end: int, interval: int) -> Mapping[str, Any]:
+def window(subscriber: Subscriber, start: int, end: int, interval: int) -> Mapping[str, Any]:
     """What was read between `start` and `end` (µs), by the simulator's stamp.
 
     The grid of each device is laid from half an interval before its first sample in the window, so that jitter at
@@ -229,7 +232,7 @@ async def _main(port: int) -> None:
     await serve(
         {
             "counts": lambda _: _counts(subscriber),
-            "window": lambda request: _window(subscriber, **request),
+            "window": lambda request: window(subscriber, **request),
             "opened": opened,
         },
         {},
