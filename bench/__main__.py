@@ -38,7 +38,7 @@ _FULL: dict[str, tuple[Workload, Length]] = {
     "w2": (W2, Length(3, 10, 3)),
     "w2_tag": (W2_TAG, Length(3, 10)),
     "w3": (W3, Length(2, 10)),
-    "w4": (W4, Length(1, 5, 3)),
+    "w4": (W4, Length(1, 4, 5)),
 }
 _QUICK: dict[str, tuple[Workload, Length]] = {
     "w2": (W2, Length(1, 3)),
