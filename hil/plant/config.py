@@ -1,0 +1,87 @@
+"""The gateway's configuration for the plant, generated from the register tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hil.plant.maps import DEVICES, ENDPOINTS
+from hil.plant.registers import DeviceMap, Row
+
+INTERVALS_MS = {"fast": 500, "slow": 2000}
+
+
+def gateway_config(
+    ports: Mapping[str, int],
+    *,
+    broker_port: int,
+    data_dir: Path,
+    host: str = "127.0.0.1",
+    broker_host: str = "127.0.0.1",
+    granularity: str = "tag",
+    ledger_interval_s: float = 2.0,
+    intervals_ms: Mapping[str, int] | None = None,
+) -> str:
+    """A `tidegate.toml` that collects every tag of the plant. `ports` maps endpoints to TCP ports."""
+    intervals = {**INTERVALS_MS, **(intervals_ms or {})}
+    lines = [
+        "[gateway]",
+        'id = "demo"',
+        'enterprise = "tidewater"',
+        'site = "bottling"',
+        f"data_dir = {_text(str(data_dir))}",
+        'clock = "trusted"',
+        "",
+        "[[sink]]",
+        'name = "broker"',
+        f"host = {_text(broker_host)}",
+        f"port = {broker_port}",
+        f"granularity = {_text(granularity)}",
+        f"ledger_interval_s = {ledger_interval_s}",
+        "reconnect_max_s = 2",
+    ]
+    for endpoint in ENDPOINTS:
+        lines += ["", "[[link]]", f"name = {_text(endpoint)}", 'driver = "modbus"', 'transport = "tcp"']
+        lines += [f"host = {_text(host)}", f"port = {ports[endpoint]}"]
+    kinds: dict[str, DeviceMap] = {}
+    for device in DEVICES:
+        kinds.setdefault(device.kind, device)
+        lines += ["", "[[device]]", f"name = {_text(device.name)}", f"link = {_text(device.endpoint)}"]
+        lines += [f"area = {_text(device.area)}"] + ([f"line = {_text(device.line)}"] if device.line else [])
+        lines += [f"unit = {device.unit}", f"word_order = {_text(device.order)}", f"template = {_text(device.kind)}"]
+    for kind, device in kinds.items():
+        lines += ["", "[[template]]", f"name = {_text(kind)}", 'driver = "modbus"']
+        for group in dict.fromkeys(row.group for row in device.rows):
+            lines += ["", "  [[template.group]]", f"  name = {_text(group)}", f"  interval_ms = {intervals[group]}"]
+            for row in device.rows:
+                if row.group == group:
+                    lines += ["", "    [[template.group.tag]]", *(f"    {line}" for line in _tag(row))]
+    return "\n".join(lines) + "\n"
+
+
+def _tag(row: Row) -> Iterator[str]:
+    yield f"name = {_text(row.path)}"
+    yield f"address = {_text(row.address)}"
+    yield f"type = {_text(row.type)}"
+    if row.scale != 1.0:
+        yield f"scale = {row.scale}"
+    if row.unit is not None:
+        yield f"unit = {_text(row.unit)}"
+    if row.low is not None:
+        yield f"low = {row.low}"
+    if row.high is not None:
+        yield f"high = {row.high}"
+    if row.length is not None:
+        yield f"length = {row.length}"
+    if row.order is not None:
+        yield f"word_order = {_text(row.order)}"
+    if row.writable:
+        yield "writable = true"
+    if row.description is not None:
+        yield f"description = {_text(row.description)}"
+
+
+def _text(text: str) -> str:
+    """A TOML basic string; JSON's escapes are a part of TOML's."""
+    return json.dumps(text)
