@@ -1,0 +1,1 @@
+"""What drivers of register-oriented protocols share: the register codec and the merging of addresses into reads."""

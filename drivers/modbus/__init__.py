@@ -1,0 +1,50 @@
+"""Modbus: reads and writes the registers and bits of PLCs, meters and drives.
+
+Importing this package loads the option models only; pymodbus comes with the first link that is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
+from gateway.driver import Bus, Driver, DriverKind
+
+__all__ = ["KIND"]
+
+
+def _open_bus(name: str, options: LinkOptions) -> Bus:
+    from drivers.modbus.transport.tcp import TcpBus
+
+    return TcpBus(name, options)
+
+
+def _open_device(bus: Bus, name: str, options: DeviceOptions) -> Driver:
+    from drivers.modbus.device import ModbusDevice
+    from drivers.modbus.transport.tcp import TcpBus
+
+    return ModbusDevice(cast(TcpBus, bus), name, options)
+
+
+def _describe_link(options: LinkOptions) -> str:
+    return options.peer
+
+
+def _counters(bus: Bus) -> Mapping[str, int]:
+    from drivers.modbus.transport.tcp import TcpBus
+
+    return dict(cast(TcpBus, bus).counters)
+
+
+KIND = DriverKind(
+    name="modbus",
+    summary="Modbus TCP servers: PLCs, meters, drives, and serial devices behind Modbus gateways.",
+    link_options=LinkOptions,
+    device_options=DeviceOptions,
+    tag_options=TagOptions,
+    open_bus=_open_bus,
+    open_device=_open_device,
+    describe_link=_describe_link,
+    counters=_counters,
+)

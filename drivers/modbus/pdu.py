@@ -1,0 +1,107 @@
+"""Protocol data units, built by pymodbus and checked against what the request allows.
+
+Every reply the driver asks for is known in advance but for the data of a read: a write is echoed, a read's byte count
+follows from its request. So an :class:`Exchange` carries the expected head of its reply, and a reply is right if it
+begins with that head and has that size. There is nothing to parse on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    WriteMultipleCoilsRequest,
+    WriteMultipleCoilsResponse,
+    WriteSingleCoilRequest,
+    WriteSingleCoilResponse,
+)
+from pymodbus.pdu.register_message import (
+    MaskWriteRegisterRequest,
+    MaskWriteRegisterResponse,
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+    WriteMultipleRegistersResponse,
+    WriteSingleRegisterRequest,
+    WriteSingleRegisterResponse,
+)
+
+from drivers.modbus.address import Table
+
+MAX_WRITE_REGISTERS = 123
+MAX_PDU = 253
+
+_READS: dict[Table, type[ModbusPDU]] = {
+    Table.COILS: ReadCoilsRequest,
+    Table.DISCRETE_INPUTS: ReadDiscreteInputsRequest,
+    Table.HOLDING_REGISTERS: ReadHoldingRegistersRequest,
+    Table.INPUT_REGISTERS: ReadInputRegistersRequest,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and what a right reply to it looks like."""
+
+    request: bytes
+    """The request PDU, function code first."""
+    head: bytes
+    """What the reply PDU must begin with; for a write, all of it."""
+    size: int
+    """Size of the whole reply PDU."""
+
+    @property
+    def function(self) -> int:
+        return self.request[0]
+
+
+def _bytes(pdu: ModbusPDU) -> bytes:
+    return bytes((pdu.function_code,)) + pdu.encode()
+
+
+def read(table: Table, address: int, count: int) -> Exchange:
+    """Read `count` registers or bits. The reply's data follow its head."""
+    request = _READS[table](address=address, count=count)
+    data_size = (count + 7) // 8 if table.holds_bits else 2 * count
+    return Exchange(_bytes(request), bytes((request.function_code, data_size)), 2 + data_size)
+
+
+def _echoed(request: ModbusPDU, reply: ModbusPDU) -> Exchange:
+    echo = _bytes(reply)
+    return Exchange(_bytes(request), echo, len(echo))
+
+
+def write_coil(address: int, value: bool, *, multiple: bool) -> Exchange:
+    if multiple:
+        return _echoed(
+            WriteMultipleCoilsRequest(address=address, bits=[value]),
+            WriteMultipleCoilsResponse(address=address, count=1),
+        )
+    return _echoed(
+        WriteSingleCoilRequest(address=address, bits=[value]), WriteSingleCoilResponse(address=address, bits=[value])
+    )
+
+
+def write_registers(address: int, registers: Sequence[int], *, multiple: bool) -> Exchange:
+    """Function 6 for one register unless `multiple`, else 16."""
+    if len(registers) == 1 and not multiple:
+        return _echoed(
+            WriteSingleRegisterRequest(address=address, registers=registers),
+            WriteSingleRegisterResponse(address=address, registers=registers),
+        )
+    return _echoed(
+        WriteMultipleRegistersRequest(address=address, registers=registers),
+        WriteMultipleRegistersResponse(address=address, count=len(registers)),
+    )
+
+
+def mask_write(address: int, and_mask: int, or_mask: int) -> Exchange:
+    """Function 22: register = (register AND and_mask) OR (or_mask AND NOT and_mask)."""
+    return _echoed(
+        MaskWriteRegisterRequest(address=address, and_mask=and_mask, or_mask=or_mask),
+        MaskWriteRegisterResponse(address=address, and_mask=and_mask, or_mask=or_mask),
+    )

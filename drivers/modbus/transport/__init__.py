@@ -1,0 +1,1 @@
+"""One module per way frames travel; each implements :class:`drivers.modbus.bus.ModbusBus`."""

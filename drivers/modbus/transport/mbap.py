@@ -1,0 +1,53 @@
+"""Framing of Modbus TCP: the MBAP header (Modbus Messaging on TCP/IP 1.0b, §3.1.3).
+
+===========  ==========  ======  =====  ===
+transaction  protocol 0  length  unit   PDU
+2 bytes      2 bytes     2       1      1–253
+===========  ==========  ======  =====  ===
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU
+
+from drivers.modbus.pdu import MAX_PDU, Exchange
+
+HEADER_SIZE = 7
+MIN_LENGTH = 2
+MAX_LENGTH = MAX_PDU + 1
+"""Bounds of the length field, which counts the unit and the PDU."""
+
+_FRAMER = FramerSocket(DecodePDU(is_server=False))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """A framed request and the framed reply it allows, both without their transaction id."""
+
+    unit: int
+    function: int
+    tail: bytes
+    """The request from its third byte on."""
+    reply_head: bytes
+    """What the right reply has from its third byte on, as far as it is known in advance."""
+    reply_size: int
+    """Size of the right reply, header included."""
+    data_at: int
+    """Where the data begin that `reply_head` doesn't foresee."""
+
+
+def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
+    frame = _FRAMER.encode(exchange.request, unit, 0)
+    # The reply's header is that of a PDU of the expected size.
+    reply_header = _FRAMER.encode(bytes(exchange.size), unit, 0)[2:HEADER_SIZE]
+    return PreparedRequest(
+        unit=unit,
+        function=exchange.function,
+        tail=frame[2:],
+        reply_head=reply_header + exchange.head,
+        reply_size=HEADER_SIZE + exchange.size,
+        data_at=HEADER_SIZE + len(exchange.head),
+    )
