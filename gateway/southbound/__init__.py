@@ -1,0 +1,6 @@
+"""Runs the drivers: time grid, timeouts, circuit breakers, reconnects, isolation. Knows no protocol and no broker."""
+
+from gateway.southbound.health import DeviceHealth
+from gateway.southbound.supervisor import Supervisor
+
+__all__ = ["DeviceHealth", "Supervisor"]

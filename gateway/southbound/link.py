@@ -1,0 +1,609 @@
+"""One physical connection: one task that owns the bus and every driver on it, so that their calls never overlap.
+
+The task connects, then takes reads off a heap of due times until the connection is lost, then connects again. Nothing
+here waits for anything but the bus, the next due time and the delay before the next try.
+
+What a call to a driver may end in, and what follows:
+
+===============================  ======================================================================================
+the call                         what follows
+===============================  ======================================================================================
+gives a batch                    handed on; a circuit that was open closes
+raises DeviceSilent              the group is BadTimeout; after `failures` in a row the device's circuit opens: one read
+                                 per `retry_s` until one is answered, everything else of the device rests
+raises LinkDown                  the bus is closed, every tag on it is BadNoCommunication, the link reconnects: at
+                                 once, then with growing delays of at most 5 s
+raises anything else             a bug: the device's tags are BadInternalError, the driver is built anew after a
+                                 back-off
+doesn't return                   cancelled after `call_limit_s`, then as any other bug; the bus is reopened
+===============================  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import heapq
+import itertools
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.driver import Bus, DeviceSilent, LinkDown, Point, WriteFailed, Writes
+from gateway.model import Batch, Quality, Value, quality_name
+from gateway.pipeline import NotRepresentable, to_published, to_wire
+from gateway.settings import LinkSettings, TagRules
+from gateway.southbound.health import DeviceHealth, HealthState
+from gateway.southbound.schedule import Backoff
+from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
+
+log = logging.getLogger(__name__)
+
+CALL_LIMIT_S = 60.0
+"""Drivers bound their own calls; this only ends one that broke that promise."""
+CLOSE_LIMIT_S = 2.0
+RECONNECT_FIRST_S = 0.1
+RECONNECT_CAP_S = 5.0
+RESTART_FIRST_S = 1.0
+RESTART_CAP_S = 60.0
+FIRST_VALUE_S = 1.0
+"""A tag of which nothing is known by then is reported as BadWaitingForInitialData."""
+MAX_WAITING_WRITES = 64
+
+_EARLY_S = 0.0005
+"""Event loops fire to the nearest millisecond: this much ahead of the slot is on time."""
+
+
+class LinkState(enum.StrEnum):
+    CONNECTING = "connecting"
+    UP = "up"
+    DOWN = "down"
+    CRASHED = "crashed"
+
+
+class _Hung(Exception):
+    """A driver's call didn't return."""
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    device: Device
+    point: Point
+    rules: TagRules
+    wire: Value
+    done: asyncio.Future[Value]
+
+
+class Link:
+    """Runs one link. `deliver` must not raise; it returns whether the batch was taken."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        phases: Sequence[float],
+        deliver: Callable[[Batch], bool],
+        on_health: Callable[[DeviceHealth], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        call_limit_s: float = CALL_LIMIT_S,
+    ) -> None:
+        """`phases`: a fraction of the interval for every group, in the order of devices and their groups."""
+        self.settings = settings
+        self.name = settings.name
+        self.state = LinkState.CONNECTING
+        self.detail = ""
+        self.since_ns = time.time_ns()
+        self.far_end = ""
+        self.connects = 0
+        self.losses = 0
+        self.crashes = 0
+        self._deliver = deliver
+        self._on_health = on_health
+        self._clock = clock
+        self._call_limit_s = call_limit_s
+        self._bus: Bus | None = None
+        self._connected = False
+        self._reconnect = Backoff(RECONNECT_FIRST_S, RECONNECT_CAP_S, jitter)
+        self._restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, jitter)
+        self._restart.next_s()  # a crash is never followed by an immediate try
+        self.devices: list[Device] = []
+        rest = iter(phases)
+        for device_settings in settings.devices:
+            restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, jitter)
+            restart.next_s()
+            device = Device.of(device_settings, restart)
+            device.groups = [Group.of(device, group.poll, next(rest)) for group in device_settings.groups]
+            self.devices.append(device)
+        self._heap: list[tuple[float, int, Group]] = []
+        self._ticket = itertools.count()
+        self._writes: deque[_Write] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._busy_since = 0.0
+        self._cancelled_hung = False
+        self._close_failed = False
+
+    @property
+    def groups(self) -> list[Group]:
+        return [group for device in self.devices for group in device.groups]
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def start(self) -> asyncio.Task[None]:
+        """Start the link's task. It ends only after :meth:`stop`."""
+        self._task = asyncio.create_task(self._run(), name=f"link {self.name}")
+        return self._task
+
+    def stop(self) -> None:
+        """Ask the task to end; it closes the bus on its way out."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        first_value = loop.call_later(FIRST_VALUE_S, self._report_waiting)
+        watchdog = asyncio.create_task(self._watch(), name=f"watchdog of link {self.name}")
+        try:
+            for device in self.devices:
+                self._on_health(device.health)
+            while not self._stopping:
+                try:
+                    await self._session()
+                except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
+                    await self._link_crashed(error)
+        finally:
+            first_value.cancel()
+            watchdog.cancel()
+            self._fail_writes(LinkDown(f"link {self.name} is stopping; nothing was sent"))
+            await self._close_bus()
+            await asyncio.gather(watchdog, return_exceptions=True)
+
+    async def _session(self) -> None:
+        """Open what needs opening, connect, poll until the connection is lost."""
+        if self._bus is None:
+            self.far_end = self.settings.kind.describe_link(self.settings.options)
+            self._bus = self.settings.kind.open_bus(self.name, self.settings.options)
+            for device in self.devices:
+                device.driver = None
+        try:
+            await self._connect(self._bus)
+            self._schedule_all()
+            await self._poll()
+        except LinkDown as error:
+            await self._link_lost(str(error))
+        except _Hung:
+            await self._close_bus()
+
+    async def _connect(self, bus: Bus) -> None:
+        delay_s = self._reconnect.next_s()
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        self._busy_since = self._clock()
+        try:
+            await bus.connect()
+        except asyncio.CancelledError:
+            if not self._own_cancel():
+                raise
+            raise LinkDown(f"connecting took longer than {self._call_limit_s:.0f} s") from None
+        finally:
+            self._call_ended()
+        self._connected = True
+        self.connects += 1
+
+    # -- the poll loop -------------------------------------------------------------------------------------------------
+
+    def _schedule_all(self) -> None:
+        """After a connect: everything at once, those that were silent last; then back onto the grid."""
+        now = self._clock()
+        self._heap.clear()
+        for device in sorted(self.devices, key=lambda device: device.circuit is not Circuit.CLOSED):
+            if device.circuit is Circuit.CLOSED:
+                for group in device.groups:
+                    group.at_once = True
+                    self._push(group, now)
+            elif device.probe is not None:
+                self._push(device.probe, now if device.circuit is Circuit.OPEN else max(now, device.retry_at))
+
+    def _push(self, group: Group, due: float) -> None:
+        heapq.heappush(self._heap, (due, next(self._ticket), group))
+
+    async def _poll(self) -> None:
+        """Read and write until the link is lost (LinkDown), a call hangs (_Hung) or the link is stopped."""
+        clock = self._clock
+        while not self._stopping:
+            if self._writes:
+                await self._write_next()
+            now = clock()
+            due = self._heap[0][0] if self._heap else now + 3600.0
+            if due > now + _EARLY_S:
+                if not self._writes:
+                    await self._wait(due - now)
+                continue
+            group = heapq.heappop(self._heap)[2]
+            group.start(due, now)
+            await self._read(group, now)
+            if group.grid is None:
+                # A driver that needn't wait for its device must not starve the rest of the process.
+                await asyncio.sleep(0)
+
+    async def _wait(self, delay_s: float) -> None:
+        """Until then, or until there is something to write."""
+        loop = asyncio.get_running_loop()
+        wake = self._wake = loop.create_future()
+        timer = loop.call_later(delay_s, _release, wake)
+        try:
+            await wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+    async def _read(self, group: Group, started: float) -> None:
+        device = group.device
+        try:
+            if device.driver is None:
+                self._build(device)
+            assert device.driver is not None
+            assert group.plan is not None
+            self._busy_since = started
+            batch = await device.driver.read(group.plan)
+            self._call_ended()
+            if batch.layout is not group.poll.layout:
+                raise TypeError(f"the driver gave a batch of another group than {group.poll.name!r}")
+            size = len(group.poll.points if batch.columns is None else batch.columns)
+            if len(batch.values) != size or (batch.qualities is not None and len(batch.qualities) != size):
+                raise TypeError(f"the driver gave {len(batch.values)} values for {size} tags")
+        except DeviceSilent as error:
+            self._call_ended()
+            group.failed += 1
+            self._silent(group, str(error))
+        except LinkDown:
+            self._call_ended()
+            group.failed += 1
+            raise
+        except asyncio.CancelledError as error:
+            self._busy_since = 0.0
+            group.failed += 1
+            hung = self._cancelled_hung
+            if not self._own_cancel():
+                raise
+            self._crashed(group, _hang(self._call_limit_s) if hung else error)
+            if hung:
+                raise _Hung from None
+        except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
+            self._call_ended()
+            group.failed += 1
+            self._crashed(group, error)
+        else:
+            self._answered(group, batch, started)
+
+    def _answered(self, group: Group, batch: Batch, started: float) -> None:
+        now = self._clock()
+        group.duration.add(now - started)
+        group.read_at = now
+        bad = 0 if batch.qualities is None else sum(code >= 0x80000000 for code in batch.qualities)
+        group.bad += bad
+        group.good += len(batch.values) - bad
+        device = group.device
+        if group.speaks:
+            if self.state is not LinkState.UP:
+                self._link_up()
+            if device.circuit is not Circuit.CLOSED:
+                self._close_circuit(device, group)
+            device.silences = 0
+            if device.health.state is not HealthState.NORMAL:
+                self._set_health(device, HealthState.NORMAL, _plan_detail(device))
+        group.reported = VALUES_REPORTED if self._deliver(batch) else NOTHING_REPORTED
+        self._push(group, group.next_due(now))
+
+    def _build(self, device: Device) -> None:
+        """A driver and its plans; the device's options and tags were checked before."""
+        assert self._bus is not None
+        driver = self.settings.kind.open_device(self._bus, device.name, device.settings.options)
+        for group in device.groups:
+            group.set_plan(driver.plan(group.poll))
+        device.driver = driver
+        if not any(group.speaks for group in device.groups):
+            self._set_health(device, HealthState.FAILURE, _plan_detail(device))
+
+    # -- failures ------------------------------------------------------------------------------------------------------
+
+    def _silent(self, group: Group, sentence: str) -> None:
+        if self.state is not LinkState.UP:
+            self._link_up()
+        device = group.device
+        device.silences += 1
+        breaker = self.settings.breaker
+        now = self._clock()
+        if device.circuit is Circuit.CLOSED and device.silences < breaker.failures:
+            self._mark(group, Quality.BAD_TIMEOUT)
+            self._push(group, group.next_due(now))
+            return
+        if device.circuit is Circuit.CLOSED:
+            log.warning("device %s: %s; asking again every %g s", device.name, sentence, breaker.retry_s)
+        if device.circuit is not Circuit.OPEN:
+            device.opened += 1
+        self._set_health(device, HealthState.FAILURE, sentence)
+        self._open_circuit(group, Circuit.OPEN, Quality.BAD_TIMEOUT, now + breaker.retry_s)
+
+    def _crashed(self, group: Group, error: BaseException) -> None:
+        """Isolate the device: its driver has a flaw, the others on the link have not."""
+        device = group.device
+        device.crashes += 1
+        now = self._clock()
+        if device.circuit is Circuit.CLOSED and now - device.closed_at > RESTART_CAP_S:
+            device.restart.reset()
+            device.restart.next_s()
+        sentence = f"the driver failed: {_describe(error)}"
+        if device.circuit is not Circuit.CRASHED:
+            log.error("device %s: %s; its tags are bad until it works again", device.name, sentence, exc_info=error)
+        device.driver = None
+        self._set_health(device, HealthState.FAILURE, sentence)
+        self._open_circuit(group, Circuit.CRASHED, Quality.BAD_INTERNAL_ERROR, now + device.restart.next_s())
+
+    def _open_circuit(self, group: Group, circuit: Circuit, code: Quality, retry_at: float) -> None:
+        """Let the device rest but for one read of `group` at `retry_at`."""
+        device = group.device
+        device.circuit, device.probe, device.retry_at = circuit, group, retry_at
+        for each in device.groups:
+            each.at_once = True
+            self._mark(each, code)
+        self._drop(device)
+        self._push(group, retry_at)
+
+    def _close_circuit(self, device: Device, answered: Group) -> None:
+        """The device answered the read of one group: take up the others at once."""
+        log.info("device %s answers again", device.name)
+        device.circuit, device.probe = Circuit.CLOSED, None
+        device.closed_at = self._clock()
+        self._drop(device)
+        for group in device.groups:
+            if group is not answered:
+                self._push(group, device.closed_at)
+
+    def _drop(self, device: Device) -> None:
+        self._heap = [entry for entry in self._heap if entry[2].device is not device]
+        heapq.heapify(self._heap)
+
+    def _mark(self, group: Group, code: Quality) -> None:
+        """Report every tag of the group as bad, unless that is what was reported last."""
+        if group.reported == code:
+            return
+        size = len(group.poll.points)
+        batch = Batch(group.poll.layout, time.time_ns(), time.monotonic_ns(), [None] * size, [int(code)] * size)
+        if self._deliver(batch):
+            group.reported = int(code)
+
+    def _report_waiting(self) -> None:
+        for group in self.groups:
+            if group.reported == NOTHING_REPORTED:
+                self._mark(group, Quality.BAD_WAITING_FOR_INITIAL_DATA)
+
+    def _set_health(self, device: Device, state: HealthState, detail: str) -> None:
+        health = device.health
+        if (health.state, health.detail) != (state, detail):
+            since_ns = health.since_ns if health.state is state else time.time_ns()
+            device.health = DeviceHealth(device.name, state, detail, since_ns)
+            self._on_health(device.health)
+
+    # -- the connection ------------------------------------------------------------------------------------------------
+
+    def _set_state(self, state: LinkState, detail: str) -> None:
+        if self.state is not state:
+            self.since_ns = time.time_ns()
+        self.state, self.detail = state, detail
+
+    def _link_up(self) -> None:
+        """Called once a device was spoken to: that a connect succeeded proves little, a dying gateway accepts too."""
+        outage = self.state is not LinkState.CONNECTING
+        log.info(
+            "link %s: connected%s%s", self.name, " again" if outage else "", self.far_end and f" to {self.far_end}"
+        )
+        self._set_state(LinkState.UP, "")
+        self._reconnect.reset()
+
+    async def _link_lost(self, sentence: str) -> None:
+        await self._close_bus()
+        if self.state is not LinkState.DOWN:
+            log.warning("link %s: %s; trying again", self.name, sentence)
+        if self.state is LinkState.UP:
+            self.losses += 1
+        self._all_bad(LinkState.DOWN, sentence, Quality.BAD_NO_COMMUNICATION)
+
+    async def _link_crashed(self, error: Exception) -> None:
+        """The bus itself has a flaw: start over with a new one."""
+        self.crashes += 1
+        await self._close_bus()
+        self._bus = None
+        sentence = f"the driver failed: {_describe(error)}"
+        if self.state is not LinkState.CRASHED:
+            log.error("link %s: %s; its tags are bad until it works again", self.name, sentence, exc_info=error)
+        self._all_bad(LinkState.CRASHED, sentence, Quality.BAD_INTERNAL_ERROR)
+        await asyncio.sleep(self._restart.next_s())
+
+    def _all_bad(self, state: LinkState, sentence: str, code: Quality) -> None:
+        self._set_state(state, sentence)
+        self._fail_writes(LinkDown(f"link {self.name}: {sentence}; nothing was sent"))
+        for device in self.devices:
+            if device.circuit is Circuit.CRASHED:
+                continue  # its own failure says more
+            self._set_health(device, HealthState.FAILURE, sentence)
+            for group in device.groups:
+                self._mark(group, code)
+
+    async def _close_bus(self) -> None:
+        self._connected = False
+        if self._bus is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._bus.close()
+        except Exception as error:
+            self._bus = None  # in an unknown state: the next session opens another
+            if not self._close_failed:
+                self._close_failed = True
+                log.error("link %s: closing failed: %s", self.name, _describe(error), exc_info=error)
+
+    # -- calls that don't return ---------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Cancel a call that outlives the limit. One look per quarter of the limit; nothing on the way of a poll."""
+        while True:
+            await asyncio.sleep(self._call_limit_s / 4)
+            if self._busy_since and self._clock() - self._busy_since > self._call_limit_s:
+                if self._cancelled_hung:
+                    self._all_bad(LinkState.CRASHED, "a driver's call can't be ended", Quality.BAD_INTERNAL_ERROR)
+                self._cancelled_hung = True
+                assert self._task is not None
+                self._task.cancel()
+
+    def _call_ended(self) -> None:
+        self._busy_since = 0.0
+        if self._cancelled_hung:
+            self._own_cancel()  # it returned, or failed in another way, just as it was being cancelled
+
+    def _own_cancel(self) -> bool:
+        """After a CancelledError out of a driver's call: True if the runtime goes on, False if it is being stopped.
+
+        It goes on if the watchdog caused it or the driver let a cancellation of its own escape.
+        """
+        task = self._task
+        assert task is not None
+        if self._cancelled_hung:
+            self._cancelled_hung = False
+            while not self._stopping and task.cancelling():
+                task.uncancel()
+        return not self._stopping and task.cancelling() == 0
+
+    # -- writes --------------------------------------------------------------------------------------------------------
+
+    async def write(self, device: Device, path: str, value: Value) -> Value:
+        """See :meth:`Supervisor.write`."""
+        point, rules = _writable(device, path)
+        try:
+            wire = to_wire(rules, value)
+        except NotRepresentable as error:
+            raise WriteFailed(f"{device.name}/{path}: {error}; nothing was sent") from None
+        if not self._connected or self._stopping:
+            raise LinkDown(f"link {self.name} is down; nothing was sent")
+        if device.circuit is not Circuit.CLOSED or device.driver is None:
+            raise DeviceSilent(f"device {device.name} isn't answering; nothing was sent")
+        if not isinstance(device.driver, Writes):
+            raise WriteFailed(f"the driver of {device.name} can't write")
+        if len(self._writes) >= MAX_WAITING_WRITES:
+            raise WriteFailed(f"{MAX_WAITING_WRITES} writes are waiting on link {self.name}; nothing was sent")
+        done: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        self._writes.append(_Write(device, point, rules, wire, done))
+        if self._wake is not None:
+            _release(self._wake)
+        return await done
+
+    async def _write_next(self) -> None:
+        write = self._writes.popleft()
+        device, done = write.device, write.done
+        if done.done():
+            return  # nobody waits for it any more: it is never sent
+        driver: object = device.driver
+        if device.circuit is not Circuit.CLOSED or not isinstance(driver, Writes):
+            done.set_exception(DeviceSilent(f"device {device.name} stopped answering; nothing was sent"))
+            return
+        self._busy_since = self._clock()
+        try:
+            wire = await driver.write(write.point, write.wire)
+        except (WriteFailed, DeviceSilent) as error:
+            _settle(done, error)
+        except LinkDown as error:
+            _settle(done, error)
+            raise
+        except asyncio.CancelledError:
+            _settle(done, WriteFailed(f"writing {write.point.path} was cut short; the outcome is unknown"))
+            hung = self._cancelled_hung
+            if not self._own_cancel():
+                raise
+            self._crashed(device.groups[0], _hang(self._call_limit_s))
+            if hung:
+                raise _Hung from None
+        except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
+            _settle(done, WriteFailed(f"the driver failed: {_describe(error)}; the outcome is unknown"))
+            self._crashed(device.groups[0], error)
+        else:
+            published, quality = to_published(write.rules, wire)
+            if quality:
+                _settle(done, WriteFailed(f"{write.point.path} was written; reading it back: {quality_name(quality)}"))
+            elif not done.done():
+                done.set_result(published)
+        finally:
+            self._call_ended()
+
+    def _fail_writes(self, error: Exception) -> None:
+        while self._writes:
+            _settle(self._writes.popleft().done, error)
+
+    # -- status --------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        now = self._clock()
+        return {
+            "state": self.state.value,
+            "detail": self.detail,
+            "since_ns": self.since_ns,
+            "driver": self.settings.kind.name,
+            "far_end": self.far_end,
+            "connects": self.connects,
+            "losses": self.losses,
+            "crashes": self.crashes,
+            "counters": self._counters(),
+            "devices": {device.name: device.status(now) for device in self.devices},
+        }
+
+    def _counters(self) -> dict[str, int]:
+        if self._bus is None:
+            return {}
+        try:
+            return dict(self.settings.kind.counters(self._bus))
+        except Exception:
+            log.exception("link %s: the driver's counters can't be read", self.name)
+            return {}
+
+
+def _release(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _settle(done: asyncio.Future[Value], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _hang(limit_s: float) -> TimeoutError:
+    return TimeoutError(f"a call didn't return within {limit_s:.0f} s")
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _plan_detail(device: Device) -> str:
+    errors = [error for group in device.groups if group.plan for error in group.plan.errors]
+    if not errors:
+        return ""
+    total = sum(len(group.poll.points) for group in device.groups)
+    return f"{len(errors)} of {total} tags can't be read; {errors[0].path}: {errors[0].message}"
+
+
+def _writable(device: Device, path: str) -> tuple[Point, TagRules]:
+    for settings in device.settings.groups:
+        for point, tag, rules in zip(settings.poll.points, settings.poll.layout.tags, settings.rules, strict=True):
+            if tag.path == path:
+                if not tag.writable:
+                    raise WriteFailed(f"{device.name}/{path} isn't declared writable; nothing was sent")
+                return point, rules
+    raise KeyError(path)

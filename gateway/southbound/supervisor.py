@@ -1,0 +1,136 @@
+"""Starts the links, keeps their failures apart, and answers for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gateway.model import Batch, Value
+from gateway.settings import LinkSettings
+from gateway.southbound.health import DeviceHealth
+from gateway.southbound.histogram import Histogram
+from gateway.southbound.link import CALL_LIMIT_S, Link
+from gateway.southbound.schedule import phase
+from gateway.southbound.unit import Device
+
+log = logging.getLogger(__name__)
+
+STOP_LIMIT_S = 5.0
+
+
+class Supervisor:
+    """Every link of a configuration. Call from the event loop's thread only."""
+
+    def __init__(
+        self,
+        links: Sequence[LinkSettings],
+        deliver: Callable[[Batch], None],
+        on_health: Callable[[DeviceHealth], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        call_limit_s: float = CALL_LIMIT_S,
+    ) -> None:
+        """`deliver` takes each batch and must not block. Nothing is opened before :meth:`start`.
+
+        `clock` is CLOCK_MONOTONIC in seconds and must be the event loop's; `jitter` gives numbers in [0, 1).
+        """
+        self._take = deliver
+        self._tell = on_health
+        self._refused_batches = 0
+        self._refused_values = 0
+        self._refusing = False
+        index = itertools.count()
+        self._links = [
+            Link(
+                settings,
+                [phase(next(index)) for device in settings.devices for _ in device.groups],
+                self._deliver,
+                self._on_health,
+                clock=clock,
+                jitter=jitter,
+                call_limit_s=call_limit_s,
+            )
+            for settings in links
+        ]
+        self._devices: dict[str, tuple[Link, Device]] = {
+            device.name: (link, device) for link in self._links for device in link.devices
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start all links on the running loop and return at once; each device is read as soon as it is connected."""
+        self._tasks = [link.start() for link in self._links]
+
+    async def stop(self) -> None:
+        """Close everything within STOP_LIMIT_S. Idempotent, and safe before :meth:`start`."""
+        if not self._tasks:
+            return
+        for link in self._links:
+            link.stop()
+        _, stuck = await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
+        for task in stuck:
+            log.error("%s didn't stop within %g s and is abandoned", task.get_name(), STOP_LIMIT_S)
+        self._tasks = []
+
+    async def write(self, device: str, path: str, value: Value) -> Value:
+        """Write one published value, scaled back exactly, and return what the device then read back.
+
+        It is sent at most once, between two polls of its link. Raises KeyError for an unknown device or tag,
+        WriteFailed if it isn't possible, allowed or representable or the read-back differs, DeviceSilent or LinkDown;
+        the message says whether anything was sent.
+        """
+        link, unit = self._devices[device]
+        return await link.write(unit, path, value)
+
+    def status(self) -> dict[str, Any]:
+        """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
+
+        Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values
+        read; `late` are reads begun a tenth of their interval (at least 1 ms) after their slot, `missed` slots that
+        passed without a read.
+        """
+        groups = [group for link in self._links for group in link.groups]
+        return {
+            "totals": {
+                "devices": len(self._devices),
+                "polls": sum(group.polls for group in groups),
+                "failed": sum(group.failed for group in groups),
+                "good": sum(group.good for group in groups),
+                "bad": sum(group.bad for group in groups),
+                "late": sum(group.late for group in groups),
+                "missed": sum(group.missed for group in groups),
+                "lateness_ms": Histogram.merged(group.lateness for group in groups).summary(),
+                "read_ms": Histogram.merged(group.duration for group in groups).summary(),
+                "refused_batches": self._refused_batches,
+                "refused_values": self._refused_values,
+            },
+            "links": {link.name: link.status() for link in self._links},
+        }
+
+    def _deliver(self, batch: Batch) -> bool:
+        """Hand a batch on. What goes wrong there is no driver's fault: counted, said once, and polling goes on."""
+        try:
+            self._take(batch)
+        except Exception:
+            self._refused_batches += 1
+            self._refused_values += len(batch)
+            if not self._refusing:
+                self._refusing = True
+                log.exception("a batch of %s was read but couldn't be handed on; it is lost", batch.layout.source)
+            return False
+        if self._refusing:
+            self._refusing = False
+            log.info("batches are handed on again; %d were lost so far", self._refused_batches)
+        return True
+
+    def _on_health(self, health: DeviceHealth) -> None:
+        try:
+            self._tell(health)
+        except Exception:
+            log.exception("the health of %s couldn't be handed on", health.device)

@@ -1,0 +1,158 @@
+"""What the runtime knows about each device and each of its poll groups."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.driver import Driver, Plan, PollGroup
+from gateway.settings import DeviceSettings
+from gateway.southbound.health import DeviceHealth, HealthState
+from gateway.southbound.histogram import Histogram
+from gateway.southbound.schedule import Backoff, Grid
+
+NOTHING_REPORTED = -1
+"""A group of which nothing was handed on yet."""
+VALUES_REPORTED = 0
+"""What was handed on last was read from the device."""
+
+_IDLE_POLL_S = 1.0
+"""Interval of a continuous group none of whose tags can be read: its reads return at once and would spin."""
+
+
+class Circuit(enum.StrEnum):
+    CLOSED = "closed"
+    """Polled as configured."""
+    OPEN = "open"
+    """Silent: asked once per retry interval."""
+    CRASHED = "crashed"
+    """Its driver failed: built anew after a back-off."""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One poll group at run time."""
+
+    device: Device
+    poll: PollGroup
+    grid: Grid | None
+    """None: continuously."""
+    plan: Plan | None = None
+    speaks: bool = False
+    """True if a read puts a request on the wire: only then does its success say anything about the device."""
+    slot: int | None = None
+    """The next slot of the grid that nothing was done for; None before the first."""
+    at_once: bool = True
+    """The next read is off the grid: the first one, or the first after an outage."""
+    reported: int = NOTHING_REPORTED
+    """The code of the whole group if the runtime itself made up what was handed on last, or one of the two above."""
+    polls: int = 0
+    failed: int = 0
+    good: int = 0
+    bad: int = 0
+    late: int = 0
+    missed: int = 0
+    lateness: Histogram = field(default_factory=Histogram)
+    duration: Histogram = field(default_factory=Histogram)
+    read_at: float | None = None
+    """CLOCK_MONOTONIC of the last successful read, seconds."""
+
+    @classmethod
+    def of(cls, device: Device, poll: PollGroup, phase_fraction: float) -> Group:
+        return cls(device, poll, Grid(poll.interval_s, phase_fraction) if poll.interval_s > 0 else None)
+
+    def set_plan(self, plan: Plan) -> None:
+        self.plan = plan
+        self.speaks = len(plan.errors) < len(self.poll.points)
+
+    def start(self, due: float, now: float) -> None:
+        """Account for a read that starts `now` and was due at `due`: how late it is, and which slots it missed."""
+        self.polls += 1
+        if self.at_once or self.grid is None or self.slot is None:
+            return
+        late = now - due
+        interval = self.grid.interval_s
+        if late >= interval:
+            passed = int(late // interval)
+            self.missed += passed
+            self.slot += passed
+            late -= passed * interval
+        self.slot += 1
+        self.lateness.add(late)
+        if late >= interval * 0.1 and late >= 0.001:
+            self.late += 1
+
+    def next_due(self, now: float) -> float:
+        """When to read again after a read that ended `now`."""
+        grid = self.grid
+        if grid is None:
+            return now if self.speaks else now + _IDLE_POLL_S
+        if self.at_once or self.slot is None:
+            self.at_once = False
+            slot = grid.next_slot(now)
+            if self.slot is not None:
+                self.missed += max(0, slot - self.slot)
+            self.slot = slot
+        return grid.due(self.slot)
+
+    def status(self, now: float) -> dict[str, Any]:
+        return {
+            "interval_ms": round(self.poll.interval_s * 1e3, 3),
+            "tags": len(self.poll.points),
+            "polls": self.polls,
+            "failed": self.failed,
+            "good": self.good,
+            "bad": self.bad,
+            "late": self.late,
+            "missed": self.missed,
+            "lateness_ms": self.lateness.summary(),
+            "read_ms": self.duration.summary(),
+            "last_read_age_s": None if self.read_at is None else round(now - self.read_at, 3),
+            "errors": [{"path": error.path, "message": error.message} for error in self.plan.errors]
+            if self.plan
+            else [],
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Device:
+    """One device at run time."""
+
+    settings: DeviceSettings
+    health: DeviceHealth
+    restart: Backoff
+    groups: list[Group] = field(default_factory=list)
+    driver: Driver | None = None
+    circuit: Circuit = Circuit.CLOSED
+    probe: Group | None = None
+    """The one group read while the circuit isn't closed."""
+    silences: int = 0
+    """Unanswered reads in a row."""
+    crashes: int = 0
+    opened: int = 0
+    """How often the breaker opened."""
+    retry_at: float = 0.0
+    """Next try while the circuit isn't closed."""
+    closed_at: float = 0.0
+    """CLOCK_MONOTONIC of the last return to polling as configured."""
+
+    @classmethod
+    def of(cls, settings: DeviceSettings, restart: Backoff) -> Device:
+        return cls(settings, DeviceHealth(settings.name, HealthState.CONNECTING, "", time.time_ns()), restart)
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    def status(self, now: float) -> dict[str, Any]:
+        return {
+            "state": self.health.state.value,
+            "detail": self.health.detail,
+            "since_ns": self.health.since_ns,
+            "breaker": self.circuit.value,
+            "breaker_opened": self.opened,
+            "crashes": self.crashes,
+            "groups": {group.poll.name: group.status(now) for group in self.groups},
+        }
