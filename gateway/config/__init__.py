@@ -1,0 +1,27 @@
+"""The configuration room: TOML in, checked and complete settings out, every problem with its file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config.build import Builder
+from gateway.config.document import read
+from gateway.config.problems import ConfigErrors, Problem
+from gateway.config.report import Report
+from gateway.settings import GatewaySettings
+
+__all__ = ["ConfigErrors", "Problem", "load"]
+
+
+def load(path: Path, *, check_secrets: bool = True) -> GatewaySettings:
+    """Read `path` and `conf.d/*.toml` beside it, check everything, and resolve it with every default applied.
+
+    Raises ConfigErrors with all problems at once. `check_secrets`: also try what only the gateway itself has, its
+    secrets and TLS files; leave it off on a machine where the configuration is only edited.
+    """
+    document = read(path)
+    report = Report(document)
+    settings = Builder(document, report, check_secrets=check_secrets).build()
+    report.raise_if_any()
+    assert settings is not None
+    return settings

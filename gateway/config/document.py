@@ -1,0 +1,176 @@
+"""Reading `tidegate.toml` and `conf.d/*.toml` into one document that still knows where everything stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from gateway.config.places import Cell, Key, KeyPath, Place, WholeFile
+from gateway.config.positions import scan
+from gateway.config.problems import ConfigErrors, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One TOML file, parsed."""
+
+    path: Path
+    text: str
+    body: dict[str, Any]
+
+
+class Document:
+    """The merged files. Arrays of tables are concatenated in the order of files; any other key stands in one file."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self.sources = sources
+        self.body: dict[str, Any] = {}
+        self.clashes: list[tuple[Source, Source, str]] = []
+        """(first file, second file, key) of every key that stands in two files and can't be merged."""
+        self._origins: dict[KeyPath, tuple[Source, KeyPath]] = {}
+        self._lines: dict[Path, dict[KeyPath, int]] = {}
+        for source in sources:
+            for key, value in source.body.items():
+                self._merge(source, key, value)
+
+    def _merge(self, source: Source, key: str, value: Any) -> None:
+        if key not in self.body:
+            self.body[key] = list(value) if isinstance(value, list) else value
+            self._origins[(key,)] = (source, (key,))
+            if isinstance(value, list):
+                for index in range(len(value)):
+                    self._origins[key, index] = (source, (key, index))
+            return
+        known = self.body[key]
+        if not isinstance(known, list) or not isinstance(value, list):
+            self.clashes.append((self._origins[(key,)][0], source, key))
+            return
+        for index, item in enumerate(value):
+            self._origins[key, len(known)] = (source, (key, index))
+            known.append(item)
+
+    def source_of(self, path: KeyPath) -> Source:
+        """The file a key stands in. For the empty path the main file."""
+        return self._origin(path)[0]
+
+    def locate(self, place: Place) -> tuple[Path, int | None]:
+        """File and line of a place. A key that isn't there has the line of the nearest table around it."""
+        match place:
+            case Key(path):
+                source, local = self._origin(path)
+                return source.path, self.line_in(source, local)
+            case Cell(file, row):
+                return file, row
+            case WholeFile(file, line):
+                return file, line
+        raise TypeError(f"not a place: {place!r}")
+
+    def line_in(self, source: Source, local: KeyPath) -> int | None:
+        """The line of a key, by its path within one file."""
+        if source.path not in self._lines:
+            self._lines[source.path] = scan(source.text)
+        lines = self._lines[source.path]
+        for end in range(len(local), 0, -1):
+            if local[:end] in lines:
+                return lines[local[:end]]
+        return None
+
+    def order(self, file: Path) -> int:
+        """Position of a file among the sources; files of other kinds come last."""
+        return next((index for index, source in enumerate(self.sources) if source.path == file), len(self.sources))
+
+    def _origin(self, path: KeyPath) -> tuple[Source, KeyPath]:
+        for depth in (2, 1):
+            if path[:depth] in self._origins:
+                source, local = self._origins[path[:depth]]
+                return source, local + path[depth:]
+        return self.sources[0], path
+
+
+def read(path: Path) -> Document:
+    """Read the main file and everything in `conf.d` beside it. Raises ConfigErrors with every unreadable file."""
+    problems: list[Problem] = []
+    files = [path]
+    directory = path.parent / "conf.d"
+    try:
+        files += sorted(entry for entry in directory.iterdir() if entry.suffix == ".toml" and entry.name[0] != ".")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        problems.append(unreadable(directory, error))
+    sources = [source for file in files if (source := _read_one(file, problems)) is not None]
+    if problems:
+        raise ConfigErrors(tuple(problems))
+    return Document(sources)
+
+
+def _read_one(path: Path, problems: list[Problem]) -> Source | None:
+    text = read_text(path, problems)
+    if text is None:
+        return None
+    try:
+        return Source(path, text, tomli.loads(text))
+    except tomli.TOMLDecodeError as error:
+        problems.append(_syntax(path, text, error))
+    except RecursionError:
+        problems.append(Problem(path, None, "arrays or tables are nested too deeply", "take nesting out"))
+    return None
+
+
+def read_text(path: Path, problems: list[Problem]) -> str | None:
+    """A text file's content, or None and one problem more. A byte order mark is left off."""
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        problems.append(unreadable(path, error))
+        return None
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            problems.append(Problem(path, 1, "the file is UTF-16, but must be UTF-8", "save it again as UTF-8"))
+        else:
+            line = body.count(b"\n", 0, error.start) + 1
+            message = f"the byte 0x{body[error.start]:02X} isn't UTF-8 text"
+            problems.append(Problem(path, line, message, "save the file again as UTF-8 (in Excel: “CSV UTF-8”)"))
+        return None
+
+
+def unreadable(path: Path, error: OSError) -> Problem:
+    """One sentence for a file that can't be opened."""
+    match error:
+        case FileNotFoundError():
+            return Problem(path, None, "the file doesn't exist", "create it, or mend the path")
+        case PermissionError():
+            return Problem(path, None, "the file can't be read: permission denied", f"run chmod a+r {path}")
+        case IsADirectoryError():
+            return Problem(path, None, "this is a directory, but must be a file", "mend the path")
+        case _:
+            return Problem(path, None, f"the file can't be read: {error.strerror or error}", "mend the path")
+
+
+def _syntax(path: Path, text: str, error: tomli.TOMLDecodeError) -> Problem:
+    line = min(error.lineno, text.count("\n") + 1)
+    message = error.msg[:1].lower() + error.msg[1:]
+    content = text.split("\n")[line - 1] if text else ""
+    return Problem(path, line, f"not valid TOML: {message} (column {error.colno})", _syntax_hint(message, content))
+
+
+def _syntax_hint(message: str, line: str) -> str:
+    key, equals, value = (part.strip() for part in line.partition("="))
+    if "overwrite a value" in message or "declare" in message or "already" in message or "duplicate" in message.lower():
+        return "give every key and [table] once; a list of tables is written with [[double brackets]]"
+    if line.lstrip().startswith(("[", "]")):
+        return "write a table as [name] and a list of tables as [[name]]"
+    if line and not equals:
+        return "write key = value, with the value on the same line"
+    if equals and not value:
+        return f"give {key} a value, or take the line out"
+    if equals and value in ("True", "False", "yes", "no", "on", "off", "TRUE", "FALSE"):
+        return f"write {key} = {'true' if value.lower() in ('true', 'yes', 'on') else 'false'}"
+    if equals and value[0] not in "\"'[{+-0123456789" and not value.startswith(("true", "false", "inf", "nan")):
+        return f'put text in quotes: {key} = "{value}"'
+    return "mend the line; text stands in double quotes, tables in { }, lists in [ ]"

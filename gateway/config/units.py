@@ -1,0 +1,155 @@
+"""Units of measure: a reader of UCUM codes (ucum.org, case-sensitive form), and what people write instead.
+
+The grammar is UCUM's: atoms with metric prefixes, integer exponents, `.` and `/`, parentheses, numbers and annotations
+in braces. The atoms are those an industrial gateway meets; `ucum.json` lists them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from gateway.config.names import Mendable
+
+_TOKEN = re.compile(r"[./()]|\{[!-z|~]*\}|(?:[^./(){}\[\]]|\[[^\[\]]*\])+")
+_EXPONENT = re.compile(r"([+-]?\d+)$")
+_DIGITS = re.compile(r"\d+")
+_MAX_LENGTH = 64
+_PLAIN_FORMS = str.maketrans(
+    {
+        "²": "2",
+        "³": "3",
+        "⁻": "-",
+        "¹": "1",
+        "µ": "u",
+        "μ": "u",
+        "Ω": "Ohm",
+        "·": ".",
+        "⋅": ".",
+        "×": ".",
+        " ": None,
+        "^": None,
+    }
+)
+
+
+class _Table(NamedTuple):
+    prefixed: frozenset[str]
+    """Every metric atom with every prefix, and every atom alone."""
+    by_folded: dict[str, str]
+    """The same by lower case, for what was written in the wrong case."""
+    spoken: dict[str, str]
+
+
+@cache
+def _table() -> _Table:
+    body = json.loads(files("gateway.config").joinpath("ucum.json").read_text("utf-8"))
+    prefixed = {*body["metric"], *body["plain"]}
+    by_folded = {atom.lower(): atom for atom in (*body["plain"], *body["metric"])}
+    for prefix in body["prefixes"]:
+        for atom in body["metric"]:
+            prefixed.add(prefix + atom)
+    for prefix in ("M", "m", "k"):  # the likeliest meaning comes last and stays
+        for atom in body["metric"]:
+            by_folded.setdefault((prefix + atom).lower(), prefix + atom)
+            if prefix == "k":
+                by_folded[(prefix + atom).lower()] = prefix + atom
+    return _Table(frozenset(prefixed), by_folded, body["spoken"])
+
+
+@cache
+def check_unit(text: str) -> str:
+    """Returns `text` if it is a UCUM code of known atoms; raises Mendable, with what was probably meant."""
+    if is_ucum(text):
+        return text
+    if meant := suggest(text):
+        raise Mendable(f"{_quote(text)} isn't a UCUM unit", f"write {_quote(meant)}")
+    words = re.sub(r"[^!-z|~]+", "_", text).strip("_") or "count"
+    raise Mendable(
+        f"{_quote(text)} isn't a UCUM unit",
+        f"write its UCUM code (ucum.org); for something that is counted, write {_quote('{' + words + '}')}",
+    )
+
+
+def is_ucum(text: str) -> bool:
+    """Whether `text` follows the grammar and every atom in it is known."""
+    tokens = _tokens(text)
+    if not tokens or len(text) > _MAX_LENGTH:
+        return False
+    position = 1 if tokens[0] == "/" else 0
+    end = _term(tokens, position)
+    return end == len(tokens)
+
+
+def _tokens(text: str) -> list[str]:
+    """The text in tokens, or nothing if something in it is none."""
+    tokens = _TOKEN.findall(text)
+    return tokens if "".join(tokens) == text else []
+
+
+def _term(tokens: list[str], position: int) -> int:
+    """The position after one term, or -1."""
+    while True:
+        position = _component(tokens, position)
+        if position < 0 or position == len(tokens) or tokens[position] not in "./":
+            return position
+        position += 1
+
+
+def _component(tokens: list[str], position: int) -> int:
+    if position >= len(tokens):
+        return -1
+    token = tokens[position]
+    if token == "(":
+        end = _term(tokens, position + 1)
+        return end + 1 if 0 <= end < len(tokens) and tokens[end] == ")" else -1
+    if token in "./)":
+        return -1
+    if token.startswith("{"):
+        return position + 1
+    if not _is_simple(token):
+        return -1
+    position += 1
+    if position < len(tokens) and tokens[position].startswith("{"):
+        position += 1
+    return position
+
+
+def _is_simple(token: str) -> bool:
+    """A number, or an atom with at most a prefix and an exponent."""
+    known = _table().prefixed
+    return token in known or bool(_DIGITS.fullmatch(token)) or _EXPONENT.sub("", token) in known
+
+
+def suggest(text: str) -> str | None:
+    """The UCUM code that was probably meant, or None. What it returns is always valid."""
+    stripped = text.strip()
+    for candidate in (stripped, stripped.translate(_PLAIN_FORMS)):
+        meant = _spoken(candidate) or "".join(_respell(token) for token in re.split(r"([./()])", candidate))
+        if meant != text and is_ucum(meant):
+            return meant
+    return None
+
+
+def _spoken(text: str) -> str | None:
+    spoken = _table().spoken
+    return spoken.get(text) or spoken.get(text.lower())
+
+
+def _respell(token: str) -> str:
+    """One atom as UCUM spells it, with its exponent; unchanged if that isn't known."""
+    if not token or token in "./()" or _is_simple(token):
+        return token
+    if meant := _spoken(token):
+        return meant
+    exponent = _EXPONENT.search(token)
+    stem = token[: exponent.start()] if exponent else token
+    meant = _spoken(stem) or _table().by_folded.get(stem.lower(), stem)
+    return meant + (exponent[0] if exponent else "")
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,201 @@
+"""pydantic's findings in the words of TOML: what was found, what was expected, how to mend it."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from gateway.config.names import Mendable
+
+_EXPECTED = {
+    "string_type": "text in quotes",
+    "string_sub_type": "text in quotes",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list in [ ]",
+    "tuple_type": "a list in [ ]",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+    "multiple_of": ("multiple_of", "a multiple of"),
+}
+_MAX_SHOWN = 60
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+
+def quote(text: str) -> str:
+    """Text as it would stand in a TOML file, shortened if long."""
+    shown = text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def found(value: Any, *, from_text: bool = False) -> str:
+    """A value as the user wrote it, and what kind of thing it is where that helps."""
+    match value:
+        case str():
+            return quote(value) if from_text else f"{quote(value)} (text)"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"{value}"
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return f"{value.isoformat()} (a date or time)"
+    return f"{value!r}"
+
+
+def closest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that was probably meant."""
+    names = {candidate.lower(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return names[matches[0]] if matches else None
+
+
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """``"a", "b" or "c"``"""
+    quoted = [quote(name) for name in names]
+    if len(quoted) > limit:
+        return ", ".join([*quoted[:limit], "…"])
+    return " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
+
+
+def meant_or_all(word: str, candidates: Iterable[str], kind: str) -> str:
+    """A mend for a reference to something that isn't there."""
+    names = sorted(candidates)
+    if meant := closest(word, names):
+        return f"did you mean {quote(meant)}?"
+    return f"write {listing(names)}" if names else f"define a {kind} of that name"
+
+
+def explain(label: str, error: ErrorDetails, *, from_text: bool = False) -> tuple[str, str]:
+    """(message, mend) for one finding about a key that is there. `from_text`: it comes from a CSV cell."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if (cause := context.get("error")) is not None and isinstance(cause, Exception):
+        if isinstance(cause, Mendable):
+            return f"{label}: {cause}", cause.hint
+        message, _, hint = str(cause).partition("\n")
+        return f"{label}: {message}", hint or "mend the value"
+    shown = found(value, from_text=from_text)
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind]
+        return f"{label} is {shown}, but must be {expected}", _conversion(label, value, expected, from_text)
+    if kind in _BOUNDS:
+        name, word = _BOUNDS[kind]
+        bound = context[name]
+        return f"{label} is {shown}, but must be {word} {bound:g}", f"write a number that is {word} {bound:g}"
+    if kind in ("literal_error", "enum"):
+        allowed = _allowed(context["expected"])
+        plain = value if isinstance(value, str) else str(value)
+        hint = (
+            f"did you mean {quote(meant)}?" if (meant := closest(plain, allowed)) else f"write {listing(allowed, 20)}"
+        )
+        return f"{label} is {shown}, but must be {listing(allowed, 20)}", hint
+    if kind == "string_too_short":
+        return f"{label} is {shown}, but must have at least {context['min_length']} characters", "write it in full"
+    if kind in ("string_too_long", "too_long"):
+        return f"{label} is longer than {context['max_length']}", "shorten it"
+    if kind == "too_short":
+        return f"{label} has too few entries: at least {context['min_length']}", "add what is missing"
+    if kind == "string_pattern_mismatch":
+        return f"{label} is {shown}, which doesn't have the form {context['pattern']}", "mend its form"
+    return f"{label} is {shown}: {error['msg']}", "mend the value"
+
+
+def example(name: str, info: FieldInfo) -> str:
+    """``key = value`` for a key that is missing."""
+    if info.examples:
+        return f"{name} = {_toml(info.examples[0])}"
+    kind = info.annotation
+    if kind is str:
+        return f'{name} = "…"'
+    return f"{name} = …"
+
+
+def fields_at(model: type[BaseModel], keys: tuple[str | int, ...]) -> Mapping[str, FieldInfo]:
+    """The keys that the table at `keys` below `model` may have; none if it isn't a table of its own."""
+    for key in keys:
+        if isinstance(key, int):
+            continue
+        info = model.model_fields.get(key)
+        nested = _table_in(info.annotation) if info else None
+        if nested is None:
+            return {}
+        model = nested
+    return model.model_fields
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for part in get_args(annotation) if (table := _table_in(part))), None)
+
+
+def _allowed(expected: str) -> list[str]:
+    """pydantic says ``'a', 'b' or 'c'``."""
+    return [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
+
+
+def _conversion(label: str, value: Any, expected: str, from_text: bool) -> str:
+    """The value as it was probably meant."""
+    key = label.rpartition(".")[2]
+    if isinstance(value, str):
+        text = value.strip()
+        if expected == "true or false" and text.lower() in _TRUE | _FALSE:
+            return f"write {'true' if text.lower() in _TRUE else 'false'}" + ("" if from_text else " without quotes")
+        if "number" in expected:
+            decimal = text.replace(",", ".")
+            try:
+                number = float(decimal)
+            except ValueError:
+                return f"write {expected}, such as 10"
+            if expected == "a whole number" and not number.is_integer():
+                return f"write a whole number, such as {round(number)}"
+            return (
+                f"write {decimal}" if from_text or decimal != text else f"write {key} = {decimal}, without the quotes"
+            )
+        if expected == "a list in [ ]":
+            return f"write {key} = [{quote(value)}]"
+    if expected == "text in quotes" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f'write {key} = "{value}"'
+    if expected == "a whole number" and isinstance(value, float):
+        return f"write {key} = {round(value)}"
+    if expected == "true or false" and isinstance(value, int):
+        return f"write {key} = {'true' if value else 'false'}"
+    if expected == "a table":
+        return f"write it as a table: {key} = {{…}}"
+    return f"write {expected}"
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return quote(value)
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    return str(value)
