@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,43 @@ def _print(body: dict[str, Any]) -> None:
         f"{gateway['id']}  version {gateway['version']}  boot {gateway['boot']}"
         f"  up {gateway['uptime_s']:.0f} s  clock {clock}\n"
     )
-    for heading, rows in _sections(body):
-        if rows:
-            table(heading, rows)
-            click.echo()
+    table(["device", "link", "state", "polls", "late", "missed", "good", "bad", "read p99", "detail"], _devices(body))
+    click.echo()
+    table(["sink", "broker", "state", "in flight", "messages", "values", "refused", "ack p99", "detail"], _sinks(body))
+    click.echo()
+    table(["journal", ""], _journal(body["journal"]))
+    click.echo()
+    table(["sink", "device", "boot", "first", "last", "delivered", "pending", "refused", "dropped"], _ledger(body))
 
 
-def _sections(body: dict[str, Any]) -> list[tuple[list[str], list[list[object]]]]:
-    raise NotImplementedError
+def _devices(body: dict[str, Any]) -> Iterator[list[object]]:
+    for link_name, link in body["southbound"]["links"].items():
+        for name, device in link["devices"].items():
+            groups = device["groups"].values()
+            slowest = max((group["read_ms"]["p99"] or 0.0 for group in groups), default=0.0)
+            counts = [sum(group[key] for group in groups) for key in ("polls", "late", "missed", "good", "bad")]
+            detail = device["detail"] or link["detail"]
+            yield [name, link_name, device["state"], *counts, f"{slowest:.1f} ms", detail]
+
+
+def _sinks(body: dict[str, Any]) -> Iterator[list[object]]:
+    for name, sink in body["sinks"].items():
+        state = "connected" if sink["connected"] else "buffering"
+        p99 = "" if sink["latency_p99_ms"] is None else f"{sink['latency_p99_ms']:.1f} ms"
+        counts = [sink[key] for key in ("in_flight", "messages", "values", "refused")]
+        yield [name, sink["broker"], state, *counts, p99, "" if sink["connected"] else sink["last_error"] or ""]
+
+
+def _journal(journal: dict[str, Any]) -> Iterator[list[object]]:
+    for key, value in journal.items():
+        if not isinstance(value, dict):
+            yield [key.replace("_", " "), value]
+
+
+def _ledger(body: dict[str, Any]) -> Iterator[list[object]]:
+    for sink, ledger in body["ledger"].items():
+        for source, entry in ledger["sources"].items():
+            for boot, numbers in entry["boots"].items():
+                dropped = sum(gap["last"] - gap["first"] + 1 for gap in numbers["dropped"])
+                counts = [numbers[key] for key in ("first", "last", "delivered", "pending", "refused")]
+                yield [sink, source, boot, *counts, dropped]

@@ -35,6 +35,7 @@ class Subscriber:
 
     def __init__(self, port: int, pattern: str = "#", *, client_id: str = "subscriber") -> None:
         self.messages: list[Message] = []
+        self.connections = 0
         self._pattern = pattern
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
@@ -75,6 +76,7 @@ class Subscriber:
         return self.messages
 
     def _on_connect(self, client: Client, *_: Any) -> None:
+        self.connections += 1
         client.subscribe(self._pattern, qos=1)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
