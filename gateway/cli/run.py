@@ -45,7 +45,9 @@ def run(config_path: Path, log_level: str) -> None:
     try:
         uvloop.run(_serve(settings))
     except OSError as error:
-        fail(f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "check path and permissions")
+        fail(
+            f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "check path and permissions"
+        )
 
 
 async def _serve(settings: GatewaySettings) -> None:
