@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from gateway import registry
 from gateway.config.csvtags import read_rows
 from gateway.config.document import Document
+from gateway.config.names import quote
 from gateway.config.places import Cell, Key, Place
 from gateway.config.plans import plan_device
 from gateway.config.problems import Problem
@@ -35,8 +36,8 @@ from gateway.config.schema import (
     TlsTable,
 )
 from gateway.config.tls import check_tls
-from gateway.config.topics import Assets, check_paths
-from gateway.config.words import listing, meant_or_all, quote
+from gateway.config.topics import CASE_HINT, Assets, check_paths
+from gateway.config.words import listing, meant_or_all
 from gateway.driver import DriverKind, Point, PollGroup
 from gateway.model import Layout, Tag
 from gateway.secrets import SecretError, resolve
@@ -222,7 +223,7 @@ class Builder:
         self._report.add(
             place.child("name"),
             f"the {what} {quote(name)} is also defined at {self._report.where(known.child('name'))}",
-            "give one of them another name; names that differ only in case count as the same",
+            "give one of them another name" + CASE_HINT,
         )
         return False
 
@@ -292,9 +293,10 @@ class Builder:
             table = self._checker.table(SinkTable, raw, place)
             if table is None:
                 continue
-            self._unique(names, table.name, place, "sink")
             sink = self._sink(table, place, gateway.id if gateway else "")
             sinks.append(sink)
+            if not self._unique(names, table.name, place, "sink"):
+                continue
             known = clients.setdefault((sink.host.lower(), sink.port, sink.client_id), place)
             if known is not place:
                 self._report.add(
@@ -424,7 +426,7 @@ class Builder:
                 # What the template would have brought isn't known, so nothing can be called missing.
                 continue
             complete = [done for group in groups.values() if (done := self._complete(group))]
-            if not groups:
+            if not groups and not raw.get("group"):
                 message = f"the device {quote(table.name)} has no group, so nothing would be read"
                 self._report.add(place, message, "add a [[device.group]], or name a template")
             self._check_paths([group.tags for group in complete])
@@ -471,7 +473,7 @@ class Builder:
             replaced = replaced or own is not None
             levels[level] = own if replaced else getattr(gateway, level)
         for level, above in (("line", "area"), ("cell", "line")):
-            if levels[level] and not levels[above]:
+            if getattr(table, level) and not levels[above]:
                 message = f"device.{level} is given, but no {above} stands above it"
                 self._report.add(place.child(level), message, f"add {above}, or take {level} out")
         asset = table.asset or table.name

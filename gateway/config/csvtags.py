@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.document import read_text
+from gateway.config.names import quote
 from gateway.config.problems import Problem
-from gateway.config.words import closest, quote
+from gateway.config.words import closest
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli
 
+from gateway.config.names import quote
 from gateway.config.places import Cell, Key, KeyPath, Place, WholeFile
 from gateway.config.positions import scan
 from gateway.config.problems import ConfigErrors, Problem
+
+_NUMBER = re.compile(r"[+-]?[0-9_]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +158,27 @@ def unreadable(path: Path, error: OSError) -> Problem:
 
 def _syntax(path: Path, text: str, error: tomli.TOMLDecodeError) -> Problem:
     line = min(error.lineno, text.count("\n") + 1)
+    content = text.split("\n")[line - 1].strip()
+    if error.msg.startswith(("Cannot declare", "Cannot overwrite", "Cannot mutate", "Cannot redefine")):
+        what = content if content.startswith("[") else f"the key {quote(content.partition('=')[0].strip())}"
+        hint = "give every key and [table] once; a list of tables is written with [[double brackets]]"
+        return Problem(path, line, f"{what} is defined twice", hint)
     message = error.msg[:1].lower() + error.msg[1:]
-    content = text.split("\n")[line - 1] if text else ""
-    return Problem(path, line, f"not valid TOML: {message} (column {error.colno})", _syntax_hint(message, content))
+    return Problem(path, line, f"not valid TOML: {message} (column {error.colno})", _syntax_hint(content))
 
 
-def _syntax_hint(message: str, line: str) -> str:
+def _syntax_hint(line: str) -> str:
     key, equals, value = (part.strip() for part in line.partition("="))
-    if "overwrite a value" in message or "declare" in message or "already" in message or "duplicate" in message.lower():
-        return "give every key and [table] once; a list of tables is written with [[double brackets]]"
-    if line.lstrip().startswith(("[", "]")):
+    if line.startswith("["):
         return "write a table as [name] and a list of tables as [[name]]"
     if line and not equals:
         return "write key = value, with the value on the same line"
-    if equals and not value:
+    if not value:
         return f"give {key} a value, or take the line out"
-    if equals and value in ("True", "False", "yes", "no", "on", "off", "TRUE", "FALSE"):
+    if value.lower() in ("true", "yes", "on", "false", "no", "off"):
         return f"write {key} = {'true' if value.lower() in ('true', 'yes', 'on') else 'false'}"
-    if equals and value[0] not in "\"'[{+-0123456789" and not value.startswith(("true", "false", "inf", "nan")):
+    if value.count('"') % 2 or value.count("'") % 2:
+        return "close the quotes at the end of the text"
+    if value[0] not in "\"'[{" and not _NUMBER.fullmatch(value):
         return f'put text in quotes: {key} = "{value}"'
     return "mend the line; text stands in double quotes, tables in { }, lists in [ ]"

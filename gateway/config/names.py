@@ -1,49 +1,42 @@
 """What a name may look like: names become topic levels, so their alphabet is that of the namespace.
 
-The functions are validators: they return the text or raise ValueError with a sentence that ends with its mend.
+The functions are validators: they return the text or raise :class:`Mendable`.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
-_LEGAL = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}")
-_LEGAL_PATH = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}(?:/[A-Za-z0-9-][A-Za-z0-9_-]{0,63}){0,15}")
+_LEVEL = r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}"
+_LEGAL = re.compile(_LEVEL)
+_LEGAL_PATH = re.compile(rf"{_LEVEL}(?:/{_LEVEL}){{0,15}}")
 _MAX_LENGTH = 64
 _MAX_LEVELS = 16
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
+_MAX_SHOWN = 60
+_NO_NAME = "give it a name of letters, digits, - or _"
 
 
 class Mendable(ValueError):
-    """What is wrong, and apart from it what to do about it."""
+    """What is wrong, worded to follow the key's name (``is empty``), and apart from it what to do about it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
 
 
+def quote(text: str) -> str:
+    """Text as it would stand in a TOML file, shortened if long."""
+    shown = text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    return json.dumps(shown, ensure_ascii=False)
+
+
 def check_name(text: str) -> str:
     """One topic level: 1 to 64 of A-Z a-z 0-9 _ -, not starting with _. Raises Mendable."""
-    if _LEGAL.fullmatch(text):
-        return text
-    if not text:
-        raise Mendable("is empty", "give it a name of letters, digits, - or _")
-    if illegal := _ILLEGAL.search(text):
-        mended = re.sub(r"_+", "_", _ILLEGAL.sub("_", text)).strip("_")[:_MAX_LENGTH]
-        character = "a space" if illegal[0] == " " else repr(illegal[0])
-        raise Mendable(
-            f"{text!r} has {character} in it, but only A-Z a-z 0-9 _ - can stand in a topic level",
-            f'write "{mended}"' if mended else "give it a name of letters, digits, - or _",
-        )
-    if len(text) > _MAX_LENGTH:
-        raise Mendable(
-            f"{text!r} is {len(text)} characters long, but a topic level has at most {_MAX_LENGTH}", "shorten it"
-        )
-    mended = text.lstrip("_")
-    raise Mendable(
-        f"{text!r} starts with _, which is kept for the gateway's own topics",
-        f'write "{mended}"' if mended else "give it a name of letters, digits, - or _",
-    )
+    return text if _LEGAL.fullmatch(text) else _refuse(text, text)
 
 
 def check_level(text: str) -> str:
@@ -53,19 +46,45 @@ def check_level(text: str) -> str:
 
 def check_tag_path(text: str) -> str:
     """Names joined by /, at most 16 of them. Raises Mendable."""
-    if not _LEGAL_PATH.fullmatch(text):
-        levels = text.split("/")
-        if len(levels) > _MAX_LEVELS:
-            raise Mendable(f"{text!r} has {len(levels)} levels, but at most {_MAX_LEVELS} are possible", "shorten it")
-        for level in levels:
-            if not level and text:
-                raise Mendable(
-                    f"{text!r} has an empty level", f'write "{"/".join(level for level in levels if level)}"'
-                )
-            check_name(level)
-    return text
+    if _LEGAL_PATH.fullmatch(text):
+        return text
+    levels = text.split("/")
+    if len(levels) > _MAX_LEVELS:
+        raise Mendable(
+            f"is {quote(text)}, which has {len(levels)} levels, but {_MAX_LEVELS} are possible", "shorten it"
+        )
+    if text and "" in levels:
+        raise Mendable(f"is {quote(text)}, which has an empty level", _write("/".join(_mended(text))))
+    return _refuse(text, next(level for level in levels if not _LEGAL.fullmatch(level)))
 
 
-def check_root(text: str) -> str:
-    """The topic prefix: like a tag path."""
-    return check_tag_path(text)
+def _refuse(text: str, level: str) -> str:
+    """Raises Mendable for `text` because of one `level` of it."""
+    if not level:
+        raise Mendable("is empty", _NO_NAME)
+    mended = "_".join(_mended(text)) if level == text else "/".join(_mended(text))
+    if illegal := _ILLEGAL.search(level):
+        character = "a space" if illegal[0] == " " else quote(illegal[0])
+        raise Mendable(
+            f"is {quote(text)}, but {character} can't stand in a topic level, only A-Z a-z 0-9 _ - can",
+            _write(mended),
+        )
+    if len(level) > _MAX_LENGTH:
+        raise Mendable(
+            f"is {quote(text)}: {len(level)} characters, but a topic level has at most {_MAX_LENGTH}", "shorten it"
+        )
+    raise Mendable(
+        f"is {quote(text)}, but a name that starts with _ is kept for the gateway's own topics",
+        _write(mended),
+    )
+
+
+def _mended(text: str) -> list[str]:
+    """The levels of a path, spelt with what is allowed."""
+    plain = unicodedata.normalize("NFKD", text.translate(_UMLAUTS))
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    return [mended for level in plain.split("/") if (mended := re.sub("_+", "_", _ILLEGAL.sub("_", level)).strip("_"))]
+
+
+def _write(text: str) -> str:
+    return f"write {quote(text)}" if text else _NO_NAME

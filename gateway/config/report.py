@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from gateway.config.document import Document
+from gateway.config.names import quote
 from gateway.config.places import Place
 from gateway.config.problems import ConfigErrors, Problem
-from gateway.config.words import closest, example, explain, fields_at, found, quote
+from gateway.config.words import closest, example, explain, fields_at, found
+
+_SOUTHBOUND = ("[[link", "[[device", "[[template", "report")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -82,11 +85,7 @@ class Checker:
         try:
             if strings:
                 return model.model_validate_strings(raw)
-            try:
-                # In a JSON document, as in TOML, an enumeration is text; all else can be taken strictly.
-                return model.model_validate_json(json.dumps(raw), strict=True)
-            except TypeError:
-                return model.model_validate(raw)
+            return _strictly(model, raw)
         except ValidationError as error:
             self._explain(error, model, place, common, strings)
             return None
@@ -94,15 +93,18 @@ class Checker:
     def unknown_key(self, key: str, own: Iterable[str], place: Place) -> None:
         """Report a key that doesn't belong where it stands, with where it does, or how it is spelt."""
         names = list(own)
-        label = place.label.rpartition(".")[2]
-        message = f"unknown key {quote(label)}" if label == key else f"unknown key {quote(key)}"
-        homes = [table for table, keys in self._tables.items() if key in keys]
+        table = place.label.removesuffix(key).removesuffix(".")
+        message = f"unknown key {quote(key)} in {table}" if table else f"unknown key {quote(key)}"
+        homes = [home for home, keys in self._tables.items() if key in keys]
+        southbound = [home for home in homes if home.startswith(_SOUTHBOUND)]
+        if table.startswith(("link", "device", "template")) and southbound:
+            homes = southbound
         if meant := closest(key, names):
             hint = f"did you mean {quote(meant)}?"
         elif homes:
             hint = f"it belongs into {' or '.join(homes)}"
         elif near := next(
-            ((close, table) for table, keys in self._tables.items() if (close := closest(key, keys))), None
+            ((close, home) for home, keys in self._tables.items() if (close := closest(key, keys))), None
         ):
             hint = f"did you mean {quote(near[0])} of {near[1]}?"
         else:
@@ -114,7 +116,7 @@ class Checker:
         name = place.label
         if isinstance(value, dict):
             self._report.add(place, f"[{name}] is a single table, but must be a list of tables", f"write [[{name}]]")
-            return []
+            return [(value, place)]
         if not isinstance(value, list):
             message = f"{name} is {found(value)}, but must be a list of tables"
             self._report.add(place, message, f"write [[{name}]] above its keys")
@@ -139,6 +141,9 @@ class Checker:
                 self.unknown_key(str(keys[-1]), [*(extra if len(keys) == 1 else ()), *fields], spot)
             elif detail["type"] == "missing":
                 name = str(keys[-1])
+                if strings:
+                    self._report.add(place, f"the row has no {quote(name)}", f"fill in the column {quote(name)}")
+                    continue
                 hint = f"add {example(name, fields[name])}" if name in fields else f"add {name}"
                 self._report.add(place.child(*keys[:-1]), f"{spot.label} is missing", hint)
             elif _is_clear_secret(model, keys, detail["input"]):
@@ -150,6 +155,18 @@ class Checker:
                 )
             else:
                 self._report.add(spot, *explain(spot.label, detail, from_text=strings))
+
+
+def _strictly(model: type[Model], raw: Mapping[str, Any]) -> Model:
+    """Validate without converting one type into another, though an enumeration is text in TOML. Raises ValidationError.
+
+    That is how pydantic takes JSON. What JSON can't say (dates, integers beyond 64 bits, NaN) goes in as it is.
+    """
+    try:
+        body = orjson.dumps(raw, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError:
+        return model.model_validate(raw)
+    return model.model_validate(raw) if b"null" in body else model.model_validate_json(body, strict=True)
 
 
 def _is_clear_secret(model: type[BaseModel], keys: tuple[str | int, ...], value: Any) -> bool:

@@ -187,7 +187,7 @@ def report_findings(
                 "take one of them out",
             )
         )
-    if deadband_percent is not None and (low is None or high is None):
+    elif deadband_percent is not None and (low is None or high is None):
         findings.append(
             Finding(
                 ("report", "deadband_percent"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.config.names import check_level, check_name, check_root, check_tag_path
+from gateway.config.names import check_level, check_name, check_tag_path
 from gateway.config.units import check_unit
 from gateway.model import DataType
 
@@ -24,8 +24,7 @@ class Table(BaseModel):
 
 Name = Annotated[str, AfterValidator(check_name)]
 Level = Annotated[str, AfterValidator(check_level)]
-TagPath = Annotated[str, AfterValidator(check_tag_path)]
-Root = Annotated[str, AfterValidator(check_root)]
+Path = Annotated[str, AfterValidator(check_tag_path)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Unit = Annotated[str, AfterValidator(check_unit)]
@@ -70,7 +69,9 @@ class JournalTable(Table):
         ge=1,
         description="Space on disk, in MiB. When it is used up the oldest values are dropped and counted.",
     )
-    max_age_h: float = Field(default=168.0, gt=0, description="Values older than this are dropped and counted, in hours.")
+    max_age_h: float = Field(
+        default=168.0, gt=0, description="Values older than this are dropped and counted, in hours."
+    )
     memory_values: int = Field(
         default=2_000_000, ge=1000, description="Values held in memory at most while the disk can't take them."
     )
@@ -135,7 +136,7 @@ class SinkTable(Table):
     tls: TlsTable | None = Field(
         default=None, description="TLS to the broker; without this table the connection is in clear."
     )
-    root: Root = Field(default="uns", description="First level(s) of every topic, before `v1`.")
+    root: Path = Field(default="uns", description="First level(s) of every topic, before `v1`.")
     granularity: Literal["tag", "asset"] = Field(
         default="tag", description="`tag`: one topic for each tag; `asset`: one message for each poll of a group."
     )
@@ -182,7 +183,9 @@ class ReportTable(Table):
     deadband_percent: float | None = Field(
         default=None, ge=0, le=100, description="The same in percent of the range `low` … `high`."
     )
-    min_interval_ms: float = Field(default=0.0, ge=0, description="Least time between two sent values, in milliseconds.")
+    min_interval_ms: float = Field(
+        default=0.0, ge=0, description="Least time between two sent values, in milliseconds."
+    )
     max_interval_ms: float | None = Field(
         default=None, gt=0, description="Send again after this time even if nothing changed, in milliseconds."
     )
@@ -191,7 +194,7 @@ class ReportTable(Table):
 class TagTable(Table):
     """One value. Further keys are the driver's."""
 
-    name: TagPath = Field(description="Path below the asset, levels joined by `/`.", examples=["motor/speed"])
+    name: Path = Field(description="Path below the asset, levels joined by `/`.", examples=["motor/speed"])
     type: WireType = Field(description="Type on the wire, before scaling.", examples=["uint16"])
     scale: float = Field(default=1.0, description="Published value = wire value × `scale` + `offset`.")
     offset: float = Field(default=0.0, description="See `scale`.")

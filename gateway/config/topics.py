@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from gateway.config.names import quote
 from gateway.config.places import Place
 from gateway.config.report import Report
-from gateway.config.words import quote
 from gateway.model import Tag
 
-_CASE = "names that differ only in case count as the same"
+CASE_HINT = "; names that differ only in case count as the same"
 
 
 class PlacedTags(Protocol):
@@ -35,7 +35,7 @@ def check_paths(report: Report, groups: Iterable[PlacedTags]) -> None:
                 report.add(
                     group.place_of(index).child("name"),
                     f"the tag {quote(path)} has the topic of the tag {quote(known[0])} at {other}",
-                    f"give one of them another name; {_CASE}",
+                    f"give one of them another name{CASE_HINT}",
                 )
                 continue
             level = path.rpartition("/")[0]
@@ -46,7 +46,7 @@ def check_paths(report: Report, groups: Iterable[PlacedTags]) -> None:
                     report.add(
                         group.place_of(index).child("name"),
                         f"the tag {quote(path)} spells the level {quote(level)} unlike {quote(first[0])} at {other}",
-                        f"spell it one way; {_CASE}",
+                        f"spell it one way{CASE_HINT}",
                     )
                     break
                 level = level.rpartition("/")[0]
@@ -77,7 +77,7 @@ class Assets:
                 place,
                 f"the device {quote(device)} has the topics of the device {quote(known[0])} at "
                 f"{self._report.where(known[2])} ({topic})",
-                f"give one of them another asset, area, line or cell; {_CASE}",
+                f"give one of them another asset, area, line or cell{CASE_HINT}",
             )
             return
         for depth in range(3, len(location) + 1):
@@ -88,7 +88,7 @@ class Assets:
                     place,
                     f"the level {quote(level[-1])} of the device {quote(device)} is spelt {quote(first[-1])} at "
                     f"{self._report.where(first_place)}",
-                    f"spell it one way; {_CASE}",
+                    f"spell it one way{CASE_HINT}",
                 )
                 return
 

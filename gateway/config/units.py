@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from gateway.config.names import Mendable
+from gateway.config.names import Mendable, quote
 
 _TOKEN = re.compile(r"[./()]|\{[!-z|~]*\}|(?:[^./(){}\[\]]|\[[^\[\]]*\])+")
 _EXPONENT = re.compile(r"([+-]?\d+)$")
@@ -37,27 +37,23 @@ _PLAIN_FORMS = str.maketrans(
 
 
 class _Table(NamedTuple):
-    prefixed: frozenset[str]
-    """Every metric atom with every prefix, and every atom alone."""
-    by_folded: dict[str, str]
-    """The same by lower case, for what was written in the wrong case."""
+    known: frozenset[str]
+    """Every atom alone, and every metric atom with every prefix."""
+    folded: dict[str, list[str]]
+    """The same by lower case, the likelier first, for what was written in the wrong case."""
     spoken: dict[str, str]
 
 
 @cache
 def _table() -> _Table:
     body = json.loads(files("gateway.config").joinpath("ucum.json").read_text("utf-8"))
-    prefixed = {*body["metric"], *body["plain"]}
-    by_folded = {atom.lower(): atom for atom in (*body["plain"], *body["metric"])}
-    for prefix in body["prefixes"]:
-        for atom in body["metric"]:
-            prefixed.add(prefix + atom)
-    for prefix in ("M", "m", "k"):  # the likeliest meaning comes last and stays
-        for atom in body["metric"]:
-            by_folded.setdefault((prefix + atom).lower(), prefix + atom)
-            if prefix == "k":
-                by_folded[(prefix + atom).lower()] = prefix + atom
-    return _Table(frozenset(prefixed), by_folded, body["spoken"])
+    known = [*body["plain"], *body["metric"]]
+    known += [prefix + atom for prefix in body["prefixes"] for atom in body["metric"]]
+    folded: dict[str, list[str]] = {}
+    for code in known:
+        folded.setdefault(code.lower(), []).append(code)
+    spoken = body["spoken"]
+    return _Table(frozenset(known), folded, {word.lower(): code for word, code in spoken.items()} | spoken)
 
 
 @cache
@@ -65,12 +61,14 @@ def check_unit(text: str) -> str:
     """Returns `text` if it is a UCUM code of known atoms; raises Mendable, with what was probably meant."""
     if is_ucum(text):
         return text
+    if not text.strip():
+        raise Mendable("is empty", 'leave it out, or write "1" for a bare number')
     if meant := suggest(text):
-        raise Mendable(f"{_quote(text)} isn't a UCUM unit", f"write {_quote(meant)}")
+        raise Mendable(f"is {quote(text)}, which isn't a UCUM unit", f"write {quote(meant)}")
     words = re.sub(r"[^!-z|~]+", "_", text).strip("_") or "count"
     raise Mendable(
-        f"{_quote(text)} isn't a UCUM unit",
-        f"write its UCUM code (ucum.org); for something that is counted, write {_quote('{' + words + '}')}",
+        f"is {quote(text)}, which isn't a UCUM unit",
+        f"write its UCUM code (ucum.org); for something that is counted, write {quote('{' + words + '}')}",
     )
 
 
@@ -120,7 +118,7 @@ def _component(tokens: list[str], position: int) -> int:
 
 def _is_simple(token: str) -> bool:
     """A number, or an atom with at most a prefix and an exponent."""
-    known = _table().prefixed
+    known = _table().known
     return token in known or bool(_DIGITS.fullmatch(token)) or _EXPONENT.sub("", token) in known
 
 
@@ -147,9 +145,9 @@ def _respell(token: str) -> str:
         return meant
     exponent = _EXPONENT.search(token)
     stem = token[: exponent.start()] if exponent else token
-    meant = _spoken(stem) or _table().by_folded.get(stem.lower(), stem)
-    return meant + (exponent[0] if exponent else "")
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    # Of several atoms that differ in case only, the likeliest with the same prefix: MPA is MPa, not mPa.
+    cased = max(
+        _table().folded.get(stem.lower(), [stem]),
+        key=lambda code: code[:1] == stem[:1],
+    )
+    return (_spoken(stem) or cased) + (exponent[0] if exponent else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from gateway.config.names import Mendable
+from gateway.config.names import Mendable, quote
 
 _EXPECTED = {
     "string_type": "text in quotes",
@@ -39,15 +38,8 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "multiple_of": ("multiple_of", "a multiple of"),
 }
-_MAX_SHOWN = 60
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
-
-
-def quote(text: str) -> str:
-    """Text as it would stand in a TOML file, shortened if long."""
-    shown = text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
-    return json.dumps(shown, ensure_ascii=False)
 
 
 def found(value: Any, *, from_text: bool = False) -> str:
@@ -96,9 +88,10 @@ def explain(label: str, error: ErrorDetails, *, from_text: bool = False) -> tupl
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if (cause := context.get("error")) is not None and isinstance(cause, Exception):
         if isinstance(cause, Mendable):
-            return f"{label}: {cause}", cause.hint
-        message, _, hint = str(cause).partition("\n")
-        return f"{label}: {message}", hint or "mend the value"
+            return f"{label} {cause}", cause.hint
+        # A driver's own words: a sentence that ends with its mend.
+        message, _, hint = str(cause).rpartition(": ")
+        return message or hint, hint if message else "mend the value"
     shown = found(value, from_text=from_text)
     if kind in _EXPECTED:
         expected = _EXPECTED[kind]
@@ -110,10 +103,10 @@ def explain(label: str, error: ErrorDetails, *, from_text: bool = False) -> tupl
     if kind in ("literal_error", "enum"):
         allowed = _allowed(context["expected"])
         plain = value if isinstance(value, str) else str(value)
-        hint = (
-            f"did you mean {quote(meant)}?" if (meant := closest(plain, allowed)) else f"write {listing(allowed, 20)}"
-        )
-        return f"{label} is {shown}, but must be {listing(allowed, 20)}", hint
+        hint = f"did you mean {quote(meant)}?" if (meant := closest(plain, allowed)) else "write one of these"
+        return f"{label} is {quote(plain)}, but can only be {listing(allowed, 20)}", hint
+    if kind == "string_too_short" and value == "":
+        return f"{label} is empty", "give it a value, or leave it out"
     if kind == "string_too_short":
         return f"{label} is {shown}, but must have at least {context['min_length']} characters", "write it in full"
     if kind in ("string_too_long", "too_long"):
@@ -165,7 +158,8 @@ def _conversion(label: str, value: Any, expected: str, from_text: bool) -> str:
     if isinstance(value, str):
         text = value.strip()
         if expected == "true or false" and text.lower() in _TRUE | _FALSE:
-            return f"write {'true' if text.lower() in _TRUE else 'false'}" + ("" if from_text else " without quotes")
+            meant = "true" if text.lower() in _TRUE else "false"
+            return f"write {meant}" if from_text else f"write {key} = {meant}, without the quotes"
         if "number" in expected:
             decimal = text.replace(",", ".")
             try:
