@@ -23,7 +23,6 @@ structs, never by one per register. NaN and infinities pass through; what they m
 from __future__ import annotations
 
 import enum
-import math
 import operator
 import struct
 from array import array
@@ -456,10 +455,3 @@ def _leading_bits(count: int) -> Callable[[bytes], tuple[Value, ...]]:
     if count % 8 == 0:
         return lambda data: tuple(chain.from_iterable(map(BITS.__getitem__, data)))
     return lambda data: tuple(chain.from_iterable(map(BITS.__getitem__, data)))[:count]
-
-
-def same_value(left: Value, right: Value) -> bool:
-    """Equality in which NaN equals NaN: for comparing what was written with what was read back."""
-    if isinstance(left, float) and isinstance(right, float) and math.isnan(left):
-        return math.isnan(right)
-    return left == right

@@ -30,6 +30,8 @@ _TIMEOUTS_PER_READ = 2
 _DIVISIONS_PER_READ = 32
 """Extra requests one read may spend on finding out which address was refused: enough to find one among 2,000."""
 
+_NAMED_IN_LOG = 5
+
 _ILLEGAL_FUNCTION = 1
 _DIVISIBLE = {2: Quality.BAD_NODE_ID_INVALID, 3: Quality.BAD_OUT_OF_RANGE}
 """Exceptions that may be due to a part of the read: an address that doesn't exist, or a read that is too long."""
@@ -101,6 +103,7 @@ class ModbusDevice(Generic[P]):
         batch = reading.batch(self._bus)
         if reading.learnt:
             plan.learn()
+        self._report(reading)
         return batch
 
     async def _attempt(self, reading: _Reading[P], request: Request[P]) -> ReplyTimeout | Refused | None:
@@ -163,11 +166,17 @@ class ModbusDevice(Generic[P]):
         reading.fail(request, _DIVISIBLE[fault.code])
         if not known:
             reading.learnt = True
+            reading.dug += [f"{self._name_of(plan, column)}: {fault}" for column in request.members]
+
+    def _report(self, reading: _Reading[P]) -> None:
+        """One line for all that a read found missing, however much that is."""
+        if reading.dug:
+            more = len(reading.dug) - _NAMED_IN_LOG
             _log.warning(
-                "device %s: %s is refused with %s; the rest is read without it, it is tried again later",
+                "device %s refuses %s%s; the rest is read without, and this tried again later",
                 self._name,
-                self._names(plan, request),
-                fault,
+                ", ".join(reading.dug[:_NAMED_IN_LOG]),
+                f" and {more} more" if more > 0 else "",
             )
 
     async def _retry_hole(self, reading: _Reading[P], request: Request[P]) -> None:
@@ -176,7 +185,8 @@ class ModbusDevice(Generic[P]):
         if fault is None:
             plan.fill(request.members)
             reading.learnt = True
-            _log.info("device %s: %s can be read now", self._name, self._names(plan, request))
+            for column in request.members:
+                _log.info("device %s: %s can be read now", self._name, self._name_of(plan, column))
         elif isinstance(fault, Refused) and fault.code in _DIVISIBLE:
             self._dig(reading, request, fault)
         else:
@@ -184,9 +194,9 @@ class ModbusDevice(Generic[P]):
             if isinstance(fault, ReplyTimeout) and not reading.answered:
                 raise DeviceSilent(f"unit {self._options.unit} at {self._bus.peer}: {fault}")
 
-    def _names(self, plan: ReadPlan[P], request: Request[P]) -> str:
-        points = [plan.group.points[column] for column in request.members]
-        return ", ".join(f"{point.path} ({point.options.address})" for point in points)
+    def _name_of(self, plan: ReadPlan[P], column: int) -> str:
+        point = plan.group.points[column]
+        return f"{point.path} ({point.options.address})"
 
     # -- writing
 
@@ -305,6 +315,8 @@ class _Reading(Generic[P]):
     timeouts: int = 0
     divisions: int = 0
     learnt: bool = False
+    dug: list[str] = field(default_factory=list)
+    """What this read found to be refused, for the log."""
 
     def __post_init__(self) -> None:
         width = len(self.plan.group.points)

@@ -85,10 +85,9 @@ class ReadPlan(Generic[P]):
 
     def describe(self) -> Sequence[str]:
         return [
-            f"unit {self._options.unit}: read {request.span.count} "
-            f"{request.table.plural if request.span.count > 1 else request.table.plural.removesuffix('s')} "
+            f"unit {self._options.unit}: read {_count(request.span.count, request.table.plural)} "
             f"from {request.table.prefix}:{request.span.address + self._options.address_offset} "
-            f"(function {request.table.read_function}, {len(request.members)} tags)"
+            f"(function {request.table.read_function}, {_count(len(request.members), 'tags')})"
             for request in self.requests
         ]
 
@@ -118,28 +117,18 @@ class ReadPlan(Generic[P]):
 
     # -- learning
 
-    def clusters(self, request: Request[P]) -> list[tuple[int, ...]]:
-        """The request's members in groups that share addresses: what can't be told apart by smaller reads."""
-        clusters: list[list[int]] = []
-        end = -1
-        for column in request.members:
-            span = self._located[column].span
-            if span.address < end:
-                clusters[-1].append(column)
-            else:
-                clusters.append([column])
-            end = max(end, span.end)
-        return [tuple(cluster) for cluster in clusters]
-
     def halve(self, request: Request[P]) -> tuple[Request[P], Request[P]] | None:
-        """Two smaller requests for the same members, or None if it can't be divided."""
-        clusters = self.clusters(request)
-        if len(clusters) < 2:
+        """Two requests for the same members, or None if they all share one place and stand or fall together."""
+        places: dict[Span, list[int]] = {}
+        for column in request.members:
+            places.setdefault(self._located[column].span, []).append(column)
+        if len(places) < 2:
             return None
-        middle = len(clusters) // 2
+        columns = list(places.values())
+        middle = len(columns) // 2
         return (
-            self.request_for(tuple(chain.from_iterable(clusters[:middle]))),
-            self.request_for(tuple(chain.from_iterable(clusters[middle:]))),
+            self.request_for(tuple(chain.from_iterable(columns[:middle]))),
+            self.request_for(tuple(chain.from_iterable(columns[middle:]))),
         )
 
     def cut(self, at: Request[P]) -> None:
@@ -225,6 +214,10 @@ class ReadPlan(Generic[P]):
         base = tuple(self.base_quality(column) for column in range(width))
         self._base_qualities: tuple[int, ...] | None = base if any(base) else None
         self._fallible = any(place.encoding is not None and place.encoding.fallible for place in self._located.values())
+
+
+def _count(number: int, plural: str) -> str:
+    return f"{number} {plural if number != 1 else plural.removesuffix('s')}"
 
 
 def _checked(group: PollGroup, column: int, options: DeviceOptions) -> Located:

@@ -63,8 +63,8 @@ class TcpBus:
                 f"{self.peer} didn't accept the connection within {options.connect_timeout_ms} ms: "
                 "check the address, the cabling and any firewall between"
             ) from None
-        except socket.gaierror as error:
-            raise LinkDown(f"the host name {options.host!r} can't be resolved: {error.strerror}") from None
+        except (socket.gaierror, UnicodeError):
+            raise LinkDown(f"the host name {options.host!r} can't be resolved: check it, and the DNS server") from None
         except OSError as error:
             raise LinkDown(_connect_failure(self.peer, error)) from None
         self._connection = connection

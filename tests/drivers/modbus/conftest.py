@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from drivers.modbus import KIND
+from drivers.modbus.device import ModbusDevice
+from drivers.modbus.transport.tcp import TcpBus
+from tests.support.libmodbus_peer import LibmodbusPeer
+from tests.support.raw_modbus import RawSlave
+
+
+@dataclass
+class Plant:
+    """Connected buses and their devices, closed at the end of the test."""
+
+    buses: list[TcpBus] = field(default_factory=list)
+
+    async def device(self, port: int, *, link: dict[str, Any] | None = None, **device: Any) -> ModbusDevice[Any]:
+        options = {"host": "127.0.0.1", "port": port, "timeout_ms": 100, **(link or {})}
+        bus = KIND.open_bus("link1", KIND.link_options(**options))
+        assert isinstance(bus, TcpBus)
+        self.buses.append(bus)
+        await bus.connect()
+        opened = KIND.open_device(bus, "filler1", KIND.device_options(**device))
+        assert isinstance(opened, ModbusDevice)
+        return opened
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Of the bus opened last."""
+        return dict(KIND.counters(self.buses[-1]))
+
+
+@pytest.fixture
+async def plant() -> AsyncIterator[Plant]:
+    opened = Plant()
+    yield opened
+    for bus in opened.buses:
+        await bus.close()
+
+
+@pytest.fixture
+async def slave() -> AsyncIterator[RawSlave]:
+    async with RawSlave() as running:
+        running.holding[:200] = range(1000, 1200)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def libmodbus() -> Iterator[LibmodbusPeer]:
+    with LibmodbusPeer() as peer:
+        yield peer

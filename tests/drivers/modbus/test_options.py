@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from drivers.modbus import KIND
+from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
+from gateway.driver import DriverKind
+from gateway.registry import load_driver
+from tests.drivers.modbus.points import point
+
+
+def test_the_registry_finds_it() -> None:
+    assert load_driver("modbus") is KIND
+    assert isinstance(KIND, DriverKind)
+
+
+@pytest.mark.parametrize("model", [LinkOptions, DeviceOptions, TagOptions])
+def test_every_option_is_described_and_nothing_else_is_taken(model: type[BaseModel]) -> None:
+    schema = model.model_json_schema()
+    assert schema["additionalProperties"] is False
+    for name, option in schema["properties"].items():
+        assert option.get("description", "").endswith("."), name
+
+
+def test_the_schema_knows_what_an_address_looks_like() -> None:
+    address = TagOptions.model_json_schema()["properties"]["address"]
+    assert address["type"] == "string"
+    for text in ("hr:100", "IR:5", "co:0", "di:7", "hr:100.3", "40001", "400001.3"):
+        assert re.search(address["pattern"], text), text
+        TagOptions(address=text)  # type: ignore[arg-type]
+    for text in ("hr:", "4001", "20001"):
+        assert not re.search(address["pattern"], text), text
+
+
+def test_options_survive_a_round_trip_through_json() -> None:
+    options = TagOptions.model_validate({"address": "hr:100.3", "word_order": "CDAB"})
+    assert options.model_dump(mode="json", exclude_unset=True) == {"address": "hr:100.3", "word_order": "CDAB"}
+    assert TagOptions.model_validate(options.model_dump(mode="json")) == options
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "where", "sentence"),
+    [
+        (TagOptions, {"address": "hr:70000"}, ("address",), "address 'hr:70000' is beyond 65535"),
+        (TagOptions, {"address": 40001}, ("address",), "address 40001 needs quotes: write '40001'"),
+        (TagOptions, {"address": 1.5}, ("address",), "an address is a string such as 'hr:100' or '40001'"),
+        (TagOptions, {"address": "hr:1", "word_order": "ABDC"}, ("word_order",), "'ABCD', 'CDAB', 'BADC' or 'DCBA'"),
+        (TagOptions, {"address": "hr:1", "lenght": 2}, ("lenght",), "Extra inputs are not permitted"),
+        (TagOptions, {"address": "co:1", "length": 2}, (), "address 'co:1' is a single bit: drop 'length'"),
+        (DeviceOptions, {"unit": 256}, ("unit",), "less than or equal to 255"),
+        (DeviceOptions, {"address_offset": 2}, ("address_offset",), "Input should be 0 or 1"),
+        (LinkOptions, {}, ("host",), "Field required"),
+        (LinkOptions, {"host": "x", "transport": "rtu"}, ("transport",), "Input should be 'tcp'"),
+        (LinkOptions, {"host": "x", "port": 0}, ("port",), "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_option_is_named_and_explained(
+    model: type[BaseModel], given: dict[str, Any], where: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(given)
+    (error,) = caught.value.errors()
+    assert error["loc"] == where
+    assert sentence in error["msg"]
+
+
+def test_the_far_end_is_named_as_users_write_it() -> None:
+    assert KIND.describe_link(LinkOptions(host="192.168.1.20")) == "192.168.1.20:502"
+    assert KIND.describe_link(LinkOptions(host="fe80::1", port=1502)) == "[fe80::1]:1502"
+
+
+def test_points_carry_validated_options() -> None:
+    assert str(point("speed", "hr:100").options.address) == "hr:100"

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.driver import DeviceSilent, LinkDown, WriteFailed, Writes
+from gateway.model import DataType, Value
+from tests.drivers.modbus.conftest import Plant
+from tests.drivers.modbus.points import group, point
+from tests.support import raw_modbus as raw
+from tests.support.libmodbus_peer import LibmodbusPeer
+from tests.support.raw_modbus import RawSlave
+
+T = DataType
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("address", "type_", "options", "value", "registers"),
+    [
+        ("hr:300", T.UINT16, {}, 0x1234, [0x1234]),
+        ("hr:300", T.INT16, {"word_order": "DCBA"}, -2, [0xFEFF]),
+        ("hr:300", T.FLOAT32, {"word_order": "CDAB"}, 100.0, [0x0000, 0x42C8]),
+        ("hr:300", T.UINT64, {}, 2**64 - 2, [0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE]),
+        ("hr:300", T.FLOAT64, {"word_order": "BADC"}, 123.456, [0x5E40, 0x2FDD, 0x9F1A, 0x77BE]),
+        ("hr:300", T.STRING, {"length": 3}, "Abc", [0x4162, 0x6300, 0]),
+        ("hr:300", T.UINT32, {"bcd": True}, 12345678, [0x1234, 0x5678]),
+        ("40301", T.UINT16, {}, 7, [7]),
+    ],
+)
+@pytest.mark.parametrize("write_multiple", [False, True])
+async def test_registers_are_written_and_read_back(
+    plant: Plant,
+    libmodbus: LibmodbusPeer,
+    address: str,
+    type_: DataType,
+    options: dict[str, Any],
+    value: Value,
+    registers: list[int],
+    write_multiple: bool,
+) -> None:
+    device = await plant.device(libmodbus.port, write_multiple=write_multiple)
+    assert isinstance(device, Writes)
+    libmodbus.set_holding(300, [0xAAAA] * 6)
+    target = point("set/point", address, type_, **options)
+    assert await device.write(target, value) == value
+    assert libmodbus.holding(300, len(registers) + 1) == [*registers, 0xAAAA]
+    batch = await device.read(device.plan(group(target)))
+    assert batch.values == (value,)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("mask_write", [True, False])
+async def test_a_bit_or_byte_is_written_without_touching_the_rest(
+    plant: Plant, libmodbus: LibmodbusPeer, mask_write: bool
+) -> None:
+    device = await plant.device(libmodbus.port, mask_write=mask_write)
+    libmodbus.set_holding(310, [0b1010_0000_0000_0101])
+    assert await device.write(point("run", "hr:310.1", T.BOOL), True) is True
+    assert libmodbus.holding(310) == [0b1010_0000_0000_0111]
+    assert await device.write(point("run", "hr:310.15", T.BOOL), False) is False
+    assert libmodbus.holding(310) == [0b0010_0000_0000_0111]
+    assert await device.write(point("run", "hr:310.0", T.BOOL, word_order="BADC"), True) is True
+    assert libmodbus.holding(310) == [0b0010_0001_0000_0111]
+    assert await device.write(point("level", "hr:310", T.INT8, byte="high"), -2) == -2
+    assert libmodbus.holding(310) == [0xFE07]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("write_multiple", [True, False])
+async def test_coils(plant: Plant, libmodbus: LibmodbusPeer, write_multiple: bool) -> None:
+    device = await plant.device(libmodbus.port, write_multiple=write_multiple)
+    libmodbus.set_coils(20, [False, False, True])
+    assert await device.write(point("pump", "co:21", T.BOOL), True) is True
+    assert libmodbus.coils(20, 3) == [False, True, True]
+    assert await device.write(point("pump", "co:21", T.BOOL), False) is False
+    assert libmodbus.coils(20, 3) == [False, False, True]
+
+
+async def test_a_device_without_mask_write_is_asked_for_it_once(plant: Plant, slave: RawSlave) -> None:
+    slave.unsupported = {22}
+    slave.holding[5] = 0xFF00
+    device = await plant.device(slave.port)
+    for bit in range(2):
+        assert await device.write(point("bit", f"hr:5.{bit}", T.BOOL), True) is True
+    assert slave.holding[5] == 0xFF03
+    assert [request.function for request in slave.requests] == [22, 3, 6, 3, 3, 6, 3]
+
+
+@pytest.mark.parametrize(
+    ("address", "type_", "options", "value", "sentence"),
+    [
+        ("ir:1", T.UINT16, {}, 1, "set can't be written: input registers are read-only"),
+        ("di:1", T.BOOL, {}, True, "set can't be written: discrete inputs are read-only"),
+        ("hr:1", T.UINT16, {}, 70000, "set can't be written: 70000 is outside uint16, which holds 0 to 65535"),
+        ("hr:1", T.UINT16, {}, None, "set can't be written: None is not a number"),
+        ("co:1", T.BOOL, {}, 1, "set can't be written: 1 is not a bool"),
+        ("hr:1", T.BOOL, {}, True, "set can't be written: 'hr:1' is a whole register"),
+        ("hr:1", T.STRING, {"length": 124}, "x", "it takes 124 registers, one write holds 123"),
+    ],
+)
+async def test_what_cannot_be_written_never_reaches_the_wire(
+    plant: Plant, slave: RawSlave, address: str, type_: DataType, options: dict[str, Any], value: Value, sentence: str
+) -> None:
+    device = await plant.device(slave.port)
+    with pytest.raises(WriteFailed) as caught:
+        await device.write(point("set", address, type_, **options), value)
+    assert sentence in str(caught.value)
+    assert slave.requests == []
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "error", "sentence"),
+    [
+        ([raw.mute], DeviceSilent, "no answer within 100 ms; whether set was written is unknown"),
+        ([raw.exception(2)], WriteFailed, "set: the device refused the write with exception 2 (illegal data address)"),
+        ([raw.exception(11)], DeviceSilent, "whether set was written is unknown"),
+        ([raw.wrong_echo], WriteFailed, "set: the device confirmed another write than this one"),
+        ([raw.wrong_unit], LinkDown, "whether set was written is unknown"),
+        ([raw.hang_up], LinkDown, "whether set was written is unknown"),
+        ([raw.answer, raw.mute], DeviceSilent, "set was written, what it is now is unknown"),
+        ([raw.answer, raw.hang_up], LinkDown, "set was written, what it is now is unknown"),
+        ([raw.answer, raw.exception(4)], WriteFailed, "set was written but can't be read back: exception 4"),
+        ([raw.answer, raw.wrong_echo], WriteFailed, "set was written but reads 6 now"),
+    ],
+)
+async def test_a_write_is_sent_once_whatever_comes_of_it(
+    plant: Plant, slave: RawSlave, behaviours: list[raw.Behaviour], error: type[Exception], sentence: str
+) -> None:
+    device = await plant.device(slave.port)
+    slave.then(*behaviours)
+    with pytest.raises(error) as caught:
+        await device.write(point("set", "hr:1"), 7)
+    assert sentence in str(caught.value)
+    assert [request.function for request in slave.requests].count(6) == 1
+
+
+async def test_a_device_that_ignores_a_write_is_found_out(plant: Plant, slave: RawSlave) -> None:
+    async def pretend(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        send(raw.frame(request.transaction, request.unit, request.pdu))
+
+    device = await plant.device(slave.port)
+    slave.then(pretend)
+    with pytest.raises(WriteFailed, match="set was written but reads 1001 now"):
+        await device.write(point("set", "hr:1"), 7)
+
+
+async def test_a_late_echo_is_not_taken_for_the_next_one(plant: Plant, slave: RawSlave) -> None:
+    device = await plant.device(slave.port, link={"timeout_ms": 20})
+    for value in range(10):
+        slave.then(raw.late(0.03))
+        with pytest.raises(DeviceSilent):
+            await device.write(point("set", "hr:1"), value)
+        slave.then(raw.late(0.015))
+        assert await device.write(point("set", "hr:1"), value + 100) == value + 100
+    assert plant.counters["late_replies"] == 10
+
+
+async def test_the_read_back_can_wait(plant: Plant, slave: RawSlave) -> None:
+    async def slowly(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        send(raw.frame(request.transaction, request.unit, request.pdu))
+        asyncio.get_running_loop().call_later(0.01, slave.reply, request)
+
+    device = await plant.device(slave.port, read_back_delay_ms=30)
+    slave.then(slowly)
+    assert await device.write(point("set", "hr:1"), 7) == 7
