@@ -9,8 +9,11 @@ _FIRST_S = 0.2
 _EAGER_S = 1.0
 _EAGER_FOR_S = 60.0
 _GROWTH = 1.6
+_PROVEN_S = 5.0
+"""A connection that lasted this long counts as a success, even if there was nothing to deliver."""
 _CONTEST_FIRST_S = 60.0
 _CONTEST_MAX_S = 900.0
+_UNCONTESTED_S = 60.0
 
 
 class Backoff:
@@ -24,11 +27,13 @@ class Backoff:
         self._next_s = _FIRST_S
         self._contest_s = _CONTEST_FIRST_S
 
-    def settled(self) -> None:
-        """The connection proved itself: the next failure is a new outage."""
-        self._since = None
-        self._next_s = _FIRST_S
-        self._contest_s = _CONTEST_FIRST_S
+    def connected(self, for_s: float, *, delivered: bool) -> None:
+        """A connection ended that had been good for something: the next failure is a new outage."""
+        if delivered or for_s >= _PROVEN_S:
+            self._since = None
+            self._next_s = _FIRST_S
+        if for_s >= _UNCONTESTED_S:
+            self._contest_s = _CONTEST_FIRST_S
 
     def after_failure(self, now: float) -> float:
         """At most 0.2 s first, at most 1 s within the first minute, at most `max_s` from then on."""

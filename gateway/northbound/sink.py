@@ -13,6 +13,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway.model import Record
@@ -28,8 +29,10 @@ log = logging.getLogger(__name__)
 
 _GOODBYE_S = 2.0
 """Time that `stop` gives what is in flight, the offline state and the goodbye together."""
-_PROVEN_S = 5.0
-"""A connection that lasted this long counts as a success, even if there was nothing to deliver."""
+_CONTEST_CLOSES = 5
+_CONTEST_LIFE_S = 2.0
+"""So many connections in a row that the broker closed in order within this time: most likely another client has our id
+and is told nothing either. Mosquitto before 2.0.12 gives no reason at a takeover, MQTT 3.1.1 has no way to give one."""
 _FRUITLESS = 2
 """Connections the broker may end over undelivered data before one record at a time is tried."""
 _MUTED_S = 600.0
@@ -111,7 +114,9 @@ class MqttSink:
 
         self._fruitless = 0
         self._settled_here = False
+        self._short_lives = 0
         self._latest: Flight | None = None
+        self._remaining: dict[int, list[int]] = {}
 
         self._since_ns = 0
         self._connections = 0
@@ -227,11 +232,15 @@ class MqttSink:
             self._bytes += session.bytes_sent
             session.acknowledged = session.bytes_sent = 0
             self._judge(session.ended.result(), session)
+            self._remember(session)
             self._loan = None
             self._notices.clear()
             feed.restore()
-        if self._settled_here or loop.time() - began >= _PROVEN_S:
-            self._backoff.settled()
+        lived_s = loop.time() - began
+        self._backoff.connected(lived_s, delivered=self._settled_here)
+        if isinstance(error, ConnectionLost):
+            short = error.orderly and lived_s < _CONTEST_LIFE_S
+            self._short_lives = self._short_lives + 1 if short else 0
         return error
 
     @property
@@ -315,8 +324,9 @@ class MqttSink:
             record = feed.take()
             if record is None:
                 return None
+            left = self._remaining.pop(record.id, None)
             try:
-                messages = self._encoder.encode(record)
+                messages = self._encoder.encode(record if left is None else replace(record, only=left))
             except Unpublishable as error:
                 self._refuse(record, str(error), None, {b"": str(error)})
                 continue
@@ -430,8 +440,26 @@ class MqttSink:
                 self._muted[topic] = asyncio.get_running_loop().time() + _MUTED_S
             self._fruitless = 0
 
+    def _remember(self, session: Session) -> None:
+        """Note what of partly acknowledged records is left, so that a reconnect repeats no more than the window."""
+        in_flight = session.unacknowledged()
+        if self._loan is not None:
+            in_flight.setdefault(self._loan, [])
+        for loan, indexes in in_flight.items():
+            if not isinstance(loan, _Loan):
+                continue
+            count = len(loan.messages.payloads)
+            indexes += [*(loan.refused or ()), *range(loan.sent, count)]
+            if len(indexes) < count:
+                self._remaining[loan.record.id] = loan.messages.positions(indexes)
+        while len(self._remaining) > 2 * self._settings.window:
+            del self._remaining[next(iter(self._remaining))]
+
+    def _contested(self, error: MqttError) -> bool:
+        return isinstance(error, ConnectionLost) and (error.taken_over or self._short_lives >= _CONTEST_CLOSES)
+
     def _delay_after(self, error: MqttError, now: float) -> float:
-        if isinstance(error, ConnectionLost) and error.taken_over:
+        if self._contested(error):
             return self._backoff.after_takeover()
         if isinstance(error, ConnectRefused) and error.reason in _NOT_WELCOME:
             return self._backoff.after_refusal()
@@ -440,10 +468,10 @@ class MqttSink:
     def _failed(self, error: MqttError, delay_s: float) -> None:
         """Say it once, not once per attempt."""
         self._last_error = text = str(error)
-        if isinstance(error, ConnectionLost) and error.taken_over:
+        if self._contested(error):
             log.error(
-                "sink %s: another client took over the client id %r at %s: give each its own; next attempt in %.0f s",
-                *(self.name, self._settings.client_id, self._where, delay_s),
+                "sink %s: %s: another client uses the client id %r there: give each its own; next attempt in %.0f s",
+                *(self.name, text, self._settings.client_id, delay_s),
             )
         elif text != self._said:
             log.warning("sink %s: %s; values are kept until it is back", self.name, text)

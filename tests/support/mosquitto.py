@@ -213,7 +213,8 @@ class Mosquitto:
             f"allow_anonymous {str(self._users is None).lower()}",
             "set_tcp_nodelay true",
             "sys_interval 0",
-            "max_queued_messages 0",
+            # Not 0 for unlimited: 2.0.11 then ends the connection after every publish that it refuses.
+            "max_queued_messages 1000000",
             f"persistence {str(self._persistence).lower()}",
         ]
         if os.geteuid() == 0:

@@ -125,14 +125,14 @@ class Proxy:
 
     async def _serve(self, client: socket.socket) -> None:
         """One connection, from accept to close. Cancelling it resets both ends."""
+        near_reader, near_writer = await asyncio.open_connection(sock=client)
         try:
             await self._flowing.wait()
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except (OSError, asyncio.CancelledError):
             _reset_on_close(client)
-            client.close()
+            near_writer.transport.abort()
             return
-        near_reader, near_writer = await asyncio.open_connection(sock=client)
         up: _Held = asyncio.Queue(_HELD_CHUNKS)
         down: _Held = asyncio.Queue(_HELD_CHUNKS)
         writers = [
@@ -153,11 +153,11 @@ class Proxy:
                 end.transport.abort()
         finally:
             self.connections -= 1
+            for end in (near_writer, far_writer):
+                end.close()
             for task in (*writers, *readers):
                 task.cancel()
             await asyncio.gather(*writers, *readers, return_exceptions=True)
-            for end in (near_writer, far_writer):
-                end.close()
 
     async def _read(self, reader: asyncio.StreamReader, held: _Held) -> None:
         loop = asyncio.get_running_loop()

@@ -24,12 +24,16 @@ class ConnectRefused(MqttError):
 class ConnectionLost(MqttError):
     """An established connection is gone."""
 
-    def __init__(self, message: str, *, reason: int | None = None, by_broker: bool = False) -> None:
+    def __init__(
+        self, message: str, *, reason: int | None = None, by_broker: bool = False, orderly: bool = False
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         """MQTT 5 reason code, where the broker gave one."""
         self.by_broker = by_broker
         """True if the broker ended it, false if it fell silent or misbehaved."""
+        self.orderly = orderly
+        """True if the broker closed it without a word but in order (FIN, not RST): it meant to."""
 
     @property
     def taken_over(self) -> bool:

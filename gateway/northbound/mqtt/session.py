@@ -172,6 +172,14 @@ class Session(asyncio.Protocol):
             self._out_bytes = 0
             self._write(data)
 
+    def unacknowledged(self) -> dict[Flight, list[int]]:
+        """Positions of the publishes that are sent and not acknowledged, by flight."""
+        found: dict[Flight, list[int]] = {}
+        for flight, index in zip(self._flights, self._indexes, strict=True):
+            if flight is not None:
+                found.setdefault(flight, []).append(index)
+        return found
+
     async def close(self) -> None:
         """Say goodbye, so that the broker forgets the will, and close. Waits until the bytes are out; bound it."""
         if self._transport is None or self.ended.done():
@@ -231,7 +239,9 @@ class Session(asyncio.Protocol):
             )
         else:
             cause = f" ({exc.strerror or exc})" if exc is not None else ""
-            self.abort(ConnectionLost(f"{self._where} closed the connection{cause}", by_broker=True))
+            self.abort(
+                ConnectionLost(f"{self._where} closed the connection{cause}", by_broker=True, orderly=exc is None)
+            )
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = now = self._loop.time()
