@@ -41,27 +41,33 @@ class _Options(BaseModel):
 class LinkOptions(_Options):
     """One Modbus connection."""
 
-    transport: Literal["tcp"] = Field("tcp", description="How frames travel. `tcp`: Modbus TCP (MBAP header).")
+    transport: Literal["tcp"] = Field(default="tcp", description="How frames travel. `tcp`: Modbus TCP (MBAP header).")
     host: str = Field(min_length=1, description="Host name or IP address of the device or gateway.")
-    port: int = Field(502, ge=1, le=65535, description="TCP port.")
-    timeout_ms: int = Field(1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
+    port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
+    timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     connect_timeout_ms: int = Field(
-        3000, ge=1, le=60_000, description="How long to wait for the connection, name lookup included."
+        default=3000, ge=1, le=60_000, description="How long to wait for the connection, name lookup included."
     )
     pause_after_connect_ms: int = Field(
-        0, ge=0, le=60_000, description="Wait between connecting and the first request, for devices that need it."
+        default=0,
+        ge=0,
+        le=60_000,
+        description="Wait between connecting and the first request, for devices that need it.",
     )
     pause_between_requests_ms: int = Field(
-        0, ge=0, le=10_000, description="Least time between a reply and the next request, for devices that need it."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Least time between a reply and the next request, for devices that need it.",
     )
     timeouts_before_reconnect: int = Field(
-        3,
+        default=3,
         ge=0,
         le=100,
         description="Unanswered requests in a row after which the connection is made anew. 0: never for this reason.",
     )
     keepalive_s: int = Field(
-        5,
+        default=5,
         ge=0,
         le=3600,
         description="Idle time after which TCP keepalive probes the far end, so that a dead one is noticed. 0: off.",
@@ -78,38 +84,44 @@ class DeviceOptions(_Options):
     """One Modbus server (slave)."""
 
     unit: int = Field(
-        1, ge=0, le=255, description="Unit identifier (slave address). Many TCP devices ignore it; some want 255 or 0."
+        default=1,
+        ge=0,
+        le=255,
+        description="Unit identifier (slave address). Many TCP devices ignore it; some want 255 or 0.",
     )
     word_order: WordOrder = Field(
-        WordOrder.ABCD,
+        default=WordOrder.ABCD,
         description="Order of the bytes of a value, named after where 0xAABBCCDD ends up: ABCD big-endian, CDAB low "
         "word first, BADC bytes swapped in each register, DCBA little-endian.",
     )
     text_order: TextOrder = Field(
-        TextOrder.HIGH_FIRST, description="Which byte of a register holds the earlier character of a string."
+        default=TextOrder.HIGH_FIRST, description="Which byte of a register holds the earlier character of a string."
     )
     address_offset: Literal[0, 1] = Field(
-        0,
+        default=0,
         description="What `hr:N` counts from: 0 as on the wire, 1 if the device's manual numbers registers from 1. "
         "References such as `40001` always count from 1.",
     )
-    max_registers: int = Field(125, ge=1, le=125, description="Most registers in one read.")
-    max_bits: int = Field(2000, ge=1, le=2000, description="Most coils or discrete inputs in one read.")
+    max_registers: int = Field(default=125, ge=1, le=125, description="Most registers in one read.")
+    max_bits: int = Field(default=2000, ge=1, le=2000, description="Most coils or discrete inputs in one read.")
     max_gap: int = Field(
-        16, ge=0, le=124, description="Most unwanted registers read between two wanted ones to save a request."
+        default=16, ge=0, le=124, description="Most unwanted registers read between two wanted ones to save a request."
     )
-    max_gap_bits: int = Field(256, ge=0, le=1999, description="The same for coils and discrete inputs.")
-    one_request_per_tag: bool = Field(False, description="Never merge tags into one read.")
+    max_gap_bits: int = Field(default=256, ge=0, le=1999, description="The same for coils and discrete inputs.")
+    one_request_per_tag: bool = Field(default=False, description="Never merge tags into one read.")
     write_multiple: bool = Field(
-        False, description="Write single values with functions 15 and 16, for devices without 5 and 6."
+        default=False, description="Write single values with functions 15 and 16, for devices without 5 and 6."
     )
     mask_write: bool = Field(
-        True,
+        default=True,
         description="Write a bit or byte of a register with function 22. If false, or if the device refuses that "
         "function, the register is read, changed and written, which can undo a change the device made in between.",
     )
     read_back_delay_ms: int = Field(
-        0, ge=0, le=10_000, description="Wait between a write and its read-back, for devices that apply it late."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Wait between a write and its read-back, for devices that apply it late.",
     )
 
 
@@ -120,18 +132,23 @@ class TagOptions(_Options):
         description="`hr:100` holding register, `ir:5` input register, `co:0` coil, `di:7` discrete input, `hr:100.3` "
         "bit 3 of a register, or a reference such as `40101`."
     )
-    word_order: WordOrder | None = Field(None, description="The tag's own word order. Default: the device's.")
-    byte: Half = Field(Half.LOW, description="Which byte of the register an `int8` or `uint8` is.")
+    word_order: WordOrder | None = Field(default=None, description="The tag's own word order. Default: the device's.")
+    byte: Half = Field(default=Half.LOW, description="Which byte of the register an `int8` or `uint8` is.")
     length: int | None = Field(
-        None, ge=1, le=125, description="Registers a string takes, two bytes each. Needed for strings, only for them."
+        default=None,
+        ge=1,
+        le=125,
+        description="Registers a string takes, two bytes each. Needed for strings, only for them.",
     )
-    text_order: TextOrder | None = Field(None, description="The string's own byte order. Default: the device's.")
-    encoding: TextEncoding = Field(TextEncoding.UTF8, description="Character encoding of a string.")
+    text_order: TextOrder | None = Field(
+        default=None, description="The string's own byte order. Default: the device's."
+    )
+    encoding: TextEncoding = Field(default=TextEncoding.UTF8, description="Character encoding of a string.")
     trim: Trim = Field(
-        Trim.BOTH,
+        default=Trim.BOTH,
         description="What ends a string early: `nul` the first NUL, `space` trailing spaces, `both`, or `none`.",
     )
-    bcd: bool = Field(False, description="The unsigned integer is binary-coded decimal.")
+    bcd: bool = Field(default=False, description="The unsigned integer is binary-coded decimal.")
 
     @model_validator(mode="after")
     def _bits_are_plain(self) -> TagOptions:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import assume, given
@@ -121,7 +121,7 @@ def encodings(draw: st.DrawFn) -> Encoding:
     return Encoding(type_, order, half=draw(st.sampled_from(list(Half))), bcd=bcd)
 
 
-_WIDTHS = {T.FLOAT16: 16, T.FLOAT32: 32, T.FLOAT64: 64}
+_WIDTHS: dict[DataType, Literal[16, 32, 64]] = {T.FLOAT16: 16, T.FLOAT32: 32, T.FLOAT64: 64}
 
 
 @st.composite

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,14 @@ from drivers.modbus import KIND
 from drivers.modbus.device import ModbusDevice
 from drivers.modbus.transport.tcp import TcpBus
 from tests.support.libmodbus_peer import LibmodbusPeer
+from tests.support.loops import LOOP_FACTORIES
 from tests.support.raw_modbus import RawSlave
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return LOOP_FACTORIES
 
 
 @dataclass

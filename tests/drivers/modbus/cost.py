@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import uvloop
 from pymodbus.client import AsyncModbusTcpClient
@@ -34,12 +35,12 @@ class _Floor(asyncio.Protocol):
         self.transaction = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     async def read(self) -> tuple[int, ...]:
         self.transaction = self.transaction + 1 & 0xFFFF
         self.waiter = self.loop.create_future()
-        self.transport.write(struct.pack(">HHHBBHH", self.transaction, 0, 6, 1, 3, 100, 125))  # type: ignore[attr-defined]
+        self.transport.write(struct.pack(">HHHBBHH", self.transaction, 0, 6, 1, 3, 100, 125))
         return self.unpack(await self.waiter)
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +68,7 @@ async def _measure(port: int) -> dict[str, float]:
             for _ in range(READS):
                 await read()
             best[name] = min(best[name], (time.process_time() - before) / READS * 1e6)
-    floor.transport.close()  # type: ignore[attr-defined]
+    floor.transport.close()
     client.close()
     await bus.close()
     return best

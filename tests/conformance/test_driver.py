@@ -1,0 +1,386 @@
+"""The driver contract (gateway/driver.py), the same for every driver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.driver import (
+    Bus,
+    DeviceSilent,
+    Driver,
+    DriverKind,
+    LinkDown,
+    Plan,
+    Point,
+    PollGroup,
+    WriteFailed,
+    Writes,
+)
+from gateway.model import Batch, Layout, Quality, Tag, is_bad
+from tests.conformance.adapters import ADAPTERS, TIMEOUT_S, Adapter
+
+BOUND_S = 20 * TIMEOUT_S
+"""No call may take longer than this, whatever the peer does."""
+
+
+def group_of(*points: Point) -> PollGroup:
+    tags = tuple(Tag(point.path, point.type) for point in points)
+    return PollGroup("fast", Layout("device1", "fast", ("acme", "plant1", "device1"), tags), points, 1.0)
+
+
+@dataclass
+class Rig:
+    """A driver, its bus, and the peer at the other end."""
+
+    adapter: Adapter
+    bus: Bus
+    driver: Driver
+
+    def plan(self, *points: Point) -> Plan:
+        return self.driver.plan(group_of(*points))
+
+    async def read_right(self, plan: Plan) -> None:
+        batch = await self.driver.read(plan)
+        assert tuple(batch.values) == tuple(self.adapter.values)
+        assert batch.qualities is None
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.kind.name)
+async def adapter(request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
+    peer: Adapter = request.param()
+    await peer.start()
+    yield peer
+    await peer.stop()
+
+
+@pytest.fixture
+async def rig(adapter: Adapter) -> AsyncIterator[Rig]:
+    bus = adapter.kind.open_bus("link1", adapter.link_options())
+    driver = adapter.kind.open_device(bus, "device1", adapter.device_options())
+    yield Rig(adapter, bus, driver)
+    await bus.close()
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_the_kind_says_what_it_is(adapter: Adapter) -> None:
+    kind = adapter.kind
+    assert isinstance(kind, DriverKind)
+    assert kind.summary.endswith(".")
+    assert kind.describe_link(adapter.link_options())
+    for model in (kind.link_options, kind.device_options, kind.tag_options):
+        schema = model.model_json_schema()
+        assert schema["additionalProperties"] is False
+        assert all(option.get("description") for option in schema["properties"].values())
+
+
+# -- planning
+
+
+async def test_planning_touches_nothing(rig: Rig) -> None:
+    tasks, open_files = asyncio.all_tasks(), descriptors()
+    group = group_of(*rig.adapter.points)
+    first, second = rig.driver.plan(group), rig.driver.plan(group)
+    assert first.group is group
+    assert list(first.errors) == list(second.errors) == []
+    assert list(first.describe()) == list(second.describe())
+    assert len(first.describe()) >= 2
+    assert (asyncio.all_tasks(), descriptors()) == (tasks, open_files)
+    assert rig.adapter.requests() == 0
+
+
+async def test_an_impossible_point_is_reported_and_fails_only_itself(rig: Rig) -> None:
+    points = [*rig.adapter.points]
+    points.insert(1, rig.adapter.impossible)
+    plan = rig.plan(*points)
+    (error,) = plan.errors
+    assert error.path == rig.adapter.impossible.path
+    assert error.message
+    await rig.bus.connect()
+    batch = await rig.driver.read(plan)
+    values = [*rig.adapter.values]
+    values.insert(1, None)
+    assert list(batch.values) == values
+    assert batch.qualities is not None
+    assert list(batch.qualities) == [Quality.BAD_CONFIGURATION_ERROR if i == 1 else 0 for i in range(len(points))]
+
+
+# -- reading
+
+
+async def test_a_read_gives_one_entry_per_point(rig: Rig) -> None:
+    await rig.bus.connect()
+    plan = rig.plan(*rig.adapter.points)
+    before_ns, before_mono_ns = time.time_ns(), time.monotonic_ns()
+    batch = await rig.driver.read(plan)
+    assert isinstance(batch, Batch)
+    assert batch.layout is plan.group.layout
+    assert tuple(batch.values) == tuple(rig.adapter.values)
+    assert [type(value) for value in batch.values] == [type(value) for value in rig.adapter.values]
+    assert (batch.qualities, batch.columns) == (None, None)
+    assert before_ns <= batch.read_ns <= time.time_ns()
+    assert before_mono_ns <= batch.mono_ns <= time.monotonic_ns()
+
+
+async def test_points_may_come_in_any_order_and_more_than_once(rig: Rig) -> None:
+    await rig.bus.connect()
+    order = [*reversed(range(len(rig.adapter.points))), 0, 0]
+    batch = await rig.driver.read(rig.plan(*(rig.adapter.points[index] for index in order)))
+    assert list(batch.values) == [rig.adapter.values[index] for index in order]
+
+
+async def test_a_missing_point_fails_only_itself(rig: Rig) -> None:
+    await rig.bus.connect()
+    plan = rig.plan(*rig.adapter.points, rig.adapter.missing)
+    for _ in range(3):
+        batch = await rig.driver.read(plan)
+        assert tuple(batch.values) == (*rig.adapter.values, None)
+        assert batch.qualities is not None
+        assert not any(batch.qualities[:-1])
+        assert is_bad(batch.qualities[-1])
+
+
+async def test_an_empty_group_is_an_empty_batch(rig: Rig) -> None:
+    await rig.bus.connect()
+    batch = await rig.driver.read(rig.plan())
+    assert len(batch) == 0
+
+
+async def test_two_groups_take_turns(rig: Rig) -> None:
+    await rig.bus.connect()
+    whole, first = rig.plan(*rig.adapter.points), rig.plan(rig.adapter.points[0])
+    for _ in range(5):
+        await rig.read_right(whole)
+        assert list((await rig.driver.read(first)).values) == [rig.adapter.values[0]]
+
+
+# -- what goes wrong
+
+
+async def test_a_refused_connection_is_link_down(rig: Rig) -> None:
+    await rig.adapter.stop()
+    async with asyncio.timeout(BOUND_S):
+        for _ in range(3):
+            with pytest.raises(LinkDown) as caught:
+                await rig.bus.connect()
+            await rig.bus.close()
+    sentence = str(caught.value)
+    assert rig.adapter.kind.describe_link(rig.adapter.link_options()) in sentence
+    assert "\n" not in sentence
+
+
+async def test_reading_without_a_connection_is_link_down(rig: Rig) -> None:
+    plan = rig.plan(*rig.adapter.points)
+    with pytest.raises(LinkDown):
+        await rig.driver.read(plan)
+    await rig.bus.connect()
+    await rig.bus.close()
+    with pytest.raises(LinkDown):
+        await rig.driver.read(plan)
+
+
+async def test_a_lost_connection_is_link_down_and_heals_by_connecting(rig: Rig) -> None:
+    plan = rig.plan(*rig.adapter.points)
+    await rig.bus.connect()
+    for _ in range(3):
+        await rig.read_right(plan)
+        await rig.adapter.disconnect()
+        async with asyncio.timeout(BOUND_S):
+            with pytest.raises(LinkDown):
+                await rig.driver.read(plan)
+        await rig.bus.connect()
+    await rig.read_right(plan)
+
+
+async def test_a_connection_lost_while_waiting_is_link_down_at_once(rig: Rig) -> None:
+    plan = rig.plan(*rig.adapter.points)
+    await rig.bus.connect()
+    rig.adapter.silence()
+    reading = asyncio.create_task(rig.driver.read(plan))
+    await rig.adapter.asked(1)
+    before = time.monotonic()
+    await rig.adapter.disconnect()
+    with pytest.raises(LinkDown):
+        await reading
+    assert time.monotonic() - before < TIMEOUT_S / 2
+
+
+async def test_silence_is_the_device_and_costs_one_timeout(rig: Rig) -> None:
+    plan = rig.plan(*rig.adapter.points)
+    await rig.bus.connect()
+    await rig.read_right(plan)
+    rig.adapter.silence()
+    before = time.monotonic()
+    with pytest.raises(DeviceSilent) as caught:
+        await rig.driver.read(plan)
+    assert TIMEOUT_S * 0.9 <= time.monotonic() - before < TIMEOUT_S * 2
+    assert "\n" not in str(caught.value)
+    rig.adapter.speak()
+    batch = await rig.driver.read(plan)
+    assert tuple(batch.values) == tuple(rig.adapter.values)
+
+
+async def test_lasting_silence_ends_in_link_down_and_heals(rig: Rig) -> None:
+    """A half-open connection must not be believed in for ever."""
+    plan = rig.plan(*rig.adapter.points)
+    await rig.bus.connect()
+    rig.adapter.silence()
+    async with asyncio.timeout(10):
+        with pytest.raises(LinkDown):  # noqa: PT012 - how often a device may be silent before is the driver's own
+            while True:
+                with contextlib.suppress(DeviceSilent):
+                    await rig.driver.read(plan)
+    rig.adapter.speak()
+    await rig.bus.connect()
+    await rig.read_right(plan)
+
+
+async def test_the_peer_may_restart(rig: Rig) -> None:
+    plan = rig.plan(*rig.adapter.points)
+    await rig.bus.connect()
+    for _ in range(3):
+        await rig.read_right(plan)
+        await rig.adapter.stop()
+        with pytest.raises(LinkDown):
+            await rig.driver.read(plan)
+        with pytest.raises(LinkDown):
+            await rig.bus.connect()
+        await rig.adapter.start()
+        await rig.bus.connect()
+    await rig.read_right(plan)
+
+
+# -- cancelling and closing
+
+
+async def test_a_cancelled_read_spoils_nothing(rig: Rig) -> None:
+    """Cancelled at whatever request; what was on its way must not be taken for an answer to the next read."""
+    plan = rig.plan(*rig.adapter.points)
+    await rig.bus.connect()
+    for requests in (1, 2, 1):
+        rig.adapter.slow_down()
+        asked = rig.adapter.requests()
+        reading = asyncio.create_task(rig.driver.read(plan))
+        await rig.adapter.asked(asked + requests)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        rig.adapter.speak()
+        try:
+            await rig.read_right(plan)
+        except LinkDown:
+            await rig.bus.connect()
+            await rig.read_right(plan)
+
+
+async def test_a_cancelled_connect_can_be_repeated(rig: Rig) -> None:
+    for turns in range(6):
+        connecting = asyncio.create_task(rig.bus.connect())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await connecting
+        await rig.bus.close()
+    await rig.bus.connect()
+    await rig.read_right(rig.plan(*rig.adapter.points))
+
+
+async def test_close_may_come_at_any_time_and_again(rig: Rig) -> None:
+    await rig.bus.close()
+    await rig.adapter.stop()
+    with pytest.raises(LinkDown):
+        await rig.bus.connect()
+    await rig.bus.close()
+    await rig.bus.close()
+    await rig.adapter.start()
+    await rig.bus.connect()
+    await rig.bus.close()
+    await rig.bus.close()
+
+
+async def test_close_ends_a_read_that_waits(rig: Rig) -> None:
+    await rig.bus.connect()
+    rig.adapter.silence()
+    reading = asyncio.create_task(rig.driver.read(rig.plan(*rig.adapter.points)))
+    await rig.adapter.asked(1)
+    await rig.bus.close()
+    async with asyncio.timeout(BOUND_S):
+        with pytest.raises((LinkDown, DeviceSilent)):
+            await reading
+
+
+async def test_nothing_is_left_behind(rig: Rig) -> None:
+    """No descriptor and no task over many lives of a connection, whether it ends well or badly."""
+    plan = rig.plan(*rig.adapter.points)
+
+    async def live(ending: int) -> None:
+        rig.adapter.speak()
+        await rig.bus.connect()
+        await rig.read_right(plan)
+        if ending == 1:
+            await rig.adapter.disconnect()
+            with pytest.raises(LinkDown):
+                await rig.driver.read(plan)
+        if ending == 2:
+            await rig.bus.connect()
+            await rig.read_right(plan)
+        await rig.bus.close()
+
+    for ending in range(3):
+        await live(ending)
+    await rig.adapter.disconnect()
+    tasks, open_files = asyncio.all_tasks(), descriptors()
+    for cycle in range(200):
+        await live(cycle % 3)
+    await rig.adapter.disconnect()
+    assert asyncio.all_tasks() == tasks
+    # The peer's ends may take a loop's turn more or less to go; a leak would show as dozens.
+    assert descriptors() <= open_files + 3
+
+
+# -- writing
+
+
+async def test_a_write_is_made_once_and_read_back(rig: Rig) -> None:
+    target = rig.adapter.writable
+    if target is None:
+        pytest.skip("this driver doesn't write")
+    assert isinstance(rig.driver, Writes)
+    await rig.bus.connect()
+    assert await rig.driver.write(target, rig.adapter.written) == rig.adapter.written
+    assert list((await rig.driver.read(rig.plan(target))).values) == [rig.adapter.written]
+
+
+async def test_an_unanswered_write_is_not_repeated(rig: Rig) -> None:
+    target = rig.adapter.writable
+    if target is None:
+        pytest.skip("this driver doesn't write")
+    assert isinstance(rig.driver, Writes)
+    await rig.bus.connect()
+    rig.adapter.silence()
+    with pytest.raises(DeviceSilent, match="unknown"):
+        await rig.driver.write(target, rig.adapter.written)
+    assert rig.adapter.requests() == 1
+
+
+async def test_a_write_that_does_not_fit_is_refused(rig: Rig) -> None:
+    if rig.adapter.writable is None:
+        pytest.skip("this driver doesn't write")
+    assert isinstance(rig.driver, Writes)
+    await rig.bus.connect()
+    with pytest.raises(WriteFailed):
+        await rig.driver.write(rig.adapter.writable, None)
+    with pytest.raises(WriteFailed):
+        await rig.driver.write(rig.adapter.missing, rig.adapter.written)
