@@ -77,6 +77,28 @@ class Conversion:
             limited[column], qualities[column] = self._limit(column, out[column], 0)
         return limited, qualities
 
+    def mixed(self, wire: Sequence[Value], qualities: Sequence[int]) -> tuple[list[Value], list[int]] | None:
+        """All columns, some not good → values and qualities; None if :meth:`each` must do it.
+
+        One address a device doesn't have is bad on every poll, and must not slow down its neighbours.
+        """
+        odd = [column for column, quality in enumerate(qualities) if quality]
+        filled = list(wire)
+        for column in odd:
+            if is_bad(qualities[column]):
+                filled[column] = 0  # keeps the column in step; what becomes of it is thrown away below
+        converted = self.row(filled)
+        if converted is None:
+            return None
+        out, codes = list(converted[0]), converted[1] or [0] * len(filled)
+        for column in odd:
+            quality = qualities[column]
+            if is_bad(quality):
+                out[column] = None
+            if not (is_good(quality) and codes[column]):
+                codes[column] = quality
+        return out, codes
+
     def each(
         self, wire: Sequence[Value], qualities: Sequence[int] | None, columns: Sequence[int]
     ) -> tuple[list[Value], list[int]]:

@@ -15,7 +15,8 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from gateway.model import Value, is_bad
@@ -28,18 +29,18 @@ _FAR = 1 << 63
 class Columns:
     """Positions in a row, picked at the speed of a slice where they are contiguous."""
 
-    __slots__ = ("_slice", "positions")
+    __slots__ = ("_slice", "pick", "positions")
 
     def __init__(self, positions: Sequence[int]) -> None:
         self.positions = tuple(positions)
         contiguous = bool(positions) and positions[-1] - positions[0] + 1 == len(positions)
         self._slice = slice(positions[0], positions[-1] + 1) if contiguous else None
+        self.pick: Callable[[Sequence[Any]], Sequence[Any]] = itemgetter(
+            *((self._slice,) if contiguous else positions or (slice(0),))
+        )
 
     def __bool__(self) -> bool:
         return bool(self.positions)
-
-    def pick(self, row: Sequence[Any]) -> Sequence[Any]:
-        return row[self._slice] if self._slice is not None else [row[i] for i in self.positions]
 
     def put(self, row: list[Any], values: Sequence[Any]) -> None:
         if self._slice is not None:
@@ -77,7 +78,7 @@ class ReportFilter:
         """Time of the newest accepted batch."""
         self.all_good = False
         """True if every tag's last report was good."""
-        self._values: list[Value] = [None] * size
+        self._values: list[Value] = [0] * size
         self._qualities = [_NEVER] * size
         self._reported_ns = [0] * size
         self._due_ns = 0
@@ -91,13 +92,20 @@ class ReportFilter:
         mono_ns: int,
     ) -> list[int] | None:
         """Positions in `values` worth reporting, ascending; None means all of them."""
-        if qualities is None and columns is None and self.all_good and not self._overdue(mono_ns):
-            if not self.filters:
+        if columns is None and self._same(qualities) and not self._overdue(mono_ns):
+            if qualities is not None:
+                keep = self._changed([0 if value is None else value for value in values], mono_ns)
+                keep = [at for at in keep if not is_bad(qualities[at])]
+            elif self.filters:
+                keep = self._changed(values, mono_ns)
+            else:
                 return None
-            keep = self._choose_good(values, mono_ns)
         else:
             keep = self._choose_any(values, qualities, self._all if columns is None else columns, mono_ns)
         return None if len(keep) == len(values) else keep
+
+    def _same(self, qualities: Sequence[int] | None) -> bool:
+        return self.all_good if qualities is None else qualities == self._qualities
 
     def _overdue(self, mono_ns: int) -> bool:
         if not self._max_columns or mono_ns < self._due_ns:
@@ -107,8 +115,11 @@ class ReportFilter:
         self._due_ns = min(reported[i] + longest[i] for i in self._max_columns)
         return mono_ns >= self._due_ns
 
-    def _choose_good(self, values: Sequence[Any], mono_ns: int) -> list[int]:
-        """Full batch, all good, all good before, nothing overdue: column by column."""
+    def _changed(self, values: Sequence[Any], mono_ns: int) -> list[int]:
+        """Full batch, qualities as last reported, nothing overdue: which columns' values differ enough.
+
+        Bad ones hold 0, now and in what was reported last.
+        """
         last: Sequence[Any] = self._values
         changed = list(self._timed_only)
         if self._exact:
@@ -163,7 +174,7 @@ class ReportFilter:
         self.mono_ns = mono_ns
         if columns is None:
             if self.filters:
-                self._values = list(values)
+                self._values = [0 if value is None else value for value in values] if qualities else list(values)
                 self._reported_ns = [mono_ns] * len(values)
             if qualities is not None or not self.all_good:
                 self._qualities = [0] * len(values) if qualities is None else list(qualities)
@@ -172,7 +183,8 @@ class ReportFilter:
         if self.filters:
             last, reported = self._values, self._reported_ns
             for at, column in enumerate(columns):
-                last[column] = values[at]
+                value = values[at]
+                last[column] = 0 if value is None else value
                 reported[column] = mono_ns
         if qualities is not None or not self.all_good:
             for at, column in enumerate(columns):

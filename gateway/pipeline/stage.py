@@ -33,12 +33,7 @@ class Stage:
         if self._transparent and qualities is None and columns is None:
             self._pending = (values, None, None, mono_ns) if mono_ns >= self._filter.mono_ns else None
             return batch
-        converted = self._conversion.row(values) if qualities is None and columns is None else None
-        if converted is not None:
-            values, qualities = converted
-        else:
-            values, codes = self._conversion.each(values, qualities, self._all if columns is None else columns)
-            qualities = codes if any(codes) else None
+        values, qualities = self._convert(values, qualities if qualities and any(qualities) else None, columns)
         if mono_ns < self._filter.mono_ns:
             self._pending = None
             return _derive(batch, values, qualities, columns, batch.source_ns)
@@ -61,6 +56,17 @@ class Stage:
             columns = keep if columns is None else [columns[at] for at in keep]
         self._pending = (values, qualities, columns, mono_ns)
         return _derive(batch, values, qualities, columns, source_ns)
+
+    def _convert(
+        self, values: Sequence[Value], qualities: Sequence[int] | None, columns: Sequence[int] | None
+    ) -> tuple[Sequence[Value], Sequence[int] | None]:
+        conversion = self._conversion
+        if columns is None:
+            converted = conversion.row(values) if qualities is None else conversion.mixed(values, qualities)
+            if converted is not None:
+                return converted
+        values, codes = conversion.each(values, qualities, self._all if columns is None else columns)
+        return values, codes if any(codes) else None
 
     def accept(self) -> None:
         """The last process() is safe with the journal: what it reported is what later values are compared with."""
