@@ -10,7 +10,7 @@ from typing import Any
 import tomli
 
 from gateway.config.names import quote
-from gateway.config.places import Cell, Key, KeyPath, Place, WholeFile
+from gateway.config.places import Cell, Key, KeyPath, Place
 from gateway.config.positions import scan
 from gateway.config.problems import ConfigErrors, Problem
 
@@ -68,8 +68,6 @@ class Document:
                 return source.path, self.line_in(source, local)
             case Cell(file, row):
                 return file, row
-            case WholeFile(file, line):
-                return file, line
         raise TypeError(f"not a place: {place!r}")
 
     def line_in(self, source: Source, local: KeyPath) -> int | None:

@@ -9,10 +9,13 @@ import json
 import re
 import unicodedata
 
+LEVEL = r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}"
+"""One topic level, as a regular expression."""
+PATH = rf"{LEVEL}(?:/{LEVEL}){{0,15}}"
+"""Several of them."""
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
-_LEVEL = r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}"
-_LEGAL = re.compile(_LEVEL)
-_LEGAL_PATH = re.compile(rf"{_LEVEL}(?:/{_LEVEL}){{0,15}}")
+_LEGAL = re.compile(LEVEL)
+_LEGAL_PATH = re.compile(PATH)
 _MAX_LENGTH = 64
 _MAX_LEVELS = 16
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})

@@ -53,18 +53,3 @@ class Cell:
     @property
     def label(self) -> str:
         return f'column "{self.column}"' if self.column else "the row"
-
-
-@dataclass(frozen=True, slots=True)
-class WholeFile:
-    """A file as a whole, or one line of it."""
-
-    file: Path
-    line: int | None = None
-
-    def child(self, *keys: str | int) -> Self:
-        return self
-
-    @property
-    def label(self) -> str:
-        return self.file.name

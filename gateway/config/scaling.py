@@ -11,6 +11,7 @@ The rule for the published type, where none is given:
 from __future__ import annotations
 
 from functools import lru_cache
+from math import ceil, floor
 from typing import NamedTuple
 
 from gateway.model import DataType
@@ -50,7 +51,7 @@ def published_type(scaling: Scaling) -> tuple[DataType, tuple[Finding, ...]]:
 
     The type is meaningless if there are findings.
     """
-    wire, scale, offset, output, low, high, clamp = scaling
+    wire, scale, offset, output = scaling[:4]
     if findings := tuple(_range_findings(scaling)):
         return wire, findings
     scaled = scale != 1 or offset != 0
@@ -67,8 +68,17 @@ def published_type(scaling: Scaling) -> tuple[DataType, tuple[Finding, ...]]:
             Finding(("scale",), "scale is 0, so every value would be the same", "take scale out, or mend it"),
         )
     if output is None:
-        return _default_type(scaling, scaled)
-    return output, tuple(_output_findings(scaling, output, low, high, clamp))
+        return _clamped(scaling, *_default_type(scaling, scaled))
+    return _clamped(scaling, output, tuple(_output_findings(scaling, output)))
+
+
+def _clamped(scaling: Scaling, output: DataType, findings: tuple[Finding, ...]) -> tuple[DataType, tuple[Finding, ...]]:
+    """Clamping publishes the limits themselves, rounded inwards to what the type can hold."""
+    low, high = scaling.low, scaling.high
+    if scaling.clamp and output.is_integer and low is not None and high is not None and ceil(low) > floor(high):
+        message = f"there is no {output} between low ({low:g}) and high ({high:g}) to clamp to"
+        findings = (*findings, Finding(("clamp",), message, 'widen the range, or write output = "float64"'))
+    return output, findings
 
 
 def _range_findings(scaling: Scaling) -> list[Finding]:
@@ -91,20 +101,15 @@ def _whole(*numbers: float) -> bool:
 
 
 def _span(scaling: Scaling) -> tuple[float, float]:
-    """Smallest and largest value after scaling and, where it applies, clamping."""
+    """Smallest and largest value after scaling. A range or clamp doesn't narrow it: values are converted first."""
     wire = scaling.wire
-    ends = wire.bounds if wire.is_integer else (-_LARGEST[wire], _LARGEST[wire])
-    if _whole(scaling.scale, scaling.offset) and wire.is_integer:
-        ends = (ends[0] * int(scaling.scale) + int(scaling.offset), ends[1] * int(scaling.scale) + int(scaling.offset))
+    least, most = wire.bounds if wire.is_integer else (-_LARGEST[wire], _LARGEST[wire])
+    if wire.is_integer and _whole(scaling.scale, scaling.offset):
+        scale, offset = int(scaling.scale), int(scaling.offset)
+        ends: tuple[float, float] = (least * scale + offset, most * scale + offset)
     else:
-        ends = (ends[0] * scaling.scale + scaling.offset, ends[1] * scaling.scale + scaling.offset)
-    least, most = min(ends), max(ends)
-    if scaling.clamp:
-        if scaling.low is not None:
-            least, most = max(least, scaling.low), max(most, scaling.low)
-        if scaling.high is not None:
-            least, most = min(least, scaling.high), min(most, scaling.high)
-    return least, most
+        ends = (least * scaling.scale + scaling.offset, most * scaling.scale + scaling.offset)
+    return min(ends), max(ends)
 
 
 def _default_type(scaling: Scaling, scaled: bool) -> tuple[DataType, tuple[Finding, ...]]:
@@ -112,12 +117,11 @@ def _default_type(scaling: Scaling, scaled: bool) -> tuple[DataType, tuple[Findi
     if wire.is_float:
         plain = DataType.FLOAT32 if wire is DataType.FLOAT16 else wire
         return (DataType.FLOAT64 if scaled else plain), ()
-    limits = [limit for limit in (scaling.low, scaling.high) if scaling.clamp and limit is not None]
-    if not _whole(scaling.scale, scaling.offset, *limits):
+    if not _whole(scaling.scale, scaling.offset):
         return DataType.FLOAT64, ()
     if not scaled:
         return wire, ()
-    least, most = _span(scaling._replace(clamp=False))
+    least, most = _span(scaling)
     signed = wire in _SIGNED or least < 0
     width = (_SIGNED if wire in _SIGNED else _UNSIGNED).index(wire)
     for candidate in (_SIGNED if signed else _UNSIGNED)[width:]:
@@ -127,9 +131,7 @@ def _default_type(scaling: Scaling, scaled: bool) -> tuple[DataType, tuple[Findi
     return wire, (Finding(("scale",), message, 'write output = "float64"'),)
 
 
-def _output_findings(
-    scaling: Scaling, output: DataType, low: float | None, high: float | None, clamp: bool
-) -> list[Finding]:
+def _output_findings(scaling: Scaling, output: DataType) -> list[Finding]:
     wire, scale, offset = scaling.wire, scaling.scale, scaling.offset
     mend = 'write output = "float64"'
     if not output.is_numeric:
@@ -152,9 +154,6 @@ def _output_findings(
         value = offset if key == "offset" else scale
         message = f'output = "{output}" can\'t hold the fractions that {key} = {value:g} makes'
         return [Finding(("output",), message, mend)]
-    if clamp and not _whole(*(limit for limit in (low, high) if limit is not None)):
-        message = f'output = "{output}" can\'t hold the limit that clamp would publish'
-        return [Finding(("output",), message, f"{mend}, or a whole number as limit")]
     smallest, largest_integer = output.bounds
     if least < smallest or most > largest_integer:
         message = f'output = "{output}" can\'t hold the values, which reach from {least:.15g} to {most:.15g}'
@@ -179,15 +178,7 @@ def report_findings(
 ) -> list[Finding]:
     """Everything that is wrong with a tag's report policy."""
     findings = []
-    if deadband is not None and deadband_percent is not None:
-        findings.append(
-            Finding(
-                ("report", "deadband_percent"),
-                "deadband and deadband_percent are both given, but only one can hold",
-                "take one of them out",
-            )
-        )
-    elif deadband_percent is not None and (low is None or high is None):
+    if deadband_percent is not None and (low is None or high is None):
         findings.append(
             Finding(
                 ("report", "deadband_percent"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.config.names import check_level, check_name, check_tag_path
+from gateway.config.names import LEVEL, PATH, check_level, check_name, check_tag_path
 from gateway.config.units import check_unit
 from gateway.model import DataType
 
@@ -22,12 +22,12 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-Name = Annotated[str, AfterValidator(check_name)]
-Level = Annotated[str, AfterValidator(check_level)]
-Path = Annotated[str, AfterValidator(check_tag_path)]
+Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": f"^{LEVEL}$"})]
+Level = Annotated[str, AfterValidator(check_level), Field(json_schema_extra={"pattern": f"^({LEVEL})?$"})]
+Path = Annotated[str, AfterValidator(check_tag_path), Field(json_schema_extra={"pattern": f"^{PATH}$"})]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Unit = Annotated[str, AfterValidator(check_unit)]
+Unit = Annotated[str, AfterValidator(check_unit), Field(json_schema_extra={"minLength": 1})]
 # An enumeration is text in TOML, so it is the one thing that isn't taken strictly.
 WireType = Annotated[DataType, Field(strict=False)]
 
@@ -181,7 +181,10 @@ class ReportTable(Table):
         default=None, ge=0, description="Least change against the last sent value, in the tag's unit. 0: any change."
     )
     deadband_percent: float | None = Field(
-        default=None, ge=0, le=100, description="The same in percent of the range `low` … `high`."
+        default=None,
+        ge=0,
+        le=100,
+        description="The same in percent of the range `low` … `high`. If both are given, the finer one counts.",
     )
     min_interval_ms: float = Field(
         default=0.0, ge=0, description="Least time between two sent values, in milliseconds."
@@ -236,9 +239,7 @@ class GroupTable(Table):
         "A relative path starts at the directory of the file it stands in.",
         examples=["filler.csv"],
     )
-    tag: list[dict[str, Any]] = Field(
-        default_factory=list, description="The group's tags.", json_schema_extra={"items": {"$ref": "#/$defs/tag"}}
-    )
+    tag: list[dict[str, Any]] = Field(default_factory=list, description="The group's tags.")
 
 
 class DeviceTable(Table):
@@ -259,7 +260,6 @@ class DeviceTable(Table):
         default_factory=list,
         description="The device's groups. One named like a group of the template overrides it: "
         "the interval, the tags, or both.",
-        json_schema_extra={"items": {"$ref": "#/$defs/group"}},
     )
 
 
@@ -269,7 +269,8 @@ class TemplateTable(Table):
     name: Name = Field(description="Unique name of the template.", examples=["acme-filler"])
     driver: Text = Field(description="The driver its tags are written for.", examples=["modbus"])
     group: list[dict[str, Any]] = Field(
-        default_factory=list, description="The groups.", json_schema_extra={"items": {"$ref": "#/$defs/group"}}
+        default_factory=list,
+        description="The groups.",
     )
 
 
