@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import random
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
-
 from gateway.driver import DeviceSilent, LinkDown
 from tests.drivers.modbus.conftest import Plant
 from tests.drivers.modbus.points import group, point
@@ -54,43 +51,3 @@ async def test_late_and_stale_replies_never_become_values(plant: Plant, slave: R
     assert right > READS // 2
     assert silent > READS // 20
     assert plant.counters["late_replies"] > READS // 4
-
-
-async def test_control_a_client_that_trusts_the_transaction_id_takes_wrong_replies(slave: RawSlave) -> None:
-    """Why the checks are ours: pymodbus's own client takes another function's reply of another size for an answer."""
-    client = AsyncModbusTcpClient("127.0.0.1", port=slave.port, timeout=0.2, retries=0)
-    await client.connect()
-    wrong = 0
-
-    async def other_request_answered(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
-        send(raw.frame(request.transaction, request.unit, bytes((4, 4, 0xFF, 0xFF, 0xFF, 0xFF))))
-
-    try:
-        for number in range(20):
-            slave.holding[0] = number
-            slave.then(other_request_answered)
-            try:
-                reply = await client.read_holding_registers(0, count=1)
-            except ModbusException:
-                continue
-            wrong += not reply.isError() and reply.registers != [number]
-    finally:
-        client.close()
-    assert wrong == 20
-
-
-async def test_the_same_replies_are_refused_here(plant: Plant, slave: RawSlave) -> None:
-    async def other_request_answered(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
-        send(raw.frame(request.transaction, request.unit, bytes((4, 4, 0xFF, 0xFF, 0xFF, 0xFF))))
-
-    device = await plant.device(slave.port)
-    plan = device.plan(group(point("a", "hr:0")))
-    refused = 0
-    for _ in range(20):
-        slave.then(other_request_answered)
-        try:
-            await device.read(plan)
-        except LinkDown:
-            refused += 1
-            await plant.buses[-1].connect()
-    assert refused == 20
