@@ -1,0 +1,1 @@
+"""What keeps a gateway running for years: time, space, updates."""
