@@ -179,15 +179,12 @@ class _TagMessages(_Prepared):
         values = self._widened(batch)
         codes = batch.qualities
         try:
-            if self._splits:
-                body = orjson.dumps(values)
-                if codes is None and b"null" not in body:
-                    return body[1:-1].split(b","), None
-                texts = body[1:-1].split(b",")
-                if len(texts) != len(values):
-                    raise orjson.JSONEncodeError("text where the layout has none")
-            else:
+            body = orjson.dumps(values) if self._splits else b""
+            texts = body[1:-1].split(b",")
+            if len(texts) != len(values) or not self._splits:
                 texts = [orjson.dumps(value) for value in values]
+            elif codes is None and b"null" not in body:
+                return texts, None
         except TypeError:
             values, codes = _sayable(values, codes)
             texts = [orjson.dumps(value) for value in values]

@@ -106,9 +106,10 @@ async def test_documents_are_retained_and_the_goodbye_is_said(broker: Mosquitto)
             device, state, detail, since_ns = "filler1", "failure", "no answer", 3_000_000
 
         sink.device_health(Sick())
+        await until(lambda: sink.status()["messages"] == 7)
         async with Listener(broker.host, broker.port) as listener:
             await listener.until(lambda heard: bool(heard.payloads("filler1/_state")) and bool(heard.values))
-            assert all(retained for _, _, retained in listener.messages)
+            assert [topic for topic, _, retained in listener.messages if not retained] == []
             meta = listener.payloads("/_meta")[0]
             assert meta["tags"]["speed"]["unit"] == "Hz"
             assert meta["strings_beyond_2_53"] == ["count"]

@@ -118,6 +118,8 @@ class Proxy:
         loop = asyncio.get_running_loop()
         while True:
             client, _ = await loop.sock_accept(listening)
+            # asyncio does this for sockets it makes itself; without it every small packet waits 40 ms for an ACK.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
             task = asyncio.create_task(self._serve(client))
             self._served.add(task)

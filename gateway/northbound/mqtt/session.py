@@ -230,13 +230,7 @@ class Session(asyncio.Protocol):
         elif isinstance(exc, ssl.SSLError):
             self.abort(ConnectionLost(self._tls_words(exc), by_broker=True))
         elif not self._connack.done():
-            self.abort(
-                ConnectionLost(
-                    f"{self._where} closed the connection without an answer to CONNECT: check the port, "
-                    "whether it wants TLS, and the protocol version",
-                    by_broker=True,
-                )
-            )
+            self.abort(ConnectionLost(f"{self._where}: {self._no_answer_words()}", by_broker=True))
         else:
             cause = f" ({exc.strerror or exc})" if exc is not None else ""
             self.abort(
@@ -413,6 +407,19 @@ class Session(asyncio.Protocol):
             due = min(due, self._pinged_at + patience_s)
         self._watchdog = self._loop.call_at(due, self._watch)
 
+    def _no_answer_words(self) -> str:
+        if self._settings.tls is None:
+            return (
+                "the connection was closed without an answer to CONNECT: check the port, whether it wants TLS, and the "
+                "protocol version"
+            )
+        # The alert that says so is lost where the broker's RST overtakes it.
+        wish = "wants a" if self._settings.tls.certificate is None else "doesn't accept our"
+        return (
+            f"the broker closed the connection right after the TLS handshake; most likely it {wish} client certificate: "
+            "check certificate and key in [sink.tls]"
+        )
+
     def _tls_words(self, error: ssl.SSLError) -> str:
         name = (self._settings.tls.server_name if self._settings.tls else None) or self._settings.host
         return f"{self._where}: {tls.explain(error, name)}"
@@ -462,6 +469,8 @@ async def connect(
         error = ConnectFailed(f"the broker's name {settings.host!r} can't be resolved: check host and the DNS")
     except ssl.SSLError as failure:
         error = ConnectFailed(session._tls_words(failure))
+    except ConnectionResetError if settings.tls is not None else ():
+        error = ConnectFailed(f"{where}: {tls.NOT_TLS}")
     except ConnectionRefusedError:
         error = ConnectFailed(f"nothing listens at {where}: check host and port, and that the broker runs")
     except OSError as failure:

@@ -86,7 +86,8 @@ _ALERTS = {
     "PROTOCOL_VERSION": "the broker speaks no TLS version from 1.2 on: update it",
     "UNSUPPORTED_PROTOCOL": "the broker speaks no TLS version from 1.2 on: update it",
 }
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
+NOT_TLS = "what answers there doesn't speak TLS: check the port (MQTT over TLS is usually 8883)"
+_NOT_TLS_REASONS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
 
 
 def explain(error: ssl.SSLError, name: str) -> str:
@@ -109,8 +110,8 @@ def explain(error: ssl.SSLError, name: str) -> str:
     for alert, sentence in _ALERTS.items():
         if reason.endswith(alert):
             return sentence
-    if any(mark in reason for mark in _NOT_TLS):
-        return "what answers there doesn't speak TLS: check the port (MQTT over TLS is usually 8883)"
+    if any(mark in reason for mark in _NOT_TLS_REASONS):
+        return NOT_TLS
     return f"TLS failed ({_words(error)})"
 
 
