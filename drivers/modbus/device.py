@@ -69,7 +69,7 @@ class ModbusDevice(Generic[P]):
         assert isinstance(plan, ReadPlan)
         bus = self._bus
         parts: list[tuple[Value, ...]] = []
-        if plan.first or plan.holes or not plan.requests:
+        if plan.first or not plan.requests or (plan.holes and plan.next_retry_at <= time.monotonic()):
             return await self._read_carefully(plan, parts, None)
         try:
             for request in plan.requests:

@@ -6,6 +6,7 @@ go - changes its requests but never its columns.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class ReadPlan(Generic[P]):
                 errors.append(PointError(point.path, str(error)))
         self._errors = tuple(errors)
         self.holes: dict[int, Hole] = {}
+        self.next_retry_at = math.inf
+        """Monotonic seconds at which a hole is to be asked for again."""
         self._cuts: dict[Table, set[int]] = {table: set() for table in Table}
         self.first = 0
         """Which request to begin with. Not 0 only after one stayed unanswered: it is then asked last."""
@@ -142,19 +145,22 @@ class ReadPlan(Generic[P]):
             hole = self.holes.get(column)
             delay = HOLE_RETRY_S if hole is None else min(2 * hole.delay_s, HOLE_RETRY_MAX_S)
             self.holes[column] = Hole(int(quality), delay, now + delay)
+        self._schedule_retry()
 
     def fill(self, columns: Sequence[int]) -> None:
         """Forget that the device refused these columns."""
         for column in columns:
             self.holes.pop(column, None)
+        self._schedule_retry()
+
+    def _schedule_retry(self) -> None:
+        self.next_retry_at = min((hole.retry_at for hole in self.holes.values()), default=math.inf)
 
     def due_hole(self) -> Request[P] | None:
         """A request for one refused value whose time has come, or None."""
-        if not self.holes:
+        if self.next_retry_at > time.monotonic():
             return None
-        now = time.monotonic()
-        column = min(self.holes, key=lambda column: self.holes[column].retry_at)
-        return self.request_for((column,)) if self.holes[column].retry_at <= now else None
+        return self.request_for((min(self.holes, key=lambda column: self.holes[column].retry_at),))
 
     def learn(self) -> None:
         """Take what was learnt into the requests."""

@@ -66,7 +66,7 @@ async def test_it_is_asked_for_ever_more_rarely(plant: Plant, slave: RawSlave, m
     for _ in range(20):
         hole = plan.holes[1]
         waits.append(hole.delay_s)
-        hole.retry_at = 0.0
+        hole.retry_at = plan.next_retry_at = 0.0
         await device.read(plan)
     assert waits[:4] == [10, 20, 40, 80]
     assert waits[-1] == 86_400

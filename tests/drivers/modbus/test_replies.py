@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -278,3 +279,20 @@ async def test_a_half_dead_device_delays_others_by_a_bounded_time(plant: Plant, 
     assert time.monotonic() - before < 0.5
     assert batch.values[0] == 1000
     assert batch.qualities == (0, *[Quality.BAD_TIMEOUT] * 49)
+
+
+async def test_a_half_open_connection_is_noticed_by_the_kernel_within_10_s(plant: Plant, slave: RawSlave) -> None:
+    """A peer whose machine is gone: idle, by keepalive; with a request under way, by unacknowledged data."""
+    await plant.device(slave.port)
+    connection = plant.buses[0]._connection
+    assert connection is not None
+    assert connection._transport is not None
+    sock: socket.socket = connection._transport.get_extra_info("socket")
+
+    def option(name: str) -> int:
+        return sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+
+    assert option("TCP_NODELAY")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert option("TCP_KEEPIDLE") + option("TCP_KEEPINTVL") * option("TCP_KEEPCNT") < 10
+    assert option("TCP_USER_TIMEOUT") < 10_000
