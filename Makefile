@@ -39,6 +39,7 @@ faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refu
 
 docs: venv ## Regenerate what is generated: the configuration reference and the README parts
 	@$(BIN)/python -m gateway.config.reference --write
+	@$(BIN)/python -m gateway.cli.reference --write
 	@$(BIN)/python -m drivers.common.readme --write
 
 lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all

@@ -28,6 +28,8 @@ from gateway.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
 _MAX_CONNECTIONS = 64
 _SHUTDOWN_S = 1
 
