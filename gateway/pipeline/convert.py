@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from gateway.model import DataType, Quality, Value, is_bad, is_good
 from gateway.pipeline.report import Columns
-from gateway.pipeline.scale import Converter, converter, needs_conversion, ratio
+from gateway.pipeline.scale import Converter, converter, is_widening, needs_conversion, ratio
 from gateway.settings import TagRules
 
 _Block: TypeAlias = Callable[[Sequence[Any]], Sequence[Any] | None]
@@ -167,7 +167,7 @@ def _block(rules: TagRules) -> tuple[object, _Block]:
         return ("integer", p, r, out), _exact(p, r, *out.bounds)
     if out is DataType.FLOAT64 and wire.is_float and rules.scaled:
         return ("linear", rules.scale, rules.offset), _linear(float(rules.scale), float(rules.offset))
-    if wire.is_float and (out is wire or out is DataType.FLOAT64) and not rules.scaled:
+    if is_widening(rules):
         return "finite", _finite
     convert = converter(rules)
     return ("each", wire, out, rules.scale, rules.offset), lambda values: _one_by_one(convert, values)

@@ -54,6 +54,12 @@ def needs_conversion(rules: TagRules) -> bool:
     return rules.scaled or rules.wire_type != rules.type or rules.type.is_float
 
 
+def is_widening(rules: TagRules) -> bool:
+    """True for an unscaled float published in an equal or wider type: finite values stay as they are."""
+    wire, out = _FLOAT_WIDTH.get(rules.wire_type), _FLOAT_WIDTH.get(rules.type)
+    return not rules.scaled and wire is not None and out is not None and wire <= out
+
+
 def ratio(rules: TagRules) -> tuple[int, int, int]:
     """(p, r, q) such that ``published = (wire·p + r) / q`` exactly, q > 0."""
     scale, offset = decimal(rules.scale), decimal(rules.offset)
@@ -90,8 +96,7 @@ def _from_float(rules: TagRules, to_type: Callable[[Any, int], tuple[Value, int]
     scaled, scale, offset = rules.scaled, float(rules.scale), float(rules.offset)
     to_float = rules.type.is_float
     exact_scale, exact_offset = decimal(rules.scale), decimal(rules.offset)
-    # A float already fits an equal or wider type of its own kind.
-    widening = to_float and not scaled and _FLOAT_WIDTH[rules.type] >= _FLOAT_WIDTH[rules.wire_type]
+    widening = is_widening(rules)
 
     def convert(value: Any) -> tuple[Value, int]:
         if not math.isfinite(value):

@@ -12,7 +12,8 @@ gives a batch                    handed on; a circuit that was open closes
 raises DeviceSilent              the group is BadTimeout; after `failures` in a row the device's circuit opens: one read
                                  per `retry_s` until one is answered, everything else of the device rests
 raises LinkDown                  the bus is closed, every tag on it is BadNoCommunication, the link reconnects: at
-                                 once, then with growing delays of at most 5 s
+                                 once, then with growing delays of at most 5 s. From a device whose circuit is open
+                                 it only reopens the bus
 raises anything else             a bug: the device's tags are BadInternalError, the driver is built anew after a
                                  back-off
 doesn't return                   cancelled after `call_limit_s`, then as any other bug; the bus is reopened
@@ -65,8 +66,8 @@ class LinkState(enum.StrEnum):
     CRASHED = "crashed"
 
 
-class _Hung(Exception):
-    """A driver's call didn't return."""
+class _Reopen(Exception):
+    """The bus is of no more use, though nothing says that the far end is gone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +129,8 @@ class Link:
         self._busy_since = 0.0
         self._cancelled_hung = False
         self._close_failed = False
+        self._said_down = False
+        self._said_crashed = False
 
     @property
     def groups(self) -> list[Group]:
@@ -178,7 +181,7 @@ class Link:
             await self._poll()
         except LinkDown as error:
             await self._link_lost(str(error))
-        except _Hung:
+        except _Reopen:
             await self._close_bus()
 
     async def _connect(self, bus: Bus) -> None:
@@ -209,13 +212,13 @@ class Link:
                     group.at_once = True
                     self._push(group, now)
             elif device.probe is not None:
-                self._push(device.probe, now if device.circuit is Circuit.OPEN else max(now, device.retry_at))
+                self._push(device.probe, max(now, device.retry_at))
 
     def _push(self, group: Group, due: float) -> None:
         heapq.heappush(self._heap, (due, next(self._ticket), group))
 
     async def _poll(self) -> None:
-        """Read and write until the link is lost (LinkDown), a call hangs (_Hung) or the link is stopped."""
+        """Read and write until the link is lost (LinkDown), is to be reopened (_Reopen) or stopped."""
         clock = self._clock
         while not self._stopping:
             if self._writes:
@@ -263,10 +266,15 @@ class Link:
             self._call_ended()
             group.failed += 1
             self._silent(group, str(error))
-        except LinkDown:
+        except LinkDown as error:
             self._call_ended()
             group.failed += 1
-            raise
+            if device.circuit is not Circuit.OPEN:
+                raise
+            # A driver may give up a connection on which a device stays silent. The others needn't hear of it,
+            # unless the next connect fails.
+            self._silent(group, str(error))
+            raise _Reopen from None
         except asyncio.CancelledError as error:
             self._busy_since = 0.0
             group.failed += 1
@@ -275,7 +283,7 @@ class Link:
                 raise
             self._crashed(group, _hang(self._call_limit_s) if hung else error)
             if hung:
-                raise _Hung from None
+                raise _Reopen from None
         except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
             self._call_ended()
             group.failed += 1
@@ -316,7 +324,7 @@ class Link:
 
     def _silent(self, group: Group, sentence: str) -> None:
         if self.state is not LinkState.UP:
-            self._link_up()
+            self._set_state(LinkState.CONNECTING, sentence)
         device = group.device
         device.silences += 1
         breaker = self.settings.breaker
@@ -329,7 +337,7 @@ class Link:
             log.warning("device %s: %s; asking again every %g s", device.name, sentence, breaker.retry_s)
         if device.circuit is not Circuit.OPEN:
             device.opened += 1
-        self._set_health(device, HealthState.FAILURE, sentence)
+            self._set_health(device, HealthState.FAILURE, sentence)
         self._open_circuit(group, Circuit.OPEN, Quality.BAD_TIMEOUT, now + breaker.retry_s)
 
     def _crashed(self, group: Group, error: BaseException) -> None:
@@ -400,17 +408,17 @@ class Link:
         self.state, self.detail = state, detail
 
     def _link_up(self) -> None:
-        """Called once a device was spoken to: that a connect succeeded proves little, a dying gateway accepts too."""
-        outage = self.state is not LinkState.CONNECTING
-        log.info(
-            "link %s: connected%s%s", self.name, " again" if outage else "", self.far_end and f" to {self.far_end}"
-        )
+        """Called once a device answered: that a connect succeeded proves little, a dying gateway accepts too."""
+        again = " again" if self._said_down else ""
+        self._said_down = self._said_crashed = False
+        log.info("link %s: connected%s%s", self.name, again, self.far_end and f" to {self.far_end}")
         self._set_state(LinkState.UP, "")
         self._reconnect.reset()
 
     async def _link_lost(self, sentence: str) -> None:
         await self._close_bus()
-        if self.state is not LinkState.DOWN:
+        if not self._said_down:
+            self._said_down = True
             log.warning("link %s: %s; trying again", self.name, sentence)
         if self.state is LinkState.UP:
             self.losses += 1
@@ -422,7 +430,8 @@ class Link:
         await self._close_bus()
         self._bus = None
         sentence = f"the driver failed: {_describe(error)}"
-        if self.state is not LinkState.CRASHED:
+        if not self._said_crashed:
+            self._said_down = self._said_crashed = True
             log.error("link %s: %s; its tags are bad until it works again", self.name, sentence, exc_info=error)
         self._all_bad(LinkState.CRASHED, sentence, Quality.BAD_INTERNAL_ERROR)
         await asyncio.sleep(self._restart.next_s())
@@ -431,8 +440,12 @@ class Link:
         self._set_state(state, sentence)
         self._fail_writes(LinkDown(f"link {self.name}: {sentence}; nothing was sent"))
         for device in self.devices:
-            if device.circuit is Circuit.CRASHED:
-                continue  # its own failure says more
+            if device.circuit is not Circuit.CLOSED:
+                # Its tags are bad already, and what it failed of says more. A silent one deserves a try at once when
+                # the link is back.
+                if device.circuit is Circuit.OPEN:
+                    device.retry_at = 0.0
+                continue
             self._set_health(device, HealthState.FAILURE, sentence)
             for group in device.groups:
                 self._mark(group, code)
@@ -528,7 +541,7 @@ class Link:
                 raise
             self._crashed(device.groups[0], _hang(self._call_limit_s))
             if hung:
-                raise _Hung from None
+                raise _Reopen from None
         except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
             _settle(done, WriteFailed(f"the driver failed: {_describe(error)}; the outcome is unknown"))
             self._crashed(device.groups[0], error)

@@ -75,6 +75,8 @@ class Unit:
     write_fault: BaseException | None = None
     opened: int = 0
     bad_points: Sequence[str] = ()
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """How a call spends its time."""
 
     def begins(self, group: str = "g0") -> list[float]:
         return [begin for name, begin, _ in self.reads if name == group]
@@ -157,7 +159,7 @@ class _Driver:
         wire.busy += 1
         try:
             if duration_s:
-                await asyncio.sleep(duration_s)
+                await self.unit.pause(duration_s)
         finally:
             wire.busy -= 1
 

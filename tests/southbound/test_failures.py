@@ -232,8 +232,76 @@ def test_a_breaker_stays_open_over_a_lost_link_and_healthy_devices_are_read_firs
             dead.fault, dead.read_s = SILENT, 0.5
             await asyncio.sleep(4)
             assert dead.begins()[-1] > next(begin for begin in alive.begins() if begin > 1003)
-            assert field.transitions("dead") == [TIMEOUT, NO_COMMUNICATION, TIMEOUT]
+            assert field.transitions("dead") == [TIMEOUT]  # it was bad before, and for the same reason
             assert field.transitions("alive") == [0, NO_COMMUNICATION, 0]
+
+    run(main)
+
+
+def test_a_connection_on_which_nobody_answers_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """A driver gives up a connection after three silent reads; the far end accepts the next one and stays silent."""
+    settings, wire = link("l", {"d": [0.5]})
+    unit = wire.units["d"]
+    turn = itertools.count(1)
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(2.1)
+            unit.fault = lambda: LinkDown("3 requests in a row unanswered") if next(turn) % 3 == 0 else SILENT
+            await asyncio.sleep(300)
+            assert field.transitions("d") == [0, TIMEOUT, NO_COMMUNICATION, TIMEOUT]
+            assert field.status("l")["state"] == "connecting"
+            assert len(wire.connects) < 30
+            assert field.states("d") == [
+                "connecting",
+                "normal",
+                "failure",
+                "failure",
+            ]  # the link's reason, then its own
+            unit.fault = None
+            await asyncio.sleep(10)
+            assert field.transitions("d")[-1] == 0
+            assert field.status("l")["state"] == "up"
+
+    run(main)
+    assert warnings(caplog) == [
+        "link l: 3 requests in a row unanswered; trying again",
+        "device d: unit 1: no reply within 100 ms; asking again every 5 s",
+    ]
+
+
+def test_a_silent_device_may_cost_its_neighbours_a_reconnect_but_not_their_values() -> None:
+    settings, wire = link("l", {"dead": [0.5], "alive": [0.5]}, breaker=BreakerSettings(failures=1, retry_s=5.0))
+    turn = itertools.count(1)
+    wire.units["dead"].fault = lambda: LinkDown("unanswered") if next(turn) % 3 == 0 else SILENT
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(60)
+            assert len(wire.connects) > 3
+            assert field.transitions("alive") == [0]
+            assert field.transitions("dead") == [TIMEOUT]
+            wire.fault = LinkDown("refused")  # but if it can't connect again, they have to know
+            await asyncio.sleep(60)
+            assert field.transitions("alive") == [0, NO_COMMUNICATION]
+
+    run(main)
+
+
+def test_a_crashed_driver_stays_the_reason_while_the_link_is_down() -> None:
+    settings, wire = link("l", {"flawed": [0.5], "sound": [0.5]})
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            wire.units["flawed"].fault = ZeroDivisionError()
+            await asyncio.sleep(3)
+            wire.break_off()
+            await asyncio.sleep(10)
+            assert field.transitions("flawed") == [INTERNAL]
+            assert field.transitions("sound") == [0, NO_COMMUNICATION]
+            wire.mend()
+            await asyncio.sleep(70)
+            assert field.transitions("flawed") == [INTERNAL, 0]
 
     run(main)
 
@@ -337,13 +405,12 @@ def test_a_call_that_cant_even_be_cancelled_makes_the_whole_link_bad() -> None:
                     except asyncio.CancelledError:
                         continue
 
-            driver = field.supervisor._devices["stuck"][1].driver
-            driver._occupy = stubborn
+            stuck.pause = stubborn
             await asyncio.sleep(100)
             assert field.transitions("stuck") == [0, INTERNAL]
             assert field.transitions("sound") == [0, INTERNAL]
             assert field.status("l")["state"] == "crashed"
-            released = True
+            released, stuck.pause = True, asyncio.sleep
             await asyncio.sleep(30)
             assert field.transitions("stuck") == [0, INTERNAL, 0]
             assert field.transitions("sound") == [0, INTERNAL, 0]

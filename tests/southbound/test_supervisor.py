@@ -78,7 +78,7 @@ def test_stopping_closes_every_bus_and_leaves_nothing(moment: float) -> None:
 
 
 def test_stopping_is_bounded_even_if_a_driver_wont_let_go(caplog: pytest.LogCaptureFixture) -> None:
-    settings, _ = link("l", {"d": [0.1]})
+    settings, wire = link("l", {"d": [0.1]})
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -93,7 +93,7 @@ def test_stopping_is_bounded_even_if_a_driver_wont_let_go(caplog: pytest.LogCapt
                     except asyncio.CancelledError:
                         continue
 
-            field.supervisor._devices["d"][1].driver._occupy = stubborn
+            wire.units["d"].pause = stubborn
             await asyncio.sleep(0.5)
             begun = loop.time()
             await field.supervisor.stop()
