@@ -7,6 +7,7 @@ import socket
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from drivers.modbus import pdu
@@ -296,3 +297,17 @@ async def test_a_half_open_connection_is_noticed_by_the_kernel_within_10_s(plant
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert option("TCP_KEEPIDLE") + option("TCP_KEEPINTVL") * option("TCP_KEEPCNT") < 10
     assert option("TCP_USER_TIMEOUT") < 10_000
+
+
+async def test_a_closed_connection_has_given_back_its_descriptor(plant: Plant, slave: RawSlave) -> None:
+    """When `close` returns, not some time later: some devices allow no second connection beside the first."""
+    await plant.device(slave.port)
+    (bus,) = plant.buses
+
+    def ours() -> list[object]:
+        every = psutil.Process().net_connections("tcp")
+        return [one for one in every if one.fd >= 0 and one.raddr and one.raddr.port == slave.port]
+
+    assert len(ours()) == 1
+    await bus.close()
+    assert ours() == []
