@@ -10,6 +10,7 @@ from hil.plant.maps import DEVICES, ENDPOINTS
 from hil.plant.registers import DeviceMap, Row
 
 INTERVALS_MS = {"fast": 500, "slow": 2000}
+GATEWAY, ENTERPRISE, SITE, SINK = "demo", "tidewater", "bottling", "broker"
 
 
 def gateway_config(
@@ -27,14 +28,14 @@ def gateway_config(
     intervals = {**INTERVALS_MS, **(intervals_ms or {})}
     lines = [
         "[gateway]",
-        'id = "demo"',
-        'enterprise = "tidewater"',
-        'site = "bottling"',
+        f"id = {_text(GATEWAY)}",
+        f"enterprise = {_text(ENTERPRISE)}",
+        f"site = {_text(SITE)}",
         f"data_dir = {_text(str(data_dir))}",
         'clock = "trusted"',
         "",
         "[[sink]]",
-        'name = "broker"',
+        f"name = {_text(SINK)}",
         f"host = {_text(broker_host)}",
         f"port = {broker_port}",
         f"granularity = {_text(granularity)}",
