@@ -105,7 +105,7 @@ async def test_silence_is_the_device_first_and_the_link_when_it_lasts(plant: Pla
 async def test_silent_units_behind_a_gateway_do_not_cost_the_others_their_connection(
     plant: Plant, slave: RawSlave
 ) -> None:
-    device = await plant.device(slave.port, link={"timeout_ms": 20})
+    device = await plant.device(slave.port, link={"timeout_ms": 60})
 
     async def only_unit_1(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
         if request.unit == 1:
@@ -124,8 +124,8 @@ async def test_silent_units_behind_a_gateway_do_not_cost_the_others_their_connec
 
 async def test_a_frame_cut_short_never_becomes_a_value(plant: Plant, slave: RawSlave) -> None:
     """Its missing half is filled from the next reply: that is noticed, whatever it looks like."""
-    device = await plant.device(slave.port, link={"timeout_ms": 30})
-    for _ in range(20):
+    device = await plant.device(slave.port, link={"timeout_ms": 60})
+    for _ in range(8):
         slave.then(raw.cut_short)
         with pytest.raises(DeviceSilent):
             await read(device)
@@ -241,7 +241,7 @@ async def test_a_gateway_without_an_answer_is_a_silent_device(plant: Plant, slav
 
 
 async def test_some_answers_are_better_than_none(plant: Plant, slave: RawSlave) -> None:
-    device = await plant.device(slave.port, max_registers=1, link={"timeout_ms": 20})
+    device = await plant.device(slave.port, max_registers=1, link={"timeout_ms": 60})
     plan = device.plan(group(*(point(f"t{index}", f"hr:{index}") for index in range(4))))
     slave.then(raw.answer, raw.mute, raw.answer)
     batch = await device.read(plan)
@@ -252,7 +252,7 @@ async def test_some_answers_are_better_than_none(plant: Plant, slave: RawSlave) 
 
 async def test_a_block_that_is_never_answered_does_not_make_the_device_silent(plant: Plant, slave: RawSlave) -> None:
     """Some devices just ignore a request for what they don't have. It is asked last from then on."""
-    device = await plant.device(slave.port, max_registers=1, link={"timeout_ms": 20})
+    device = await plant.device(slave.port, max_registers=1, link={"timeout_ms": 60})
     plan = device.plan(group(*(point(f"t{index}", f"hr:{index}") for index in range(3))))
 
     async def ignore_0(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
@@ -262,7 +262,7 @@ async def test_a_block_that_is_never_answered_does_not_make_the_device_silent(pl
     slave.always(ignore_0)
     with pytest.raises(DeviceSilent):
         await device.read(plan)
-    for _ in range(5):
+    for _ in range(3):
         batch = await device.read(plan)
         assert (batch.values, batch.qualities) == ((None, 1001, 1002), (Quality.BAD_TIMEOUT, 0, 0))
     slave.always(raw.answer)
@@ -271,7 +271,7 @@ async def test_a_block_that_is_never_answered_does_not_make_the_device_silent(pl
 
 
 async def test_a_half_dead_device_delays_others_by_a_bounded_time(plant: Plant, slave: RawSlave) -> None:
-    device = await plant.device(slave.port, max_registers=1, link={"timeout_ms": 20, "timeouts_before_reconnect": 0})
+    device = await plant.device(slave.port, max_registers=1, link={"timeout_ms": 60, "timeouts_before_reconnect": 0})
     plan = device.plan(group(*(point(f"t{index}", f"hr:{index}") for index in range(50))))
     slave.then(raw.answer)
     slave.always(raw.mute)

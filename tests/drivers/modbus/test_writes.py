@@ -148,14 +148,14 @@ async def test_a_device_that_ignores_a_write_is_found_out(plant: Plant, slave: R
 
 
 async def test_a_late_echo_is_not_taken_for_the_next_one(plant: Plant, slave: RawSlave) -> None:
-    device = await plant.device(slave.port, link={"timeout_ms": 20})
-    for value in range(10):
-        slave.then(raw.late(0.03))
+    device = await plant.device(slave.port, link={"timeout_ms": 80})
+    for value in range(5):
+        slave.then(raw.late(0.1))
         with pytest.raises(DeviceSilent):
             await device.write(point("set", "hr:1"), value)
-        slave.then(raw.late(0.015))
+        slave.then(raw.late(0.04))
         assert await device.write(point("set", "hr:1"), value + 100) == value + 100
-    assert plant.counters["late_replies"] == 10
+    assert plant.counters["late_replies"] == 5
 
 
 async def test_the_read_back_can_wait(plant: Plant, slave: RawSlave) -> None:
