@@ -7,10 +7,12 @@ layouts differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import orjson
 
 from gateway import registry
 from gateway.config.csvtags import read_rows
@@ -107,9 +109,12 @@ class Builder:
         self._check_secrets = check_secrets
         self._directory = document.sources[0].path.parent
         self._kinds: dict[str, DriverKind | None] = {}
+        self._broken: dict[str, str] = {}
         self._csv: dict[tuple[Path, str | None], Tags] = {}
+        self._inline: dict[tuple[DriverKind | None, bytes], Tags] = {}
         self._paths_checked: set[tuple[Tags, ...]] = set()
         self._planned: list[tuple[str, Any, tuple[Point, ...]]] = []
+        """(driver, device options, points) that were planned without an error."""
         self._checker = Checker(report, self._tables())
 
     def build(self) -> GatewaySettings | None:
@@ -176,8 +181,8 @@ class Builder:
             "report = {…} of a tag": [*_REPORT_KEYS],
             "[[template]]": [*TemplateTable.model_fields],
         }
-        names = {table.get("driver") for table in self._raw_tables("link", "template")}
-        for name in sorted(name for name in names if isinstance(name, str)):
+        drivers = (table.get("driver") for table in self._raw_tables("link", "template"))
+        for name in sorted({name for name in drivers if isinstance(name, str)}):
             if kind := self._kind(name):
                 tables["[[link]]"] += kind.link_options.model_fields
                 tables["[[device]]"] += kind.device_options.model_fields
@@ -195,19 +200,23 @@ class Builder:
         return self._checker.array(self._document.body.get(name, []), Key((name,)))
 
     def _kind(self, name: str) -> DriverKind | None:
-        """The driver of that name, or None."""
+        """The driver of that name, or None; if it is there and can't be loaded, why not is kept."""
         if name not in self._kinds:
-            self._kinds[name] = registry.load_driver(name) if name in registry.driver_names() else None
+            self._kinds[name] = None
+            if name in registry.driver_names():
+                try:
+                    self._kinds[name] = registry.load_driver(name)
+                except (ImportError, TypeError, AttributeError) as error:
+                    self._broken[name] = f"{error}"
         return self._kinds[name]
 
     def _driver(self, name: str, place: Place) -> DriverKind | None:
         """The driver of that name, or None and a problem."""
-        try:
-            kind = self._kind(name)
-        except (ImportError, TypeError, AttributeError) as error:
-            self._report.add(place, f"the driver {quote(name)} can't be loaded: {error}", "install it again")
-            return None
-        if kind is None:
+        kind = self._kind(name)
+        if name in self._broken:
+            message = f"the driver {quote(name)} can't be loaded: {self._broken[name]}"
+            self._report.add(place, message, "install its package again, with everything it needs")
+        elif kind is None:
             names = registry.driver_names()
             self._report.add(place, f"there is no driver {quote(name)}", meant_or_all(name, names, "driver"))
         return kind
@@ -484,23 +493,25 @@ class Builder:
         assert link.kind is not None
         fresh = []
         for group, settings in zip(groups, device.groups, strict=True):
-            if any(
+            if not any(
                 points is group.tags.points and driver == link.kind.name and options == device.options
                 for driver, options, points in self._planned
             ):
-                continue
-            self._planned.append((link.kind.name, device.options, group.tags.points))
-            fresh.append((group, settings))
+                fresh.append((group, settings))
         if not fresh:
             return
         plans = plan_device(link.kind, link.table.name, link.options, device, [settings for _, settings in fresh])
         for (group, _), plan in zip(fresh, plans, strict=True):
-            if plan.errors:
-                columns = {tag.path: index for index, tag in enumerate(group.tags.tags)}
-                for error in plan.errors:
-                    message, _, hint = error.message.partition(": ")
-                    place = group.tags.place_of(columns[error.path])
-                    self._report.add(place, f"tag {quote(error.path)}: {message}", hint or "mend the tag")
+            if not plan.errors:
+                self._planned.append((link.kind.name, device.options, group.tags.points))
+                continue
+            columns = {tag.path: index for index, tag in enumerate(group.tags.tags)}
+            for error in plan.errors:
+                message, _, hint = error.message.rpartition(": ")
+                place = group.tags.place_of(columns[error.path])
+                self._report.add(
+                    place, f"tag {quote(error.path)}: {message or hint}", hint if message else "mend the tag"
+                )
 
     def _check_paths(self, groups: Sequence[Tags]) -> None:
         """Once for every combination of groups: devices of one template share theirs."""
@@ -559,8 +570,22 @@ class Builder:
         return _Complete(group.name, group.interval_s, group.tags)
 
     def _inline_tags(self, raws: Any, place: Place, kind: DriverKind | None) -> Tags:
+        """Tags of `tag` tables. Devices with the very same ones share them as if they had a template."""
         tables = self._checker.array(raws, place)
-        return self._tags([raw for raw, _ in tables], lambda index: tables[index][1], kind)
+
+        def place_of(index: int) -> Place:
+            return tables[index][1]
+
+        try:
+            key = (kind, orjson.dumps(raws, option=orjson.OPT_PASSTHROUGH_DATETIME))
+        except TypeError:
+            return self._tags([raw for raw, _ in tables], place_of, kind)
+        if known := self._inline.get(key):
+            return replace(known, place_of=place_of)
+        tags = self._tags([raw for raw, _ in tables], place_of, kind)
+        if len(tags.tags) == len(tables):
+            self._inline[key] = tags
+        return tags
 
     def _csv_tags(self, name: str, group: Place, kind: DriverKind | None) -> Tags:
         assert isinstance(group, Key)

@@ -31,7 +31,7 @@ def read_rows(path: Path, known: Iterable[str], required: Iterable[str], problem
     if text is None:
         return None
     delimiter = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows: list[dict[str, str]] = []
     lines: list[int] = []
     columns: list[str] | None = None

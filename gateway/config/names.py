@@ -16,6 +16,7 @@ PATH = rf"{LEVEL}(?:/{LEVEL}){{0,15}}"
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 _LEGAL = re.compile(LEVEL)
 _LEGAL_PATH = re.compile(PATH)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_LENGTH = 64
 _MAX_LEVELS = 16
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
@@ -59,6 +60,13 @@ def check_tag_path(text: str) -> str:
     if text and "" in levels:
         raise Mendable(f"is {quote(text)}, which has an empty level", _write("/".join(_mended(text))))
     return _refuse(text, next(level for level in levels if not _LEGAL.fullmatch(level)))
+
+
+def check_text(text: str) -> str:
+    """A file, host or other name in free form: no control characters, which nothing takes. Raises Mendable."""
+    if control := _CONTROL.search(text):
+        raise Mendable(f"holds the control character U+{ord(control[0]):04X}", "take it out")
+    return text
 
 
 def _refuse(text: str, level: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.config.names import LEVEL, PATH, check_level, check_name, check_tag_path
+from gateway.config.names import LEVEL, PATH, check_level, check_name, check_tag_path, check_text
 from gateway.config.units import check_unit
 from gateway.model import DataType
 
@@ -25,7 +25,7 @@ class Table(BaseModel):
 Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": f"^{LEVEL}$"})]
 Level = Annotated[str, AfterValidator(check_level), Field(json_schema_extra={"pattern": f"^({LEVEL})?$"})]
 Path = Annotated[str, AfterValidator(check_tag_path), Field(json_schema_extra={"pattern": f"^{PATH}$"})]
-Text = Annotated[str, StringConstraints(min_length=1)]
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_text)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Unit = Annotated[str, AfterValidator(check_unit), Field(json_schema_extra={"minLength": 1})]
 # An enumeration is text in TOML, so it is the one thing that isn't taken strictly.

@@ -42,6 +42,8 @@ class _Table(NamedTuple):
     folded: dict[str, list[str]]
     """The same by lower case, the likelier first, for what was written in the wrong case."""
     spoken: dict[str, str]
+    misleading: dict[str, str]
+    """Valid codes that nobody means, and what they stand for. They aren't in `known`."""
 
 
 @cache
@@ -53,7 +55,9 @@ def _table() -> _Table:
     for code in known:
         folded.setdefault(code.lower(), []).append(code)
     spoken = body["spoken"]
-    return _Table(frozenset(known), folded, {word.lower(): code for word, code in spoken.items()} | spoken)
+    misleading = body["misleading"]
+    known_and_meant = frozenset(known) - misleading.keys()
+    return _Table(known_and_meant, folded, {word.lower(): code for word, code in spoken.items()} | spoken, misleading)
 
 
 @cache
@@ -64,6 +68,12 @@ def check_unit(text: str) -> str:
     if not text.strip():
         raise Mendable("is empty", 'leave it out, or write "1" for a bare number')
     if meant := suggest(text):
+        for token in _tokens(text):
+            stem = _EXPONENT.sub("", token)
+            if stands_for := _table().misleading.get(stem):
+                raise Mendable(
+                    f"is {quote(text)}, but in UCUM {quote(stem)} means {stands_for}", f"write {quote(meant)}"
+                )
         raise Mendable(f"is {quote(text)}, which isn't a UCUM unit", f"write {quote(meant)}")
     words = re.sub(r"[^!-z|~]+", "_", text).strip("_") or "count"
     raise Mendable(

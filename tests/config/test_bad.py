@@ -1,4 +1,4 @@
-"""Every folder of `bad/` is a configuration with one kind of mistake, and what the user is told about it, word for word.
+"""Every folder of `bad/` is a configuration with one kind of mistake, and what the user is told, word for word.
 
 To take over changed words after reading them: ``REWRITE=1 pytest tests/config/test_bad.py``.
 """
