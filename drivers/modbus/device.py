@@ -342,7 +342,7 @@ class _Reading(Generic[P]):
             usable = last is not None and not (last.qualities and is_bad(last.qualities[column]))
             self.values[column] = value if usable else None
             self.qualities[column] = int(
-                Quality.UNCERTAIN_LAST_USABLE_VALUE if usable else Quality.BAD_WAITING_FOR_INITIAL_DATA
+                Quality.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE if usable else Quality.BAD_WAITING_FOR_INITIAL_DATA
             )
 
     def batch(self, bus: ModbusBus[P]) -> Batch:

@@ -15,7 +15,7 @@ from tests.pipeline.build import U16, batch, group, policy, rows
 D = DataType
 TIMEOUT = Quality.BAD_TIMEOUT
 NO_COMMUNICATION = Quality.BAD_NO_COMMUNICATION
-HELD = Quality.UNCERTAIN_LAST_USABLE_VALUE
+HELD = Quality.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE
 
 
 class Reporter:

@@ -229,7 +229,7 @@ async def test_a_busy_device_keeps_its_last_values(plant: Plant, slave: RawSlave
     slave.then(raw.exception(6), raw.exception(5))
     for _ in range(2):
         batch = await device.read(plan)
-        assert (batch.values, batch.qualities) == (GOOD, (Quality.UNCERTAIN_LAST_USABLE_VALUE,) * 2)
+        assert (batch.values, batch.qualities) == (GOOD, (Quality.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE,) * 2)
 
 
 @pytest.mark.parametrize("code", [10, 11])
