@@ -103,6 +103,11 @@ class _Prepared:
         values = batch.values
         if not self._wide:
             return values
+        try:
+            if max(values) <= JSON_SAFE and min(values) >= -JSON_SAFE:  # type: ignore[type-var, operator]
+                return values
+        except TypeError:
+            pass  # Nulls or text among them: one by one, then.
         columns = range(len(values)) if batch.columns is None else batch.columns
         return [
             str(value) if column in self._wide and isinstance(value, int) and abs(value) > JSON_SAFE else value

@@ -1,4 +1,4 @@
-"""TLS: each way to get it wrong has its own clear sentence, before start where the files tell, else at connect."""
+"""TLS and passwords: each way to get them wrong has its own clear sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.northbound import check_tls
 from gateway.northbound.mqtt import ConnectFailed, ConnectionLost, ConnectRefused, MqttError, try_connect
 from gateway.settings import Secret, TlsSettings
 from tests.northbound.toy import mqtt_settings
@@ -36,13 +35,8 @@ def broker(tmp_path: Path, authority: Authority, server: Pair) -> Iterator[Mosqu
         yield running
 
 
-def test_good_files_have_no_problems(authority: Authority, client: Pair) -> None:
-    assert check_tls(TlsSettings()) == []
-    assert check_tls(TlsSettings(authority.certificate, client.certificate, client.key)) == []
-
-
-def test_every_broken_file_is_named(tmp_path: Path, authority: Authority, server: Pair, client: Pair) -> None:
-    (tmp_path / "der").write_bytes(b"\x30\x82\x01\x00")
+async def test_a_file_that_broke_since_the_start_is_named(tmp_path: Path, authority: Authority, client: Pair) -> None:
+    """The full diagnosis is the configuration's check; nothing may ask on the terminal meanwhile."""
     (tmp_path / "torn").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     locked = tmp_path / "locked.key"
     subprocess.run(
@@ -51,22 +45,17 @@ def test_every_broken_file_is_named(tmp_path: Path, authority: Authority, server
         capture_output=True,
     )
 
-    def only(settings: TlsSettings) -> str:
-        (problem,) = check_tls(settings)
-        return problem
+    async def failure(tls: TlsSettings) -> str:
+        with pytest.raises(ConnectFailed) as caught:
+            await try_connect(mqtt_settings(1, tls=tls))
+        return str(caught.value)
 
-    assert only(TlsSettings(ca=tmp_path / "none")) == (
-        f"the CA file {tmp_path / 'none'} doesn't exist: create it, or mend ca"
+    assert await failure(TlsSettings(ca=tmp_path / "none")) == (
+        f"the CA file {tmp_path / 'none'} can't be used (No such file or directory): tidegate check says how to mend it"
     )
-    assert "isn't in PEM form" in only(TlsSettings(ca=tmp_path / "der"))
-    assert "is damaged" in only(TlsSettings(ca=tmp_path / "torn"))
-    assert "Is a directory" in only(TlsSettings(ca=tmp_path))
-    assert "has no key: set key as well" in only(TlsSettings(certificate=client.certificate))
-    assert "has no certificate" in only(TlsSettings(key=client.key))
-    assert "doesn't belong to the certificate" in only(TlsSettings(certificate=client.certificate, key=server.key))
-    assert "is damaged" in only(TlsSettings(certificate=tmp_path / "torn", key=client.key))
-    assert "passphrase" in only(TlsSettings(certificate=client.certificate, key=locked))
-    assert len(check_tls(TlsSettings(tmp_path / "a", tmp_path / "b", tmp_path / "c"))) == 3
+    assert f"the CA file {tmp_path / 'torn'} can't be used" in await failure(TlsSettings(ca=tmp_path / "torn"))
+    assert "its key" in await failure(TlsSettings(None, client.certificate, tmp_path / "none"))
+    assert "needs a passphrase" in await failure(TlsSettings(None, client.certificate, locked))
 
 
 @pytest.mark.integration
@@ -103,7 +92,7 @@ async def test_each_failure_has_its_sentence(
     stranger = other.issue("gw1")
     refused = await failure(TlsSettings(ca, stranger.certificate, stranger.key))
     assert "doesn't trust the CA of our client certificate" in refused or "doesn't accept our client" in refused
-    assert "doesn't exist" in await failure(TlsSettings(tmp_path / "none"))
+    assert "No such file" in await failure(TlsSettings(tmp_path / "none"))
     assert "whether it wants TLS" in await failure(None)
 
 

@@ -3,7 +3,6 @@
 from gateway.northbound.mqtt.errors import ConnectFailed, ConnectionLost, ConnectRefused, MqttError
 from gateway.northbound.mqtt.packets import Will
 from gateway.northbound.mqtt.session import Flight, Limits, Session, connect, try_connect
-from gateway.northbound.mqtt.tls import check_tls
 
 __all__ = [
     "ConnectFailed",
@@ -14,7 +13,6 @@ __all__ = [
     "MqttError",
     "Session",
     "Will",
-    "check_tls",
     "connect",
     "try_connect",
 ]

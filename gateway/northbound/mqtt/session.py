@@ -15,6 +15,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic  # uvloop's own time moves in whole milliseconds: too coarse for latencies
 from typing import cast
 
 from gateway import secrets
@@ -102,7 +103,7 @@ class Session(asyncio.Protocol):
         self._ids: tuple[bytes, ...] = ()
         self._free: deque[int] = deque()
         self._half_window = 0
-        self._last_sent = self._last_heard = self._loop.time()
+        self._last_sent = self._last_heard = monotonic()
         self._pinged_at: float | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
@@ -129,7 +130,7 @@ class Session(asyncio.Protocol):
         stop = min(len(payloads), start + self.room)
         if start == stop:
             return start
-        now = self._loop.time()
+        now = monotonic()
         retain = retain and self.limits.retain
         heads = packets.publish_heads(retain)
         known = len(heads)
@@ -238,7 +239,7 @@ class Session(asyncio.Protocol):
             )
 
     def data_received(self, data: bytes) -> None:
-        self._last_heard = now = self._loop.time()
+        self._last_heard = now = monotonic()
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -376,7 +377,7 @@ class Session(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         assert self._transport is not None
-        self._last_sent = self._loop.time()
+        self._last_sent = monotonic()
         self.bytes_sent += len(data)
         self._transport.write(data)
 
@@ -384,7 +385,7 @@ class Session(asyncio.Protocol):
         """Keepalive and deadlines: one timer, set to the earliest moment at which something can be due."""
         if self.ended.done() or self._transport is None:
             return
-        now = self._loop.time()
+        now = monotonic()
         patience_s = self._settings.ack_timeout_s
         oldest = now
         if self.in_flight:
@@ -405,7 +406,7 @@ class Session(asyncio.Protocol):
             due = min(due, self._last_sent + idle_s)
         if self._pinged_at is not None:
             due = min(due, self._pinged_at + patience_s)
-        self._watchdog = self._loop.call_at(due, self._watch)
+        self._watchdog = self._loop.call_later(due - now, self._watch)
 
     def _no_answer_words(self) -> str:
         if self._settings.tls is None:
@@ -416,8 +417,8 @@ class Session(asyncio.Protocol):
         # The alert that says so is lost where the broker's RST overtakes it.
         wish = "wants a" if self._settings.tls.certificate is None else "doesn't accept our"
         return (
-            f"the broker closed the connection right after the TLS handshake; most likely it {wish} client certificate: "
-            "check certificate and key in [sink.tls]"
+            f"the connection was closed right after the TLS handshake; most likely the broker {wish} client "
+            "certificate: check certificate and key in [sink.tls]"
         )
 
     def _tls_words(self, error: ssl.SSLError) -> str:
@@ -469,12 +470,13 @@ async def connect(
         error = ConnectFailed(f"the broker's name {settings.host!r} can't be resolved: check host and the DNS")
     except ssl.SSLError as failure:
         error = ConnectFailed(session._tls_words(failure))
-    except ConnectionResetError if settings.tls is not None else ():
-        error = ConnectFailed(f"{where}: {tls.NOT_TLS}")
     except ConnectionRefusedError:
         error = ConnectFailed(f"nothing listens at {where}: check host and port, and that the broker runs")
     except OSError as failure:
-        error = ConnectFailed(f"{where} can't be reached ({failure.strerror or failure})")
+        if settings.tls is not None and isinstance(failure, ConnectionResetError):
+            error = ConnectFailed(f"{where}: {tls.NOT_TLS}")
+        else:
+            error = ConnectFailed(f"{where} can't be reached ({failure.strerror or failure})")
     except BaseException as failure:
         session.abort(ConnectFailed(f"the attempt to reach {where} was broken off ({type(failure).__name__})"))
         raise

@@ -1,4 +1,4 @@
-"""TLS towards a broker: the client's context, the check of its files, and OpenSSL's errors in plain words."""
+"""TLS towards a broker: the client's context, and OpenSSL's errors in plain words."""
 
 from __future__ import annotations
 
@@ -13,59 +13,26 @@ class _PassphraseNeeded(Exception):
     """OpenSSL would ask the terminal; a gateway has none."""
 
 
-def check_tls(settings: TlsSettings) -> list[str]:
-    """What is wrong with the files, one sentence each; empty if a connection could be tried with them."""
-    problems = []
-    for what, key, path, mark in (
-        ("CA file", "ca", settings.ca, "-----BEGIN CERTIFICATE-----"),
-        ("client certificate", "certificate", settings.certificate, "-----BEGIN CERTIFICATE-----"),
-        ("client key", "key", settings.key, "PRIVATE KEY-----"),
-    ):
-        if path is not None and (problem := _check_file(what, key, path, mark)):
-            problems.append(problem)
-    if settings.certificate is not None and settings.key is None:
-        problems.append(f"the client certificate {settings.certificate} has no key: set key as well")
-    if settings.key is not None and settings.certificate is None:
-        problems.append(f"the client key {settings.key} has no certificate: set certificate as well")
-    if problems:
-        return problems
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if settings.ca is not None:
-        try:
-            context.load_verify_locations(cafile=settings.ca)
-        except ssl.SSLError as error:
-            problems.append(f"the CA file {settings.ca} is damaged ({_words(error)}): copy it again")
-    if settings.certificate is not None and settings.key is not None:
+def client_context(settings: TlsSettings) -> ssl.SSLContext:
+    """TLS 1.2 or newer, with the server's certificate and name checked. Reads files. Raises ConnectFailed.
+
+    The files were checked when the configuration was loaded. What is wrong with them now happened since, most likely
+    while somebody is replacing them, so this says which and leaves the full diagnosis to ``tidegate check``.
+    """
+    try:
+        context = ssl.create_default_context(cafile=settings.ca)
+    except OSError as error:
+        raise _unusable("CA file", settings.ca, error) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # The same files must do under every Python. 3.13 turned both on by default; the first refuses any CA without a key
+    # usage extension, which is how `openssl req -x509` makes them and most plants have theirs.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if settings.certificate is not None:
         try:
             context.load_cert_chain(settings.certificate, settings.key, password=_no_passphrase)
-        except _PassphraseNeeded:
-            problems.append(
-                f"the client key {settings.key} is protected by a passphrase, which nobody is there to type: "
-                "store it without one (openssl pkey -in KEY -out KEY) and let only the gateway's user read it"
-            )
-        except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                problems.append(
-                    f"the client key {settings.key} doesn't belong to the certificate {settings.certificate}: "
-                    "use the key the certificate was requested with"
-                )
-            else:
-                problems.append(
-                    f"the client certificate {settings.certificate} or its key {settings.key} is damaged "
-                    f"({_words(error)}): copy both again"
-                )
-    return problems
-
-
-def client_context(settings: TlsSettings) -> ssl.SSLContext:
-    """TLS 1.2 or newer, with the server's certificate and name checked. Reads files. Raises ConnectFailed."""
-    problems = check_tls(settings)
-    if problems:
-        raise ConnectFailed("; ".join(problems))
-    context = ssl.create_default_context(cafile=settings.ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.certificate is not None:
-        context.load_cert_chain(settings.certificate, settings.key, password=_no_passphrase)
+        except (OSError, _PassphraseNeeded) as error:
+            raise _unusable("client certificate or its key", settings.certificate, error) from None
     return context
 
 
@@ -115,18 +82,14 @@ def explain(error: ssl.SSLError, name: str) -> str:
     return f"TLS failed ({_words(error)})"
 
 
-def _check_file(what: str, key: str, path: Path, mark: str) -> str | None:
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return f"the {what} {path} doesn't exist: create it, or mend {key}"
-    except PermissionError:
-        return f"the {what} {path} can't be read: give the gateway's user the right to read it"
-    except OSError as error:
-        return f"the {what} {path} can't be read ({error.strerror}): mend {key}"
-    if mark.encode() not in text:
-        return f"the {what} {path} isn't in PEM form (no {mark!r} in it): convert it with openssl, or mend {key}"
-    return None
+def _unusable(what: str, path: Path | None, error: Exception) -> ConnectFailed:
+    if isinstance(error, ssl.SSLError):
+        why = _words(error)
+    elif isinstance(error, OSError):
+        why = error.strerror or str(error)
+    else:
+        why = "it needs a passphrase"
+    return ConnectFailed(f"the {what} {path} can't be used ({why}): tidegate check says how to mend it")
 
 
 def _no_passphrase() -> str:
