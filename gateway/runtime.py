@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
 from gateway import __version__
@@ -19,7 +19,7 @@ from gateway.model import Batch
 from gateway.northbound import MqttSink
 from gateway.ops.clock import Clock
 from gateway.pipeline import Stage
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,6 @@ class Runtime:
         self.settings = settings
         self._started_ns = time.monotonic_ns()
         self._taps: set[Tap] = set()
-        self._lock: int | None = None
         self._sink_tasks: list[asyncio.Task[None]] = []
         self._stages = {
             group.poll.layout.digest: Stage(group)
@@ -71,31 +70,26 @@ class Runtime:
         self._sinks: list[MqttSink] = []
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stop()
-            raise
+        """Raises AlreadyRunning, JournalError or OSError; then nothing is left running."""
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stop()
+        await self._stack.aclose()
 
-    async def _start(self) -> None:
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock_directory(self.settings)
+        stack.callback(os.close, _lock_directory(self.settings))
         await self._journal.start()
+        stack.push_async_callback(self._journal.close)
+        stack.push_async_callback(self._stop_sinks)
         for mqtt in self.settings.sinks:
-            sink = MqttSink(mqtt, self.settings, self._journal.boot, self._ledger_of(mqtt.name))
-            feed = self._journal.feed(
-                mqtt.name,
-                strict=mqtt.strict_order,
-                backfill_values_per_s=mqtt.backfill_values_per_s,
-                retry_refused_s=mqtt.refused_retry_s,
-            )
-            self._sinks.append(sink)
-            self._sink_tasks.append(asyncio.create_task(sink.run(feed), name=f"sink {mqtt.name}"))
+            self._start_sink(mqtt)
         self._supervisor.start()
+        stack.push_async_callback(self._supervisor.stop)
         # What is alive now (configuration, plans, modules) lives as long as the process: the collector needn't
         # walk it again and again. What the data path makes has no cycles, so rare collections are enough.
         gc.collect()
@@ -103,17 +97,23 @@ class Runtime:
         gc.set_threshold(50_000, 20, 50)
         log.info("boot %d: %d links, %d sinks", self._journal.boot, len(self.settings.links), len(self._sinks))
 
-    async def _stop(self) -> None:
-        await self._supervisor.stop()
+    def _start_sink(self, mqtt: MqttSettings) -> None:
+        sink = MqttSink(mqtt, self.settings, self._journal.boot, lambda: self._journal.ledger(mqtt.name))
+        feed = self._journal.feed(
+            mqtt.name,
+            strict=mqtt.strict_order,
+            backfill_values_per_s=mqtt.backfill_values_per_s,
+            retry_refused_s=mqtt.refused_retry_s,
+        )
+        self._sinks.append(sink)
+        self._sink_tasks.append(asyncio.create_task(sink.run(feed), name=f"sink {mqtt.name}"))
+
+    async def _stop_sinks(self) -> None:
         for sink in self._sinks:
             await sink.stop()
         for task in self._sink_tasks:
             task.cancel()
         await asyncio.gather(*self._sink_tasks, return_exceptions=True)
-        await self._journal.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def _deliver(self, batch: Batch) -> None:
         """The one path. Report state moves only after the journal took the batch."""
@@ -131,9 +131,6 @@ class Runtime:
         for sink in self._sinks:
             sink.device_health(health)
 
-    def _ledger_of(self, sink: str) -> Callable[[], Mapping[str, Any]]:
-        return lambda: self._journal.ledger(sink)
-
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
         if not self._sink_tasks:
@@ -143,7 +140,7 @@ class Runtime:
             task.result()
 
     @contextlib.contextmanager
-    def tap(self) -> Any:
+    def tap(self) -> Iterator[Tap]:
         """Watch batches as the journal takes them, for as long as the context lasts."""
         tap = Tap()
         self._taps.add(tap)

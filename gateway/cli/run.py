@@ -15,6 +15,7 @@ import uvloop
 
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, fail
+from gateway.journal import JournalError
 from gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def run(config_path: Path, log_level: str) -> None:
     settings = load_or_exit(config_path)
     try:
         uvloop.run(_serve(settings))
+    except JournalError as error:
+        fail(str(error), "see: tidegate journal verify")
     except OSError as error:
         fail(
             f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "check path and permissions"
