@@ -60,6 +60,8 @@ class Intervals:
 
     def within(self, low: int, high: int) -> int:
         """How many numbers from `low` to `high` are in it."""
+        if high < low:
+            return 0
         left = bisect_left(self._ends, low)
         right = bisect_right(self._starts, high)
         return sum(min(self._ends[i], high) - max(self._starts[i], low) + 1 for i in range(left, right))
