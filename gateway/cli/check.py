@@ -9,30 +9,28 @@ from typing import Any
 import click
 
 from gateway.cli.loading import print_problems
-from gateway.cli.output import DEFAULT_CONFIG, Exit, emit_json, json_option, table
+from gateway.cli.output import Exit, config_option, emit_json, json_option, table
 from gateway.config import ConfigErrors, Problem, load
 from gateway.config.plans import plan_all
 from gateway.settings import GatewaySettings
 
 
 @click.command()
-@click.argument(
-    "config", type=click.Path(path_type=Path), envvar="TIDEGATE_CONFIG", default=DEFAULT_CONFIG, required=False
-)
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@config_option
 @json_option
 @click.option(
     "--without-secrets",
     is_flag=True,
     help="Don't look for secrets and TLS files, for a machine that isn't the gateway.",
 )
-def check(config: Path, as_json: bool, without_secrets: bool) -> None:
+def check(config: Path | None, config_path: Path, as_json: bool, without_secrets: bool) -> None:
     """Check CONFIG and conf.d/*.toml beside it, and report every problem at once.
 
-    CONFIG defaults to $TIDEGATE_CONFIG, then to /etc/tidegate/tidegate.toml. Connects to nothing. Exit code 3 if there
-    is a problem.
+    CONFIG is short for --config CONFIG. Connects to nothing. Exit code 3 if there is a problem.
     """
     try:
-        settings = load(config, check_secrets=not without_secrets)
+        settings = load(config or config_path, check_secrets=not without_secrets)
     except ConfigErrors as errors:
         if as_json:
             emit_json({"valid": False, "problems": [_problem_body(problem) for problem in errors.problems]})

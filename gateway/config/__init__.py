@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.build import Builder
+from gateway.config.context import Context
 from gateway.config.document import read
 from gateway.config.problems import ConfigErrors, Problem
 from gateway.config.report import Report
@@ -21,7 +22,7 @@ def load(path: Path, *, check_secrets: bool = True) -> GatewaySettings:
     """
     document = read(path)
     report = Report(document)
-    settings = Builder(document, report, check_secrets=check_secrets).build()
+    settings = Builder(Context(document, report, check_secrets=check_secrets)).build()
     report.raise_if_any()
     assert settings is not None
     return settings

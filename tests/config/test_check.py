@@ -56,9 +56,11 @@ def test_json_for_programs(tmp_path: Path) -> None:
     }
 
 
-def test_the_file_comes_from_the_environment(tmp_path: Path) -> None:
-    result = CliRunner().invoke(check, env={"TIDEGATE_CONFIG": str(write(tmp_path))})
-    assert result.exit_code == 0
+def test_the_file_is_named_in_any_of_three_ways(tmp_path: Path) -> None:
+    path = str(write(tmp_path))
+    assert CliRunner().invoke(check, env={"TIDEGATE_CONFIG": path}).exit_code == 0
+    assert CliRunner().invoke(check, ["--config", path]).exit_code == 0
+    assert CliRunner().invoke(check, [path], env={"TIDEGATE_CONFIG": "absent"}).exit_code == 0
 
 
 def test_without_a_file_the_usual_one_is_meant() -> None:

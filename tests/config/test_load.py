@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import registry
 from gateway.config import ConfigErrors, load
 from gateway.model import DataType
 from gateway.settings import BreakerSettings, JournalSettings, ReportPolicy, Secret, TagRules, TlsSettings
@@ -208,6 +209,34 @@ def test_a_machine_without_the_secrets_can_still_check_the_rest(tmp_path: Path) 
         load(path)
     assert len(caught.value.problems) == 2
     assert load(path, check_secrets=False).sinks[0].password == Secret("file", str(tmp_path / "absent"))
+
+
+def test_devices_with_the_same_inline_tags_share_them_and_their_mistakes_are_told_at_both(tmp_path: Path) -> None:
+    text = GOOD + DEVICE.replace("filler1", "filler2") + TAG
+    (link,) = load(write(tmp_path, text)).links
+    first, second = (one.groups[0].poll for one in link.devices)
+    assert first.points is second.points
+    for wrong in ('"a:13"', '"a:1000"', "5"):
+        with pytest.raises(ConfigErrors) as caught:
+            load(write(tmp_path, text.replace('"a:100"', wrong)))
+        assert len({problem.line for problem in caught.value.problems}) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("tests.config.absent:KIND", "No module named"),
+        ("tests.config.fake_driver:ABSENT", "has no attribute"),
+        ("tests.config.fake_driver:Order", "not gateway.driver.DriverKind"),
+    ],
+)
+def test_a_broken_driver_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, said: str) -> None:
+    monkeypatch.setitem(registry._BUILT_IN, "fake", entry)
+    with pytest.raises(ConfigErrors) as caught:
+        load(write(tmp_path))
+    (problem,) = caught.value.problems
+    assert problem.line == 13
+    assert said in problem.message
 
 
 def test_nothing_of_the_order_of_tables_matters(tmp_path: Path) -> None:

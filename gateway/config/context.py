@@ -1,0 +1,132 @@
+"""What every part of reading a configuration needs: the document, the report, the drivers, the names seen so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from gateway import registry
+from gateway.config.document import Document
+from gateway.config.names import quote
+from gateway.config.places import Key, Place
+from gateway.config.report import Checker, Report
+from gateway.config.schema import (
+    DeviceTable,
+    GatewayTable,
+    GroupTable,
+    JournalTable,
+    LinkTable,
+    ReportTable,
+    SinkTable,
+    TagTable,
+    TemplateTable,
+    TlsTable,
+)
+from gateway.config.topics import CASE_HINT
+from gateway.config.words import meant_or_all
+from gateway.driver import DriverKind
+
+Raw: TypeAlias = Mapping[str, Any]
+
+
+class Context:
+    """One reading of one document."""
+
+    def __init__(self, document: Document, report: Report, *, check_secrets: bool) -> None:
+        self.document = document
+        self.report = report
+        self.check_secrets = check_secrets
+        """Whether to look for what only the gateway itself has."""
+        self._kinds: dict[str, DriverKind | None] = {}
+        self._broken: dict[str, str] = {}
+        self.checker = Checker(report, self._tables())
+
+    def sections(self, name: str) -> list[tuple[Raw, Place]]:
+        return self.checker.array(self.document.body.get(name, []), Key((name,)))
+
+    def driver(self, name: str, place: Place) -> DriverKind | None:
+        """The driver of that name, or None and a problem."""
+        kind = self._kind(name)
+        if name in self._broken:
+            message = f"the driver {quote(name)} can't be loaded: {self._broken[name]}"
+            self.report.add(place, message, "install its package again, with everything it needs")
+        elif kind is None:
+            names = registry.driver_names()
+            self.report.add(place, f"there is no driver {quote(name)}", meant_or_all(name, names, "driver"))
+        return kind
+
+    def path(self, text: str, base: Path | None = None) -> Path:
+        return (base or self.document.sources[0].path.parent) / text
+
+    def unique(self, names: dict[str, Place], name: str, place: Place, what: str) -> bool:
+        """Whether a name is new, also in another case; a problem naming both places if not."""
+        known = names.setdefault(name.lower(), place)
+        if known is place:
+            return True
+        self.report.add(
+            place.child("name"),
+            f"the {what} {quote(name)} is also defined at {self.report.where(known.child('name'))}",
+            "give one of them another name" + CASE_HINT,
+        )
+        return False
+
+    def is_table(self, raw: Any, place: Place) -> bool:
+        if isinstance(raw, dict):
+            return True
+        name = place.label
+        if isinstance(raw, list):
+            self.report.add(place, f"[[{name}]] is a list of tables, but must be one table", f"write [{name}], once")
+        else:
+            self.report.add(place, f"{name} must be a table", f"write [{name}] above its keys")
+        return False
+
+    def _kind(self, name: str) -> DriverKind | None:
+        """The driver of that name, or None; if it is there and can't be loaded, why not is kept."""
+        if name not in self._kinds:
+            self._kinds[name] = None
+            if name in registry.driver_names():
+                try:
+                    self._kinds[name] = registry.load_driver(name)
+                except (ImportError, TypeError, AttributeError) as error:
+                    self._broken[name] = f"{error}"
+        return self._kinds[name]
+
+    def _tables(self) -> dict[str, Iterable[str]]:
+        """Every table and its keys, the drivers' included, for "it belongs into …"."""
+        tables: dict[str, list[str]] = {
+            "[gateway]": [*GatewayTable.model_fields],
+            "[journal]": [*JournalTable.model_fields],
+            "[[sink]]": [*SinkTable.model_fields],
+            "[sink.tls]": [*TlsTable.model_fields],
+            "[[link]]": [*LinkTable.model_fields],
+            "[[device]]": [*DeviceTable.model_fields],
+            "[[device.group]]": [*GroupTable.model_fields],
+            "[[device.group.tag]]": [*TagTable.model_fields],
+            "report = {…} of a tag": [*ReportTable.model_fields],
+            "[[template]]": [*TemplateTable.model_fields],
+        }
+        drivers = (table.get("driver") for table in self._raw_tables("link", "template"))
+        for name in sorted({name for name in drivers if isinstance(name, str)}):
+            if kind := self._kind(name):
+                tables["[[link]]"] += kind.link_options.model_fields
+                tables["[[device]]"] += kind.device_options.model_fields
+                tables["[[device.group.tag]]"] += kind.tag_options.model_fields
+        return dict(tables)
+
+    def _raw_tables(self, *sections: str) -> list[Raw]:
+        found: list[Raw] = []
+        for section in sections:
+            value = self.document.body.get(section)
+            found += [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+        return found
+
+
+def split(raw: Raw, model: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(keys of the model, all others: the driver's)"""
+    fields = model.model_fields
+    common: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for key, value in raw.items():
+        (common if key in fields else own)[key] = value
+    return common, own

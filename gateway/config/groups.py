@@ -1,0 +1,257 @@
+"""Groups and their tags, inline or from CSV files, with what the runtime needs of them.
+
+A template's tags are validated once; devices that use it share the same tuples of points, tags and rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.config.context import Context, Raw, split
+from gateway.config.csvtags import read_rows
+from gateway.config.names import quote
+from gateway.config.places import Cell, Key, Place
+from gateway.config.problems import Problem
+from gateway.config.scaling import Finding, Scaling, published_type, report_findings
+from gateway.config.schema import GroupTable, ReportTable, TagTable
+from gateway.config.topics import check_paths
+from gateway.driver import DriverKind, Point
+from gateway.model import Tag
+from gateway.settings import ReportPolicy, TagRules
+
+_REPORT_KEYS = tuple(ReportTable.model_fields)
+_TAG_COLUMNS = tuple(key for key in TagTable.model_fields if key != "report") + _REPORT_KEYS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tags:
+    """The tags of a group, checked: column *i* is `tags[i]`, `points[i]`, `rules[i]`, and stands at `place_of(i)`."""
+
+    tags: tuple[Tag, ...]
+    points: tuple[Point, ...]
+    rules: tuple[TagRules, ...]
+    place_of: Callable[[int], Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group as written: in a device that overrides a template's, interval or tags may be None."""
+
+    name: str
+    interval_s: float | None
+    tags: Tags | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteGroup:
+    """A group with everything it needs."""
+
+    name: str
+    interval_s: float
+    tags: Tags
+
+
+class GroupReader:
+    """Reads the groups of templates and devices. What is wrong goes into the report."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._report = context.report
+        self._checker = context.checker
+        self._csv: dict[tuple[Path, str | None], Tags] = {}
+        self._inline: dict[tuple[DriverKind | None, bytes], Tags] = {}
+        self._paths_checked: set[tuple[Tags, ...]] = set()
+
+    def read(self, raws: Any, place: Place, kind: DriverKind | None) -> dict[str, Group]:
+        """The groups of a device or template, by name."""
+        names: dict[str, Place] = {}
+        groups: dict[str, Group] = {}
+        for raw, spot in self._checker.array(raws, place):
+            table = self._checker.table(GroupTable, {**raw, "tag": []}, spot)
+            rows: list[Tags] = []
+            if table is not None and table.tags_csv is not None:
+                rows.append(self._csv_tags(table.tags_csv, spot, kind))
+            if raw.get("tag", []) != []:
+                rows.append(self._inline_tags(raw["tag"], spot.child("tag"), kind))
+            if table is None or not self._context.unique(names, table.name, spot, "group"):
+                continue
+            interval_s = None if table.interval_ms is None else table.interval_ms / 1000
+            groups[table.name] = Group(table.name, interval_s, _join(rows), spot)
+        return groups
+
+    def override(self, base: dict[str, Group], own: dict[str, Group]) -> dict[str, Group]:
+        """A template's groups with the device's on top: what a device's group leaves out comes from the template's."""
+        groups = dict(base)
+        spellings = {name.lower(): name for name in base}
+        for name, group in own.items():
+            if spellings.get(name.lower(), name) != name:
+                message = (
+                    f"the group {quote(name)} differs only in case from the template's {quote(spellings[name.lower()])}"
+                )
+                self._report.add(group.place.child("name"), message, "spell it the same way, or give it another name")
+            elif (known := base.get(name)) is not None:
+                group = Group(
+                    name,
+                    known.interval_s if group.interval_s is None else group.interval_s,
+                    known.tags if group.tags is None else group.tags,
+                    group.place,
+                )
+            groups[name] = group
+        return groups
+
+    def complete(self, group: Group) -> CompleteGroup | None:
+        """The group if it has an interval and tags, else None and problems."""
+        if group.interval_s is None:
+            self._report.add(group.place, f"{group.place.label}.interval_ms is missing", "add interval_ms = 1000")
+        if group.tags is None:
+            message = f"the group {quote(group.name)} has no tags"
+            self._report.add(group.place, message, f'add [[{group.place.label}.tag]] tables, or tags_csv = "FILE"')
+        if group.interval_s is None or group.tags is None:
+            return None
+        return CompleteGroup(group.name, group.interval_s, group.tags)
+
+    def _inline_tags(self, raws: Any, place: Place, kind: DriverKind | None) -> Tags:
+        """Tags of `tag` tables. Devices with the very same ones share them as if they had a template."""
+        tables = self._checker.array(raws, place)
+
+        def place_of(index: int) -> Place:
+            return tables[index][1]
+
+        try:
+            key = (kind, orjson.dumps(raws, option=orjson.OPT_PASSTHROUGH_DATETIME))
+        except TypeError:
+            return self._tags([raw for raw, _ in tables], place_of, kind)
+        if known := self._inline.get(key):
+            return replace(known, place_of=place_of)
+        tags = self._tags([raw for raw, _ in tables], place_of, kind)
+        if len(tags.tags) == len(tables):
+            self._inline[key] = tags
+        return tags
+
+    def _csv_tags(self, name: str, group: Place, kind: DriverKind | None) -> Tags:
+        assert isinstance(group, Key)
+        path = self._context.path(name, self._context.document.source_of(group.path).path.parent)
+        key = (path, kind.name if kind else None)
+        if key not in self._csv:
+            self._csv[key] = self._read_csv(path, name, group, kind)
+        return self._csv[key]
+
+    def _read_csv(self, path: Path, name: str, group: Place, kind: DriverKind | None) -> Tags:
+        empty = Tags((), (), (), lambda index: Cell(path, index))
+        if not path.exists():
+            message = f"the file {quote(name)} doesn't exist (looked for {path})"
+            self._report.add(group.child("tags_csv"), message, "create it, or mend the path")
+            return empty
+        own = kind.tag_options.model_fields if kind else {}
+        required = [name for name, info in (TagTable.model_fields | own).items() if info.is_required()]
+        problems: list[Problem] = []
+        rows = read_rows(path, (*_TAG_COLUMNS, *own), required, problems)
+        self._report.add_problems(problems)
+        if rows is None or kind is None:
+            return empty
+        if not rows.rows and not problems:
+            self._report.add_problems([Problem(path, None, "the file has no tags", "add a row for each tag")])
+        raws = []
+        for row in rows.rows:
+            report = {key: row.pop(key) for key in _REPORT_KEYS if key in row}
+            raws.append({**row, "report": report} if report else row)
+        lines = rows.lines
+        return self._tags(raws, lambda index: Cell(path, lines[index]), kind, strings=True)
+
+    def _tags(
+        self, raws: Sequence[Raw], places: Callable[[int], Place], kind: DriverKind | None, *, strings: bool = False
+    ) -> Tags:
+        """Validate tags. One that has a problem is left out of the result."""
+        tags: list[Tag] = []
+        points: list[Point] = []
+        rules: list[TagRules] = []
+        kept: list[int] = []
+        for index, raw in enumerate(raws):
+            common, own = split(raw, TagTable)
+            table = self._checker.table(TagTable, common, places(index), strings=strings)
+            options = None
+            if kind is not None:
+                options = self._checker.options(
+                    kind.tag_options, own, places(index), TagTable.model_fields, strings=strings
+                )
+            if table is None:
+                continue
+            scaling = Scaling(table.type, table.scale, table.offset, table.output, table.low, table.high, table.clamp)
+            published, findings = published_type(scaling)
+            policy = None
+            if table.report is not None:
+                findings = (*findings, *_report_findings(table, table.report))
+                policy = _policy(table.report)
+            for finding in findings:
+                self._report.add(
+                    places(index).child(*finding.key), f"tag {quote(table.name)}: {finding.message}", finding.hint
+                )
+            if findings or options is None:
+                continue
+            kept.append(index)
+            points.append(Point(table.name, table.type, options))
+            tags.append(
+                Tag(
+                    table.name,
+                    published,
+                    table.unit,
+                    table.low,
+                    table.high,
+                    table.description,
+                    table.writable,
+                    table.original_name,
+                )
+            )
+            rules.append(
+                TagRules(table.type, published, table.scale, table.offset, table.low, table.high, table.clamp, policy)
+            )
+        return Tags(tuple(tags), tuple(points), tuple(rules), lambda index: places(kept[index]))
+
+    def check_paths(self, groups: Sequence[Tags]) -> None:
+        """Once for every combination of groups: devices of one template share theirs."""
+        if tuple(groups) not in self._paths_checked:
+            self._paths_checked.add(tuple(groups))
+            check_paths(self._report, groups)
+
+
+def _join(parts: Sequence[Tags]) -> Tags | None:
+    """Tags of a CSV file followed by inline ones; None if the group has neither."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    first, second = parts
+    size = len(first.tags)
+    return Tags(
+        first.tags + second.tags,
+        first.points + second.points,
+        first.rules + second.rules,
+        lambda index: first.place_of(index) if index < size else second.place_of(index - size),
+    )
+
+
+@cache
+def _policy(table: ReportTable) -> ReportPolicy:
+    return ReportPolicy(
+        deadband=table.deadband,
+        deadband_percent=table.deadband_percent,
+        min_interval_s=table.min_interval_ms / 1000,
+        max_interval_s=None if table.max_interval_ms is None else table.max_interval_ms / 1000,
+    )
+
+
+def _report_findings(table: TagTable, report: ReportTable) -> list[Finding]:
+    return report_findings(
+        table.type,
+        table.low,
+        table.high,
+        report.deadband,
+        report.deadband_percent,
+        report.min_interval_ms,
+        report.max_interval_ms,
+    )
