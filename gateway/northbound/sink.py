@@ -448,10 +448,10 @@ class MqttSink:
         for loan, indexes in in_flight.items():
             if not isinstance(loan, _Loan):
                 continue
-            count = len(loan.messages.payloads)
-            indexes += [*(loan.refused or ()), *range(loan.sent, count)]
-            if len(indexes) < count:
-                self._remaining[loan.record.id] = loan.messages.positions(indexes)
+            indexes += [*(loan.refused or ()), *range(loan.sent, len(loan.messages.payloads))]
+            left = loan.messages.positions(indexes)
+            if len(left) < _count(loan.record):
+                self._remaining[loan.record.id] = left
         while len(self._remaining) > 2 * self._settings.window:
             del self._remaining[next(iter(self._remaining))]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,47 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.northbound.mqtt import ConnectFailed, ConnectionLost, ConnectRefused, Flight, Session, connect, try_connect
 from gateway.northbound.mqtt.packets import MAX_RECEIVED, packet_ids, string
-from tests.northbound.toy import mqtt_settings
-
-CONNACK = b"\x20\x03\x00\x00\x00"
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def peer(script: Script) -> AsyncIterator[int]:
-    """Reads CONNECT, then plays the script."""
-
-    playing: set[asyncio.Task[Any] | None] = set()
-
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        playing.add(asyncio.current_task())
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await read_packet(reader)
-            await script(reader, writer)
-            await writer.drain()
-            await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(play, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in playing:
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in playing if task is not None))
-
-
-async def read_packet(reader: asyncio.StreamReader) -> bytes:
-    first = await reader.readexactly(1)
-    length = shift = 0
-    while True:
-        (byte,) = await reader.readexactly(1)
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return first + await reader.readexactly(length)
+from tests.northbound.toy import CONNACK, mqtt_settings, peer, read_packet
 
 
 class Count(Flight):

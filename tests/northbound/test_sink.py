@@ -17,11 +17,14 @@ from gateway.model import DataType, Layout, Tag
 from gateway.northbound import MqttSink
 from gateway.settings import MqttSettings
 from tests.northbound.toy import (
+    CONNACK,
     Listener,
     ToyFeed,
     gateway_settings,
     layout,
     mqtt_settings,
+    peer,
+    read_packet,
     record,
     records,
     wide_layout,
@@ -283,7 +286,7 @@ async def test_cut_connections_cost_duplicates_within_the_window(tmp_path: Path)
                 await until(lambda: sink.status()["connected"])
                 feed.put(*records(of, 40))
                 for number in range(1, cuts + 1):
-                    await feed.until(lambda toy, number=number: len(toy.settled) >= 8 * number)
+                    await feed.until(lambda toy, goal=8 * number: len(toy.settled) >= goal)  # type: ignore[misc]
                     await proxy.cut()
                     await proxy.resume()
                 await feed.until_empty()
@@ -294,6 +297,38 @@ async def test_cut_connections_cost_duplicates_within_the_window(tmp_path: Path)
     assert len(seqs) - 5000 <= window * cuts
     assert sum(later <= earlier for earlier, later in itertools.pairwise(seqs)) <= cuts
     assert [taken.seq for taken in feed.settled] == list(range(1, 5001, 125))
+
+
+@pytest.mark.fault
+async def test_what_was_acknowledged_is_not_repeated_however_often_the_connection_is_lost() -> None:
+    """First connection: 10 of 125 values acknowledged. Second: none. Third: all the rest."""
+    allowance = iter((10, 0, 125))
+    seen: list[list[int]] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CONNACK)
+        allowed = next(allowance)
+        values: list[int] = []
+        seen.append(values)
+        while True:
+            packet = await read_packet(reader)
+            size = 3 + int.from_bytes(packet[1:3], "big")
+            if b"filler1/t" in packet[:size]:
+                values.append(json.loads(packet[size + 3 :])["seq"])
+                if len(values) > allowed:
+                    break
+            writer.write(b"\x40\x02" + packet[size : size + 2])
+        await writer.drain()
+        writer.transport.abort()
+
+    of = wide_layout(125)
+    async with peer(script) as port, running(mqtt_settings(port, window=20), of) as (_, feed):
+        (taken,) = records(of, 1)
+        feed.put(taken)
+        await feed.until_empty()
+        assert feed.settled == [taken]
+    assert [values[:1] for values in seen] == [[1], [11], [11]]
+    assert seen[2] == list(range(11, 126))
 
 
 @pytest.mark.fault

@@ -1,12 +1,13 @@
-"""A feed in memory, a listener that shares no code with the gateway, and settings to put them together."""
+"""A feed in memory, a listener that shares no code with the gateway, a scripted peer, and settings for all of them."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -108,7 +109,7 @@ class Listener:
         self._loop.call_soon_threadsafe(self._subscribed.set)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
-        self._loop.call_soon_threadsafe(self._add, (message.topic, message.payload, message.retain))
+        self._loop.call_soon_threadsafe(self._add, (message.topic, bytes(message.payload), message.retain))
 
     def _add(self, message: tuple[str, bytes, bool]) -> None:
         self.messages.append(message)
@@ -148,6 +149,47 @@ class Listener:
                 await self._changed.wait()
 
 
+CONNACK = b"\x20\x03\x00\x00\x00"
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def peer(script: Script) -> AsyncIterator[int]:
+    """Reads CONNECT, then plays the script."""
+
+    playing: set[asyncio.Task[Any] | None] = set()
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        playing.add(asyncio.current_task())
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await read_packet(reader)
+            await script(reader, writer)
+            await writer.drain()
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(play, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in playing:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in playing if task is not None))
+
+
+async def read_packet(reader: asyncio.StreamReader) -> bytes:
+    first = await reader.readexactly(1)
+    length = shift = 0
+    while True:
+        (byte,) = await reader.readexactly(1)
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return first + await reader.readexactly(length)
+
+
 def layout(*tags: Tag, source: str = "filler1", group: str = "fast") -> Layout:
     return Layout(source, group, ("acme", "plant1", source), tags or (Tag("speed", DataType.FLOAT64, "Hz"),))
 
@@ -184,7 +226,7 @@ def mqtt_settings(port: int, **changes: Any) -> MqttSettings:
 
 
 def gateway_settings(*layouts: Layout) -> GatewaySettings:
-    kind = DriverKind("toy", "for tests", dict, dict, dict, lambda *_: None, lambda *_: None)  # type: ignore[arg-type,return-value]
+    kind = DriverKind("toy", "for tests", dict, dict, dict, lambda *_: None, lambda *_: None)  # type: ignore[arg-type]
     devices = tuple(
         DeviceSettings(
             of.source,

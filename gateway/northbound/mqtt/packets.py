@@ -45,25 +45,18 @@ class Reason(enum.IntEnum):
     """§2.4: the reason codes that change what a publisher does. Names for people come from :func:`reason_name`."""
 
     SUCCESS = 0x00
-    DISCONNECT_WITH_WILL = 0x04
-    NO_MATCHING_SUBSCRIBERS = 0x10
     UNSPECIFIED = 0x80
     MALFORMED = 0x81
-    PROTOCOL_ERROR = 0x82
     BAD_USER_NAME_OR_PASSWORD = 0x86
     NOT_AUTHORIZED = 0x87
-    BANNED = 0x8A
     SESSION_TAKEN_OVER = 0x8E
     PACKET_IDENTIFIER_IN_USE = 0x91
-    PACKET_TOO_LARGE = 0x95
-    RETAIN_NOT_SUPPORTED = 0x9A
     QOS_NOT_SUPPORTED = 0x9B
 
 
 class Property(enum.IntEnum):
     """§2.2.2.2: the properties that are read or written here."""
 
-    SESSION_EXPIRY_INTERVAL = 0x11
     SERVER_KEEP_ALIVE = 0x13
     SERVER_REFERENCE = 0x1C
     REASON_STRING = 0x1F
