@@ -117,7 +117,11 @@ class Runtime:
 
     def _deliver(self, batch: Batch) -> None:
         """The one path. Report state moves only after the journal took the batch."""
-        batch.trusted = self._clock.trusted
+        clock = self._clock
+        if not clock.trusted:
+            # A board without a battery may think it is 1970: at least never earlier than what was known before.
+            batch.trusted = False
+            batch.read_ns = clock.now_ns() - (clock.mono_ns() - batch.mono_ns)
         stage = self._stages[batch.layout.digest]
         report = stage.process(batch)
         if report is None:
