@@ -86,11 +86,13 @@ class _Source:
 class _Order:
     """The last new number of each stream in one place where order must hold: a tag's topic, or a source."""
 
-    __slots__ = ("hist", "live")
+    __slots__ = ("floor", "hist", "live")
 
     def __init__(self) -> None:
         self.live: dict[int, int] = {}
         self.hist: dict[int, int] = {}
+        self.floor: dict[int, int] = {}
+        """The live ones as they were at the last :meth:`Checker.expect_retained`."""
 
 
 @dataclass(slots=True)
@@ -158,8 +160,13 @@ class Checker:
     def session_lost(self) -> None:
         """The broker forgot the subscription meanwhile: what passed in between was never seen."""
         self._breach(
-            "lost session", "the broker", "it forgot this subscriber's session, so messages may be missing here"
+            "lost session", "the broker", "it kept no session while this subscriber was away, so nothing is proven"
         )
+
+    def expect_retained(self) -> None:
+        """Retained values that come from now on may not be older than the live ones that have come so far."""
+        for route in self._routes.values():
+            route.order.floor = dict(route.order.live)
 
     # -- one message -------------------------------------------------------------------------------------------------
 
@@ -232,8 +239,8 @@ class Checker:
         if retain:
             if hist:
                 self._breach("retained backfill", topic, f"the broker retains a backfilled value (seq {seq})")
-            elif seq < last and not route.whole:
-                self._breach("retained backfill", topic, f"the retained value (seq {seq}) is older than live {last}")
+            elif seq < (floor := route.order.floor.get(boot, 0)) and not route.whole:
+                self._breach("retained backfill", topic, f"the retained value (seq {seq}) is older than live {floor}")
             return
         if not count:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -31,6 +32,16 @@ class Broker:
     password: str | None = None
     ca: Path | None = None
     """Trusted certificates, PEM; with it the connection is TLS."""
+
+    def client(self, client_id: str) -> Client:
+        """A client for it, not yet connected."""
+        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        if self.username is not None:
+            client.username_pw_set(self.username, self.password)
+        if self.ca is not None:
+            client.tls_set(ca_certs=str(self.ca))
+        return client
 
 
 class Subscriber:
@@ -56,21 +67,13 @@ class Subscriber:
         self._session = session
         self._watch = watch
         self._subscribed = False
-        self._audited = threading.Event()
         self.lock = threading.Lock()
         self.ready = threading.Event()
         """Set while subscribed."""
         self.refusal: str | None = None
         """Why the broker refuses this subscriber, if it does."""
-        self._client = client = Client(
-            CallbackAPIVersion.VERSION2, client_id=session or "", protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = client = broker.client(session or "")
         client.reconnect_delay_set(min_delay=1, max_delay=2)
-        client.connect_timeout = _CONNECT_TIMEOUT_S
-        if broker.username is not None:
-            client.username_pw_set(broker.username, broker.password)
-        if broker.ca is not None:
-            client.tls_set(ca_certs=str(broker.ca))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -97,11 +100,39 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def audit_retained(self, timeout_s: float = 5.0) -> bool:
-        """Have the broker send its retained messages once more, so that the checker sees them. True if it answered."""
-        self._audited.clear()
-        code, _ = self._client.subscribe(self._filter, options=SubscribeOptions(qos=1, retainHandling=0))
-        return code == 0 and self._audited.wait(timeout_s)
+    def audit_retained(self, timeout_s: float = 10.0) -> bool:
+        """Show the checker what the broker retains now, over a connection of its own. True if it was all there was.
+
+        Raises OSError if the broker can't be reached.
+        """
+        with self.lock:
+            self._checker.expect_retained()
+        client = self._broker.client("")
+        done = False
+
+        def on_connect(client: Client, _data: Any, _flags: ConnectFlags, _reason: ReasonCode, _p: Any) -> None:
+            client.subscribe(self._filter, qos=0)
+
+        def on_subscribe(client: Client, _data: Any, _mid: int, _reasons: list[ReasonCode], _p: Any) -> None:
+            client.unsubscribe(self._filter)  # at QoS 0 every retained message is on its way before the answer to this
+
+        def on_unsubscribe(_client: Client, _data: Any, _mid: int, _reasons: list[ReasonCode], _p: Any) -> None:
+            nonlocal done
+            done = True
+
+        def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
+            if message.retain:
+                with self.lock:
+                    self._checker.feed(message.topic, bytes(message.payload), True)
+
+        client.on_connect, client.on_subscribe = on_connect, on_subscribe
+        client.on_unsubscribe, client.on_message = on_unsubscribe, on_message
+        client.connect(self._broker.host, self._broker.port)
+        end = time.monotonic() + timeout_s
+        while not done and time.monotonic() < end and client.loop(0.1) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            pass
+        client.disconnect()
+        return done
 
     def _on_connect(
         self, client: Client, _data: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -121,7 +152,6 @@ class Subscriber:
         if reasons[0].is_failure:
             self.refusal = f"the broker refuses the subscription to {self._filter}: {reasons[0]}"
         self._subscribed = True
-        self._audited.set()
         self.ready.set()
 
     def _on_disconnect(
