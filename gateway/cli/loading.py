@@ -30,7 +30,7 @@ def print_problems(problems: tuple[Problem, ...]) -> None:
         if problem.hint:
             click.echo(f"  → {problem.hint}", err=True)
     count = len(problems)
-    click.echo(f"{count} problem{'s' if count != 1 else ''}; nothing was started.", err=True)
+    click.echo(f"{count} problem{'s' if count != 1 else ''}.", err=True)
 
 
 def socket_of(config_path: Path, socket: Path | None) -> Path:

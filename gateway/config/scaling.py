@@ -145,6 +145,9 @@ def _output_findings(scaling: Scaling, output: DataType) -> list[Finding]:
         if least < -largest or most > largest:
             message = f'output = "{output}" can\'t hold the values, which reach from {least:.3g} to {most:.3g}'
             return [Finding(("output",), message, mend)]
+        if output is DataType.FLOAT32 and not _exact_as_float32(scaling, least, most):
+            message = "output = \"float32\" can't hold these values without rounding, and no value is rounded silently"
+            return [Finding(("output",), message, mend)]
         return []
     if wire.is_float:
         message = f'output = "{output}" would cut the fraction off a {wire}'
@@ -160,6 +163,13 @@ def _output_findings(scaling: Scaling, output: DataType) -> list[Finding]:
         fitting = next((kind for kind in _fitting(wire) if kind.bounds[0] <= least and most <= kind.bounds[1]), None)
         return [Finding(("output",), message, f'write output = "{fitting}"' if fitting else mend)]
     return []
+
+
+def _exact_as_float32(scaling: Scaling, least: float, most: float) -> bool:
+    """Whether every value the wire can give is a float32 after scaling (IEEE 754 binary32: 24 significant bits)."""
+    if scaling.wire.is_float:
+        return scaling.wire is not DataType.FLOAT64 and scaling.scale == 1 and scaling.offset == 0
+    return _whole(scaling.scale, scaling.offset) and max(-least, most) <= 1 << 24
 
 
 def _fitting(wire: DataType) -> tuple[DataType, ...]:

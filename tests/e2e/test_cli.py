@@ -98,9 +98,9 @@ async def test_probe_of_an_unreachable_device_says_so(tmp_path: Path) -> None:
 async def test_probe_of_an_unknown_device_names_the_known_ones(tmp_path: Path) -> None:
     config = tmp_path / "tidegate.toml"
     config.write_text(configuration(tmp_path / "data", [502, 503], 1883))
-    probed = await run("probe", "dev3", "--config", config)
+    probed = await run("probe", "pump9", "--config", config)
     assert probed.returncode == 2
-    assert "dev0" in probed.stderr
+    assert "there are: dev0, dev1" in probed.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "check", "probe dev0", "status", "journal stats"])
