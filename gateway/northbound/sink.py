@@ -287,7 +287,13 @@ class MqttSink:
 
     def _woken(self) -> None:
         self._wake_pending = False
-        self._pump()
+        try:
+            self._pump()
+        except Exception as error:
+            # A defect. Left to the loop it would be logged and the pump would stand still; so it ends `run` instead.
+            log.exception("sink %s: publishing failed", self.name)
+            assert self._session is not None
+            self._session.abort(error)
 
     def _on_room(self) -> None:
         self._pump()
@@ -329,6 +335,13 @@ class MqttSink:
                 messages = self._encoder.encode(record if left is None else replace(record, only=left))
             except Unpublishable as error:
                 self._refuse(record, str(error), None, {b"": str(error)})
+                continue
+            except Exception as error:
+                # A defect in a driver or the encoder must cost this record, not everything behind it.
+                if record.batch.layout.source not in self._refusals:
+                    log.exception("sink %s: a record of %s can't be encoded", self.name, record.batch.layout.source)
+                reason = f"it can't be encoded ({type(error).__name__}: {error})"
+                self._refuse(record, reason, None, {b"": reason})
                 continue
             if messages.payloads:
                 loan = _Loan(self, record, messages)

@@ -387,12 +387,24 @@ async def test_an_unreachable_broker_is_said_once(caplog: pytest.LogCaptureFixtu
     assert f"nothing listens at 127.0.0.1:{proxy.port}" in warnings[0]
 
 
-async def test_a_feed_that_breaks_surfaces(broker: Mosquitto) -> None:
+async def test_a_record_that_cannot_be_encoded_costs_only_itself(broker: Mosquitto) -> None:
+    of = wide_layout(2)
+    async with running(mqtt_settings(broker.port), of) as (_, feed):
+        feed.put(record(of, [1], seq=1, columns=[5]), record(of, [1, 2], seq=2))
+        await feed.until_empty()
+        assert [(taken.seq, reason) for taken, reason, _ in feed.refused] == [
+            (1, "it can't be encoded (IndexError: list index out of range)")
+        ]
+        assert [taken.seq for taken in feed.settled] == [2]
+
+
+@pytest.mark.parametrize("broken", ["settle", "take"])
+async def test_a_feed_that_breaks_surfaces(broker: Mosquitto, broken: str) -> None:
     """A defect behind the feed must end `run`, not be retried as if the network had failed."""
     of = layout()
     feed = ToyFeed()
     sink = MqttSink(mqtt_settings(broker.port), gateway_settings(of), 7, empty_ledger)
-    feed.settle = lambda record: json.loads("not json")  # type: ignore[method-assign]
+    setattr(feed, broken, lambda *_: json.loads("not json"))
     task = asyncio.create_task(sink.run(feed))
     feed.put(record(of, [1.0]))
     with pytest.raises(json.JSONDecodeError):
