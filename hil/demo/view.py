@@ -80,11 +80,12 @@ class View:
         right.append(f"  {_clock(show.elapsed_s)} ", QUIET)
         verdict = show.proof()
         reached, tags = show.board.reached, show.board.tags
-        ledger = ("✓ no gap", GOOD)
-        if show.outage is not None or figures.status is None:
-            ledger = ("… catching up" if show.broker_running else "… held", UNSURE)
-        elif not verdict.passed and verdict.messages and figures.connected and show.elapsed_s > 5.0:
-            ledger = ("✗ broken", BAD)
+        if not verdict.messages:
+            ledger = ("… waiting", QUIET)
+        elif show.outage is not None:
+            ledger = ("… behind" if show.broker_running else "… held", UNSURE)
+        else:
+            ledger = ("✓ no gap", GOOD) if verdict.passed else ("✗ broken", BAD)
         figure_line = _spread(
             [
                 _figure("tags", f"{reached}/{tags}", GOOD if reached == tags else UNSURE),
@@ -132,7 +133,7 @@ class View:
             last = show.outages[-1]
             took = (last.caught_up or 0.0) - (last.back or 0.0)
             done = _grouped(last.backfilled)
-            text = f"Outage over: {done} values backfilled, complete {took:.1f} s after the broker was back."
+            text = f"Outage over: {done} values backfilled within {took:.1f} s of the broker's return."
             style = GOOD
         elif show.figures.status is None:
             text, style = "Starting: plant → gateway → broker → this subscriber.", QUIET
