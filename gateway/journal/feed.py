@@ -50,7 +50,7 @@ class Journal(Protocol):
     def read(self, feed: JournalFeed, after: int, through: int) -> None: ...
     def read_refused(self, feed: JournalFeed, source: str, after: int, limit: int) -> None: ...
     def later(self, delay_s: float, call: Callable[[], None]) -> None: ...
-    def settled_stored(self, feed: JournalFeed, id_: int, *, promptly: bool) -> None: ...
+    def settled_stored(self, id_: int, *, promptly: bool) -> None: ...
     def keep_refused(self, refusal: Refusal) -> None: ...
     def release_refused(self, feed: JournalFeed, source: str, id_: int, *, promptly: bool) -> None: ...
     def commit_promptly(self) -> None: ...
@@ -385,6 +385,16 @@ class JournalFeed:
         if retry.count <= 0:
             del self._retries[source]
 
+    def count_refused(self, counts: dict[str, int]) -> None:
+        """What is kept aside was counted anew."""
+        now = self._journal.clock.mono_ns()
+        for source, count in counts.items():
+            self._retries.setdefault(source, _Retry(0, now)).count = count
+
+    def stored_on_loan(self) -> Iterable[Record]:
+        """What is on loan of the records that were given to the disk."""
+        return self._stored_loans.values()
+
     @property
     def refused_records(self) -> int:
         return sum(retry.count for retry in self._retries.values())
@@ -431,7 +441,7 @@ class JournalFeed:
         account.stored.remove(record.seq, record.seq + len(record.batch.values) - 1)
         self.unsaved += 1
         self.dirty = True
-        self._journal.settled_stored(self, record.id, promptly=2 * self.unsaved >= self.window)
+        self._journal.settled_stored(record.id, promptly=2 * self.unsaved >= self.window)
         self._check_drained()
 
     def _check_drained(self) -> None:

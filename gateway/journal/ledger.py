@@ -116,6 +116,22 @@ class Ledger:
                 sources.setdefault(source, {"boots": {}})["boots"][str(boot)] = account.to_json()
         return sources
 
+    def totals(self, sink: str) -> dict[str, int]:
+        """Values pending, waiting on the disk, refused and dropped, over all sources and boots."""
+        self.up_to_date()
+        totals = {"pending": 0, "stored": 0, "refused": 0, "dropped": 0}
+        for accounts in self.accounts[sink].values():
+            for account in accounts.values():
+                totals["pending"] += account.pending
+                totals["stored"] += account.stored.size
+                totals["refused"] += account.refused
+                totals["dropped"] += account.dropped_values
+        return totals
+
+    def all_changed(self) -> None:
+        """Nothing of it is stored any more."""
+        self.changed = {boot for boots in self.accounts.values() for boot in boots if boot != self.boot}
+
     def closed_boots(self) -> list[int]:
         """Forget boots with nothing left to tell, but for the last few; returns those forgotten."""
         boots = sorted({boot for accounts in self.accounts.values() for boot in accounts})

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -30,11 +30,13 @@ from gateway.journal.record import (
     layout_key,
 )
 from gateway.model import Layout, Record
+from gateway.ops.files import sync_directory
 
 _log = logging.getLogger(__name__)
 
-PAGE_BYTES: Final = 1024
-_LOG_PAGES: Final = 1024
+PAGE_BYTES: Final = 512
+"""SQLite's least: a commit rewrites whole pages, and most commits are few kilobytes (ADR 0004)."""
+_LOG_PAGES: Final = 2048
 """Pages in the write-ahead log at which SQLite moves it into the file."""
 _LOG_BYTES: Final = 4 << 20
 """What the log is cut back to after an unusually large transaction."""
@@ -43,6 +45,11 @@ _CHECK_S: Final = 0.5
 _TRIM_ROWS: Final = 256
 _HEADROOM_BYTES: Final = 8 << 20
 """What SQLite is allowed above the journal's limit, which the journal keeps by dropping records."""
+
+
+_CORRUPT: Final = "corrupt"
+_SALVAGED: Final = "salvaged"
+_PARTS: Final = ("-wal", "-shm", "")
 
 
 class JournalError(Exception):
@@ -167,8 +174,8 @@ class RefusedRow:
     source: str
     id: int
     positions: list[int] | None
-    heads: list[Head]
-    """Its head; empty if that is damaged."""
+    head: Head | None
+    """None if that is damaged."""
     size: int
     """Bytes."""
 
@@ -268,16 +275,39 @@ class Store:
         """Close the file and rename it, with its log, to the next free ``.corrupt-N``. Returns the new path."""
         self.close()
         number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.corrupt-{number}")).exists():
+        while any(self._aside(word, number).exists() for word in (_CORRUPT, _SALVAGED)):
             number += 1
-        for suffix in ("-wal", "-shm", ""):
-            part = self.path.with_name(self.path.name + suffix)
-            if part.exists():
-                os.replace(part, aside.with_name(aside.name + suffix))
+        aside = self._aside(_CORRUPT, number)
+        _rename(self.path, aside)
         self._stored_layouts.clear()
         self._marked_dirty = False
         self._suspect = False
         return aside
+
+    def asides(self) -> list[Path]:
+        """Files set aside that were not salvaged to the end, oldest first."""
+        found = self.path.parent.glob(f"{self.path.name}.{_CORRUPT}-*")
+        numbered = [(path.name.rpartition("-")[2], path) for path in found]
+        return [path for _, path in sorted((int(number), path) for number, path in numbered if number.isdigit())]
+
+    def finish_aside(self, aside: Path, *, keep: bool) -> Path | None:
+        """A set-aside file was salvaged: delete it, or keep it, as the only one, for whoever looks into the damage.
+
+        Returns where it is now.
+        """
+        with self._guard():
+            for path in self.path.parent.glob(f"{self.path.name}.{_SALVAGED}-*"):
+                path.unlink()
+            if not keep:
+                for suffix in _PARTS:
+                    aside.with_name(aside.name + suffix).unlink(missing_ok=True)
+                return None
+            kept = self._aside(_SALVAGED, int(aside.name.rpartition("-")[2]))
+            _rename(aside, kept)
+            return kept
+
+    def _aside(self, word: str, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{word}-{number}")
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
@@ -329,14 +359,11 @@ class Store:
         if not newest and not newest_refused:
             connection.execute("DELETE FROM layout")
         layouts = {
-            key: _decode_layout(body) for key, body in connection.execute("SELECT key, body FROM layout").fetchall()
+            key: decode_layout(body) for key, body in connection.execute("SELECT key, body FROM layout").fetchall()
         }
         self._stored_layouts = set(layouts)
         self._layouts.update(layouts)
         ledger_through = state.get("ledger_through", 0)
-        refused: dict[str, dict[str, int]] = {}
-        for sink, source, count in connection.execute("SELECT sink, source, count(*) FROM refused GROUP BY 1, 2"):
-            refused.setdefault(sink, {})[source] = count
         return Opened(
             sinks=read_sinks(connection),
             ledgers=read_ledgers(connection),
@@ -348,7 +375,7 @@ class Store:
                 )
             ],
             layouts=dict(layouts),
-            refused=refused,
+            refused=_refused_counts(connection),
             clean=bool(state.get("clean", 0)),
             space=self._space(connection),
         )
@@ -433,7 +460,7 @@ class Store:
                 inserted.add(key)
                 connection.execute(
                     "INSERT OR IGNORE INTO layout (key, body) VALUES (?, ?)",
-                    (key, _encode_layout(record.batch.layout)),
+                    (key, encode_layout(record.batch.layout)),
                 )
 
     def _remember_layouts(self, records: Iterable[Record]) -> None:
@@ -445,15 +472,13 @@ class Store:
 
     def insert_salvaged(
         self,
-        layouts: dict[int, bytes],
         chunks: Sequence[tuple[int, int, int | None, bytes]],
         refused: Sequence[tuple[str, str, int, str, str | None, bytes]],
-    ) -> None:
-        """Take over rows of a file that was set aside, as they are."""
+    ) -> list[ChunkRow]:
+        """Take over rows of a file that was set aside, as they are. Returns what the chunks hold."""
         with self._guard():
             connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT OR IGNORE INTO layout (key, body) VALUES (?, ?)", list(layouts.items()))
             connection.executemany(
                 "INSERT OR IGNORE INTO chunk (first, last, written_ns, body) VALUES (?, ?, ?, ?)", chunks
             )
@@ -462,8 +487,20 @@ class Store:
                 refused,
             )
             connection.execute("COMMIT")
-            for key, body in layouts.items():
-                self._layouts[key] = _decode_layout(body)
+            return [
+                ChunkRow(first, last, self._known(body), len(body), written_ns)
+                for first, last, written_ns, body in chunks
+            ]
+
+    def insert_layouts(self, bodies: Mapping[int, bytes]) -> None:
+        """Take over layouts of a file that was set aside, as they are."""
+        with self._guard():
+            connection = self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR IGNORE INTO layout (key, body) VALUES (?, ?)", list(bodies.items()))
+            connection.execute("COMMIT")
+            for key, body in bodies.items():
+                self._layouts[key] = decode_layout(body)
                 self._stored_layouts.add(key)
 
     # -- reading
@@ -532,7 +569,12 @@ class Store:
             )
             return [
                 RefusedRow(
-                    sink, source, id_, None if text is None else json.loads(text), heads_if_sound(body), len(body)
+                    sink,
+                    source,
+                    id_,
+                    None if text is None else json.loads(text),
+                    next(iter(heads_if_sound(body)), None),
+                    len(body),
                 )
                 for sink, source, id_, text, body in rows.fetchall()
             ]
@@ -543,6 +585,11 @@ class Store:
             return [(head, self._layout(head.layout).source) for head in decode_heads(body)]
         except (Damaged, KeyError):
             return []
+
+    def refused_counts(self) -> dict[str, dict[str, int]]:
+        """Refused records per sink and source."""
+        with self._guard():
+            return _refused_counts(self._connect())
 
     def _layout(self, key: int) -> Layout:
         try:
@@ -622,6 +669,13 @@ class _Guard:
             raise DiskTrouble(str(error)) from error
 
 
+def _refused_counts(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for sink, source, count in connection.execute("SELECT sink, source, count(*) FROM refused GROUP BY 1, 2"):
+        found.setdefault(sink, {})[source] = count
+    return found
+
+
 def read_sinks(connection: sqlite3.Connection) -> list[SinkRow]:
     rows = connection.execute("SELECT name, watermark, ahead FROM sink").fetchall()
     return [
@@ -635,6 +689,15 @@ def read_ledgers(connection: sqlite3.Connection) -> dict[int, Any]:
     return {boot: json.loads(zlib.decompress(body)) for boot, body in rows}
 
 
+def _rename(path: Path, to: Path) -> None:
+    """Rename a database with its log; the file itself last, so that its new name says all of it is there."""
+    for suffix in _PARTS:
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            os.replace(part, to.with_name(to.name + suffix))
+    sync_directory(path.parent)
+
+
 def heads_if_sound(body: bytes) -> list[Head]:
     try:
         return decode_heads(body)
@@ -642,9 +705,9 @@ def heads_if_sound(body: bytes) -> list[Head]:
         return []
 
 
-def _encode_layout(layout: Layout) -> bytes:
+def encode_layout(layout: Layout) -> bytes:
     return zlib.compress(json.dumps(layout.to_json(), separators=(",", ":"), ensure_ascii=False).encode(), 6)
 
 
-def _decode_layout(body: bytes) -> Layout:
+def decode_layout(body: bytes) -> Layout:
     return Layout.from_json(json.loads(zlib.decompress(body)))
