@@ -27,8 +27,10 @@ from gateway.sink import Feed
 
 log = logging.getLogger(__name__)
 
+_DRAIN_S = 1.0
+"""Time that `stop` gives what the feed still has: normally only what the last polls brought."""
 _GOODBYE_S = 2.0
-"""Time that `stop` gives what is in flight, the offline state and the goodbye together."""
+"""Time that `stop` gives what is in flight then, the offline state and the goodbye together."""
 _CONTEST_CLOSES = 5
 _CONTEST_LIFE_S = 2.0
 """So many connections in a row that the broker closed in order within this time: most likely another client has our id
@@ -109,6 +111,7 @@ class MqttSink:
         self._refused_documents: dict[str, str] = {}
         self._wake_pending = False
         self._stopping = False
+        self._taking = True
         self._idle: asyncio.Event | None = None
         self._ledger_timer: asyncio.TimerHandle | None = None
 
@@ -148,11 +151,15 @@ class MqttSink:
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
-        """What is in flight gets a moment to be acknowledged; then the last ledger, the offline state, the goodbye."""
+        """What is there gets a moment to be delivered; then the last ledger, the offline state, the goodbye."""
         self._stopping = True
         session = self._session
         if session is None or not session.alive:
             return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await self._until_idle(session)
+        self._taking = False
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._until_idle(session)
@@ -326,7 +333,7 @@ class MqttSink:
         session.flush()
 
     def _next_loan(self, feed: Feed) -> _Loan | None:
-        while not self._stopping:
+        while self._taking:
             record = feed.take()
             if record is None:
                 return None

@@ -398,6 +398,16 @@ async def test_a_record_that_cannot_be_encoded_costs_only_itself(broker: Mosquit
         assert [taken.seq for taken in feed.settled] == [2]
 
 
+async def test_stop_delivers_what_is_there(broker: Mosquitto) -> None:
+    of = wide_layout(125)
+    async with running(mqtt_settings(broker.port), of) as (sink, feed):
+        await until(lambda: sink.status()["connected"])
+        feed.put(*records(of, 5))
+        await sink.stop()
+        assert len(feed.settled) == 5
+        assert not sink.status()["connected"]
+
+
 @pytest.mark.parametrize("broken", ["settle", "take"])
 async def test_a_feed_that_breaks_surfaces(broker: Mosquitto, broken: str) -> None:
     """A defect behind the feed must end `run`, not be retried as if the network had failed."""
