@@ -108,7 +108,9 @@ _FIGURES: tuple[_Steady | _Outage, ...] = (
     _Steady("w4_values_per_s", "1/s", _at_least(400_000, 0.5), "w4", lambda run: run.values_per_s),
     _Steady("pss_mb", "MB", _at_most(50), "w2", lambda run: run.pss_mb),
     _Steady("first_value_s", "s", _at_most(1), "w2", lambda run: run.first_value_s),
-    _Steady("disk_bytes_per_value_up", "B", _at_most(0.1), "w2", lambda run: run.written_per_value, has_floor=False),
+    _Steady(
+        "disk_bytes_per_value_up", "B", _at_most(0.1), "w2_disk", lambda run: run.written_per_value, has_floor=False
+    ),
     _Outage("disk_bytes_per_value_down", "B", _at_most(10), lambda run: run.written_per_value_down),
     _Outage("outage_lost", "values", _at_most(0), lambda run: run.lost),
     _Outage("outage_drain_s", "s", _at_most(2), lambda run: run.drain_s),
@@ -201,7 +203,7 @@ def print_runs(console: Console, results: Results) -> None:
             f"{cut.missed_polls}, duplicates {cut.duplicates}, out of order {cut.disordered}; first live value after "
             f"{cut.live_after_s:.2f} s, drained after {cut.drain_s:.2f} s; poll lateness p99 "
             f"{_number(cut.late_p99_ms)} ms, max {_number(cut.late_max_ms)} ms; "
-            f"{cut.written_per_value_whole:.2f} B written per value in all"
+            f"{cut.written_per_value_whole:.2f} B written per value in all; memory afterwards {cut.pss_mb:.1f} MB"
         )
     print_headroom(console, results)
 

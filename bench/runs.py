@@ -218,6 +218,8 @@ class Outage:
     written_per_value_whole: float
     """The same from the cut to the end of the drain."""
     backlog_values: int
+    pss_mb: float
+    """Once the backlog was delivered."""
 
 
 def outage(workload: Workload, directory: Path, *, warm_s: float, down_s: float, drain_limit_s: float) -> Outage:
@@ -237,6 +239,7 @@ def outage(workload: Workload, directory: Path, *, warm_s: float, down_s: float,
         place.proxy.ask("open")
         counts = _await_drained(place, child, opened_us, drain_limit_s)
         final = _snapshot(place, child)
+        pss_mb = child.pss_mb()
         window = place.sink.ask("window", start=start.now_us, end=opened_us, interval=workload.interval_us)
     due = (opened_us - start.now_us) // workload.interval_us * workload.devices
     missed = max(0, due - window["polls"]) if not counts["missing"] else 0
@@ -258,6 +261,7 @@ def outage(workload: Workload, directory: Path, *, warm_s: float, down_s: float,
         written_per_value_down=(end.subject.written - begin.subject.written) / max(1, down_values),
         written_per_value_whole=(final.subject.written - start.subject.written) / max(1, whole_values),
         backlog_values=(end.polls - start.polls) * workload.values,
+        pss_mb=pss_mb,
     )
 
 

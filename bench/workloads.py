@@ -54,6 +54,7 @@ class Workload:
 
 W1 = Workload("w1", devices=10, registers=100, interval_ms=1000)
 W2 = Workload("w2", devices=50, registers=125, interval_ms=1000)
+W2_DISK = replace(W2, name="w2_disk")
 W2_TAG = replace(W2, name="w2_tag", granularity="tag")
 W3 = Workload("w3", devices=10, registers=1000, interval_ms=100)
 W4 = Workload("w4", devices=1, registers=1000, interval_ms=0)
