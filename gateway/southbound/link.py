@@ -144,7 +144,13 @@ class Link:
         return self._task
 
     def stop(self) -> None:
-        """Ask the task to end; it closes the bus on its way out."""
+        """Ask the task to end; it closes the bus on its way out. A read or write under way may finish first."""
+        self._stopping = True
+        if not (self._connected and self._busy_since):
+            self.abort()
+
+    def abort(self) -> None:
+        """End the task, whatever it is doing."""
         self._stopping = True
         if self._task is not None:
             self._task.cancel()

@@ -77,6 +77,23 @@ def test_stopping_closes_every_bus_and_leaves_nothing(moment: float) -> None:
     run(main)
 
 
+def test_a_read_under_way_at_a_stop_is_delivered() -> None:
+    settings, wire = link("l", {"d": [1.0]})
+    wire.units["d"].read_s = 0.5
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with Field([settings]) as field:
+            await asyncio.sleep(0.2)
+            assert not field.batches
+            begun = loop.time()
+            await field.supervisor.stop()
+            assert loop.time() - begun < 0.31
+            assert len(field.batches) == len(wire.units["d"].reads) == 1
+
+    run(main)
+
+
 def test_stopping_is_bounded_even_if_a_driver_wont_let_go(caplog: pytest.LogCaptureFixture) -> None:
     settings, wire = link("l", {"d": [0.1]})
 
