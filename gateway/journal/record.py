@@ -44,7 +44,9 @@ class NotStorable(TypeError):
 
 _VERSION: Final = 1
 _COMPRESSED: Final = 1
-_PREFIX: Final = struct.Struct("<BBIIIII")
+_SIZES: Final = struct.Struct("<BBIII")
+_SUMS: Final = struct.Struct("<II")
+_PREFIX: Final = _SIZES.size + _SUMS.size
 _COLUMN: Final = struct.Struct("<qc")
 _NO_TIME: Final = -(1 << 63)
 _VALUE_TYPES: Final = frozenset({bool, int, float, str, type(None)})
@@ -278,13 +280,9 @@ def encode_chunk(records: Sequence[Record]) -> bytes:
         values = shorter
         chunk_flags = _COMPRESSED
     heads = struct.pack("<I", len(keys)) + heads
-    return (
-        _PREFIX.pack(
-            _VERSION, chunk_flags, len(records), len(heads), len(values), zlib.crc32(heads), zlib.crc32(values)
-        )
-        + heads
-        + values
-    )
+    sizes = _SIZES.pack(_VERSION, chunk_flags, len(records), len(heads), len(values))
+    sums = _SUMS.pack(zlib.crc32(heads, zlib.crc32(sizes)), zlib.crc32(values))
+    return b"".join((sizes, sums, heads, values))
 
 
 def storable(record: Record) -> bool:
@@ -299,11 +297,11 @@ def storable(record: Record) -> bool:
 def decode_heads(chunk: bytes) -> list[Head]:
     """What the records of a chunk are, even if their values are damaged. Raises Damaged."""
     version, count, heads_end, crc = _prefix(chunk)
-    body = chunk[_PREFIX.size : heads_end]
+    body = chunk[_PREFIX:heads_end]
+    if zlib.crc32(body, zlib.crc32(chunk[: _SIZES.size])) != crc:
+        raise Damaged("the checksum of a chunk's heads is wrong")
     if version != _VERSION:
         raise Damaged(f"a chunk of format {version}, which this version doesn't know")
-    if zlib.crc32(body) != crc:
-        raise Damaged("the checksum of a chunk's heads is wrong")
     (layouts,) = struct.unpack_from("<I", body)
     keys, start = _unpack_column(body, 4, layouts)
     columns: list[Sequence[int]] = []
@@ -355,17 +353,18 @@ def check_chunk(chunk: bytes) -> list[Head]:
 
 def _prefix(chunk: bytes) -> tuple[int, int, int, int]:
     """(version, records, end of the heads, CRC of the heads)."""
-    if len(chunk) < _PREFIX.size:
+    if len(chunk) < _PREFIX:
         raise Damaged(f"a chunk of {len(chunk)} bytes")
-    version, _, count, heads_size, values_size, heads_crc, _ = _PREFIX.unpack_from(chunk)
-    if _PREFIX.size + heads_size + values_size != len(chunk):
+    version, _, count, heads_size, values_size = _SIZES.unpack_from(chunk)
+    if _PREFIX + heads_size + values_size != len(chunk):
         raise Damaged("a chunk isn't as long as it says")
-    return version, count, _PREFIX.size + heads_size, heads_crc
+    return version, count, _PREFIX + heads_size, _SUMS.unpack_from(chunk, _SIZES.size)[0]
 
 
 def _values(chunk: bytes) -> bytes:
-    _, flags, _, heads_size, _, _, crc = _PREFIX.unpack_from(chunk)
-    values = chunk[_PREFIX.size + heads_size :]
+    _, flags, _, heads_size, _ = _SIZES.unpack_from(chunk)
+    values = chunk[_PREFIX + heads_size :]
+    _, crc = _SUMS.unpack_from(chunk, _SIZES.size)
     if zlib.crc32(values) != crc:
         raise Damaged("the checksum of a chunk's values is wrong")
     if not flags & _COMPRESSED:

@@ -1,0 +1,315 @@
+"""The journal against a toy model of it, under random actions, kills and a disk that stalls."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway.journal.feed import JournalFeed
+from gateway.journal.record import BOOT_SHIFT
+from gateway.model import Record
+from tests.journal.toys import MS, T_MS, HandJournal, layout
+
+SINKS = ("live", "strict")
+WINDOW = 6
+COUNT = 40
+LAYOUTS = [layout(source, COUNT) for source in ("filler1", "filler2", "mixer")]
+
+
+class ModelSink:
+    """What a sink saw, and what it may expect."""
+
+    def __init__(self) -> None:
+        self.loans: dict[int, Record] = {}
+        self.settled: set[int] = set()
+        self.refused: set[int] = set()
+        self.last_live: dict[str, int] = {}
+        self.last_late: dict[str, int] = {}
+        self.last_any = 0
+        self.dropped: set[int] = set()
+        self.settled_now: set[int] = set()
+        """Since the last start."""
+        self.settled_before: set[int] = set()
+        """Between the last start and the one before: what a kill may bring back."""
+        self.repeated: set[int] = set()
+
+    def restart(self) -> None:
+        self.repeated.clear()
+        self.settled_before = self.settled_now
+        self.settled_now = set()
+        self.new_connection()
+
+    def new_connection(self) -> None:
+        self.loans.clear()
+        self.last_late.clear()
+        self.last_any = 0
+
+
+class JournalMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self._temporary = tempfile.TemporaryDirectory()
+        self.appended: dict[int, tuple[str, int, list[int]]] = {}
+        self.born_ns: dict[int, int] = {}
+        self.durable: dict[str, set[int]] = {sink: set() for sink in SINKS}
+        self.lost: dict[str, set[int]] = {sink: set() for sink in SINKS}
+        self.model = {sink: ModelSink() for sink in SINKS}
+        self.next_value = 0
+        self.actions = 0
+
+    @initialize(small=st.booleans())
+    def start(self, small: bool) -> None:
+        self.journal = HandJournal(
+            Path(self._temporary.name) / "j", SINKS, max_bytes=20_000 if small else 1 << 30, deadline_s=T_MS / 1000
+        )
+        self.small = small
+        self._configure()
+
+    def _configure(self) -> None:
+        self.feeds: dict[str, JournalFeed] = {
+            sink: self.journal.journal.feed(sink, strict=sink == "strict", window=WINDOW, retry_refused_s=1.0)
+            for sink in SINKS
+        }
+
+    # -- actions
+
+    @rule(which=st.integers(0, 2), times=st.integers(1, 30))
+    def append(self, which: int, times: int) -> None:
+        for _ in range(times):
+            values = [(self.next_value + i) & 0xFFFF for i in range(COUNT)]
+            self.next_value += 977
+            record = self.journal.append(LAYOUTS[which], values)
+            self.appended[record.id] = (LAYOUTS[which].source, record.seq, values)
+            self.born_ns[record.id] = self.journal.loop.now_ns
+
+    @rule(which=st.integers(0, 2), times=st.integers(1, 6))
+    def outage(self, which: int, times: int) -> None:
+        for _ in range(times):
+            self.append(which, 20)
+            self.advance(300)
+
+    @rule(sink=st.sampled_from(SINKS), most=st.integers(1, WINDOW))
+    def take(self, sink: str, most: int) -> None:
+        for _ in range(most):
+            if len(self.model[sink].loans) < WINDOW and not self._take(sink):
+                self.journal.owner.run()  # what it asked for comes
+
+    def _take(self, sink: str) -> bool:
+        model = self.model[sink]
+        record = self.feeds[sink].take()
+        if record is None:
+            return False
+        assert record.id not in model.loans, "lent twice at once"
+        source, seq, values = self.appended[record.id]
+        assert (record.batch.layout.source, record.seq, list(record.batch.values)) == (source, seq, values)
+        assert record.boot == record.id >> BOOT_SHIFT
+        assert record.id not in model.dropped, "dropped and delivered"
+        if record.id in model.refused:
+            assert record.backfill
+        else:
+            stream = model.last_late if record.backfill else model.last_live
+            assert record.id > stream.get(source, 0), "out of order"
+            stream[source] = record.id
+            if sink == "strict":
+                assert record.id > model.last_any, "out of order in strict mode"
+                model.last_any = record.id
+        if record.id in model.settled:
+            assert record.id not in model.settled_now, "delivered again without a crash"
+            if record.id in model.settled_before:
+                model.repeated.add(record.id)
+        model.loans[record.id] = record
+        return True
+
+    @rule(sink=st.sampled_from(SINKS), turns=st.integers(1, 12))
+    def drain(self, sink: str, turns: int) -> None:
+        for _ in range(turns):
+            self.take(sink, WINDOW)
+            for id_ in list(self.model[sink].loans):
+                self._settle(sink, id_)
+
+    @rule(sink=st.sampled_from(SINKS), data=st.data())
+    def settle(self, sink: str, data: st.DataObject) -> None:
+        model = self.model[sink]
+        if model.loans:
+            for id_ in data.draw(st.lists(st.sampled_from(sorted(model.loans)), unique=True)):
+                self._settle(sink, id_)
+
+    def _settle(self, sink: str, id_: int) -> None:
+        model = self.model[sink]
+        self.feeds[sink].settle(model.loans.pop(id_))
+        model.settled.add(id_)
+        model.settled_now.add(id_)
+        model.refused.discard(id_)
+
+    @rule(sink=st.sampled_from(SINKS), data=st.data())
+    def refuse(self, sink: str, data: st.DataObject) -> None:
+        model = self.model[sink]
+        if model.loans:
+            id_ = data.draw(st.sampled_from(sorted(model.loans)))
+            self.feeds[sink].refuse(model.loans.pop(id_), "not authorised")
+            model.refused.add(id_)
+
+    @rule(sink=st.sampled_from(SINKS))
+    def restore(self, sink: str) -> None:
+        self.feeds[sink].restore()
+        self.model[sink].new_connection()
+
+    @rule(ms=st.sampled_from([1, 20, 130, 260, 1000]))
+    def advance(self, ms: int) -> None:
+        self.journal.advance(ms)
+        if not self.journal.owner.stalled:
+            self._note_durable()
+
+    def _note_durable(self) -> None:
+        old = self.journal.loop.now_ns - T_MS * MS
+        for sink, model in self.model.items():
+            self.durable[sink] |= {
+                id_
+                for id_, born in self.born_ns.items()
+                if born <= old and id_ not in model.settled and id_ not in self.lost[sink]
+            }
+
+    @rule()
+    def stall_disk(self) -> None:
+        self.journal.owner.stalled = True
+
+    @rule()
+    def free_disk(self) -> None:
+        self.journal.owner.stalled = False
+        self.journal.owner.run()
+
+    @precondition(lambda self: self.journal.owner.stalled)
+    @rule(jobs=st.integers(1, 3))
+    def do_jobs(self, jobs: int) -> None:
+        for _ in range(jobs):
+            self.journal.owner.step()
+
+    @precondition(lambda self: self.actions > 8)
+    @rule()
+    def kill(self) -> None:
+        self.actions = 0
+        self._note_dropped()
+        self.journal.kill()
+        for sink, model in self.model.items():
+            # What was settled but not known to be on the disk may come again, no more than the window.
+            assert len(model.repeated) <= WINDOW, "more duplicates than the window"
+            model.restart()
+            for id_ in self.appended:
+                if id_ not in model.settled and id_ not in self.durable[sink]:
+                    self.lost[sink].add(id_)
+        self.journal.open()
+        self._configure()
+
+    @precondition(lambda self: self.actions > 8)
+    @rule()
+    def reopen(self) -> None:
+        self.actions = 0
+        self._note_dropped()
+        self.journal.close()
+        for model in self.model.values():
+            assert len(model.repeated) <= WINDOW, "more duplicates than the window"
+            model.restart()
+            model.settled_before.clear()
+        self.journal.open()
+        self._configure()
+        for sink, model in self.model.items():
+            self.durable[sink] |= {
+                id_ for id_ in self.appended if id_ not in model.settled and id_ not in self.lost[sink]
+            }
+
+    # -- what must hold
+
+    def _note_dropped(self) -> None:
+        for sink, model in self.model.items():
+            for source, entry in self.journal.journal.ledger(sink)["sources"].items():
+                for boot, account in entry["boots"].items():
+                    for dropped in account["dropped"]:
+                        assert dropped["reason"] in ("journal full", "unconfirmed at crash"), dropped
+                        if dropped["reason"] == "journal full":
+                            self._drop(model, source, int(boot), dropped)
+
+    def _drop(self, model: ModelSink, source: str, boot: int, dropped: dict[str, Any]) -> None:
+        for id_, (of, seq, _) in self.appended.items():
+            if of == source and id_ >> BOOT_SHIFT == boot and dropped["first"] <= seq <= dropped["last"]:
+                assert seq + COUNT - 1 <= dropped["last"], "half a record dropped"
+                model.dropped.add(id_)
+                model.refused.discard(id_)
+
+    @invariant()
+    def count_actions(self) -> None:
+        self.actions += 1
+
+    @invariant()
+    def accounts_add_up(self) -> None:
+        for sink in SINKS:
+            model = self.model[sink]
+            boot_now = self.journal.journal.boot
+            for source, entry in self.journal.journal.ledger(sink)["sources"].items():
+                for boot, account in entry["boots"].items():
+                    dropped = sum(entry["last"] - entry["first"] + 1 for entry in account["dropped"])
+                    parts = account["delivered"], account["refused"], account["pending"], dropped
+                    assert min(parts) >= 0, account
+                    assert account["last"] - account["first"] + 1 == sum(parts), account
+                    if int(boot) == boot_now:
+                        mine = {
+                            id_
+                            for id_, (of, _, _) in self.appended.items()
+                            if of == source and id_ >> BOOT_SHIFT == boot_now
+                        }
+                        assert account["last"] == COUNT * len(mine)
+                        assert account["delivered"] == COUNT * len(mine & model.settled), account
+                        if not dropped:
+                            assert account["refused"] == COUNT * len(mine & model.refused), account
+
+    def teardown(self) -> None:
+        if not hasattr(self, "journal"):
+            return
+        try:
+            self._finish()
+        finally:
+            self.journal.store.close()
+            self._temporary.cleanup()
+
+    def _finish(self) -> None:
+        """Let both sinks take everything: nothing may be missing."""
+        self.journal.owner.stalled = False
+        for sink in SINKS:
+            for id_ in list(self.model[sink].loans):
+                self._settle(sink, id_)
+        idle = 0
+        for _ in range(2_000):
+            moved = False
+            for sink in SINKS:
+                while len(self.model[sink].loans) < WINDOW and self._take(sink):
+                    moved = True
+                for id_ in list(self.model[sink].loans):
+                    self._settle(sink, id_)
+            self.journal.advance(20)
+            idle = 0 if moved else idle + 1
+            if idle > 60:
+                break
+        self._note_dropped()
+        for sink, model in self.model.items():
+            assert len(model.repeated) <= WINDOW, "more duplicates than the window"
+            missing = set(self.appended) - model.settled - model.dropped - self.lost[sink]
+            assert not missing, f"{len(missing)} records never reached {sink}"
+            assert not (self.durable[sink] - model.settled - model.dropped), "what was durable is lost"
+            if not self.small:
+                assert not model.dropped
+            for entry in self.journal.journal.ledger(sink)["sources"].values():
+                for account in entry["boots"].values():
+                    assert account["pending"] == 0, account
+                    assert account["refused"] == 0, account
+        used = self.journal.journal.space.used_bytes
+        assert used < 60_000, f"{used} bytes are left behind"
+
+
+JournalMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestJournalModel = JournalMachine.TestCase
