@@ -46,6 +46,16 @@ class Usage:
     """Bytes it caused to be sent to storage (write_bytes of /proc/PID/io)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a process holds, in MB (10^6 bytes)."""
+
+    pss_mb: float
+    """Pages it shares with other processes count in proportion; the bench's own share the interpreter with it."""
+    rss_mb: float
+    """Shared pages count in full: what it would hold, at most, on a machine of its own."""
+
+
 class Child:
     """A process that ends with this one. What it says on stderr goes to `log`."""
 
@@ -80,10 +90,10 @@ class Child:
         written = int(io.partition("\nwrite_bytes:")[2].split()[0])
         return Usage(cpu_s, written)
 
-    def pss_mb(self) -> float:
-        """Proportional set size in MB (10^6 bytes)."""
+    def memory(self) -> Memory:
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return int(rollup.partition("\nPss:")[2].split()[0]) * 1024 / 1e6
+        pss, rss = (int(rollup.partition(f"\n{name}:")[2].split()[0]) * 1024 / 1e6 for name in ("Pss", "Rss"))
+        return Memory(pss, rss)
 
     def stop(self) -> float:
         """End it: a closed stdin, then SIGTERM, then SIGKILL. Returns the seconds it took."""

@@ -94,6 +94,7 @@ class Steady:
     late_p99_ms: float | None
     """A poll's lateness against its own grid."""
     pss_mb: float
+    rss_mb: float
     first_value_s: float
     written_per_value: float
     missing: int
@@ -121,7 +122,7 @@ def steady(subject: str, workload: Workload, directory: Path, *, warm_s: float, 
         before = _snapshot(place, child)
         time.sleep(window_s)
         after = _snapshot(place, child)
-        pss_mb = child.pss_mb()
+        memory = child.memory()
         # A window of the grid needs the interval after it, and what is under way needs to arrive.
         time.sleep(max(0.3, 1.5 * workload.interval_ms / 1000))
         window = place.sink.ask("window", start=before.now_us, end=after.now_us, interval=workload.interval_us)
@@ -150,7 +151,8 @@ def steady(subject: str, workload: Workload, directory: Path, *, warm_s: float, 
         age_p99_ms=_ms(window["age_p99_us"]),
         age_max_ms=_ms(window["age_max_us"]),
         late_p99_ms=_ms(window["late_p99_us"]),
-        pss_mb=pss_mb,
+        pss_mb=memory.pss_mb,
+        rss_mb=memory.rss_mb,
         first_value_s=(first_us - child.spawned_us) / 1e6,
         written_per_value=(after.subject.written - before.subject.written) / values,
         missing=totals["missing"],
@@ -239,7 +241,7 @@ def outage(workload: Workload, directory: Path, *, warm_s: float, down_s: float,
         place.proxy.ask("open")
         counts = _await_drained(place, child, opened_us, drain_limit_s)
         final = _snapshot(place, child)
-        pss_mb = child.pss_mb()
+        pss_mb = child.memory().pss_mb
         window = place.sink.ask("window", start=start.now_us, end=opened_us, interval=workload.interval_us)
     due = (opened_us - start.now_us) // workload.interval_us * workload.devices
     missed = max(0, due - window["polls"]) if not counts["missing"] else 0
