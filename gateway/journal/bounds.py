@@ -38,6 +38,9 @@ _LEAST_BYTES: Final = 16 << 20
 """What the journal may use even while the disk has less free than it should."""
 
 
+_QUIET_NS: Final = 60_000_000_000
+
+
 class Journal(Protocol):
     """What the bounds need of the journal."""
 
@@ -70,6 +73,8 @@ class Bounds:
         self._looking = False
         self._look_after = -1
         self._damaged = False
+        self._dropped_ns = 0
+        self._dropped_for = ""
         self.memory_values = 0
         """Values that came in since memory was last counted, and what there was then."""
 
@@ -176,6 +181,12 @@ class Bounds:
             return 0, OLD
         return None
 
+    def _over(self) -> bool:
+        """Whether dropping is over and not just between two times: well below the bound, or nothing old for a while."""
+        if self._dropped_for == OLD:
+            return self._journal.clock.mono_ns() - self._dropped_ns > _QUIET_NS
+        return self._journal.space.used_bytes < self._journal.settings.max_bytes // 8 * 7
+
     def _too_old(self, written_ns: int) -> bool:
         clock = self._journal.clock
         return clock.trusted and clock.now_ns() - written_ns > self._journal.settings.max_age_s * 1e9
@@ -187,7 +198,8 @@ class Bounds:
         excess = self._excess()
         if excess is None:
             self._look_after = -1
-            self._journal.alarms.clear("dropping", "the journal has room again: nothing is dropped any more")
+            if self._over():
+                self._journal.alarms.clear("dropping", "the journal has room again: nothing is dropped any more")
             return
         self._looking = True
         after = self._look_after
@@ -221,6 +233,8 @@ class Bounds:
                 freed += row.size
         if freed:
             self._look_after = -1
+            self._dropped_ns = journal.clock.mono_ns()
+            self._dropped_for = reason
             what = "holds what is older than its limit" if reason == OLD else "is full"
             journal.alarms.raise_("dropping", f"the journal {what}: the oldest records are dropped and counted")
             journal.commit_promptly()

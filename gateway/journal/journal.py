@@ -505,7 +505,8 @@ class Journal:
             if error.full:
                 self._bounds.make_room()
         else:
-            raise error
+            _log.error("a fault in the journal itself: %r", error, exc_info=error)
+            self.alarms.raise_("disk", f"the journal can't be written for a fault of its own: {error!r}")
 
     def all_changed(self) -> None:
         """The file is another one: everything must be written to it."""

@@ -401,10 +401,13 @@ class Store:
 
     def _apply(self, connection: sqlite3.Connection, job: Commit) -> bool:
         for chunk in job.chunks:
-            self._insert_layouts(connection, chunk.records)
+            records = chunk.records  # the event loop may replace it meanwhile
+            if not records:
+                continue
+            self._insert_layouts(connection, records)
             connection.execute(
                 "INSERT OR REPLACE INTO chunk (first, last, written_ns, body) VALUES (?, ?, ?, ?)",
-                (chunk.first, chunk.last, chunk.written_ns, encode_chunk(chunk.records)),
+                (chunk.first, chunk.last, chunk.written_ns, encode_chunk(records)),
             )
         for refusal in job.refused:
             self._insert_layouts(connection, (refusal.record,))
