@@ -86,6 +86,10 @@ class ReadPlan(Generic[P]):
     def errors(self) -> Sequence[PointError]:
         return self._errors
 
+    @property
+    def asks(self) -> bool:
+        return bool(self.requests) or self.next_retry_at <= time.monotonic()
+
     def describe(self) -> Sequence[str]:
         return [
             f"unit {self._options.unit}: read {_count(request.span.count, request.table.plural)} "

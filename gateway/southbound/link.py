@@ -260,6 +260,7 @@ class Link:
                 self._build(device)
             assert device.driver is not None
             assert group.plan is not None
+            asked = group.asks
             self._busy_since = started
             batch = await device.driver.read(group.plan)
             self._call_ended()
@@ -295,9 +296,9 @@ class Link:
             group.failed += 1
             self._crashed(group, error)
         else:
-            self._answered(group, batch, started)
+            self._answered(group, batch, started, asked=asked)
 
-    def _answered(self, group: Group, batch: Batch, started: float) -> None:
+    def _answered(self, group: Group, batch: Batch, started: float, *, asked: bool) -> None:
         now = self._clock()
         group.duration.add(now - started)
         group.read_at = now
@@ -305,7 +306,7 @@ class Link:
         group.bad += bad
         group.good += len(batch.values) - bad
         device = group.device
-        if group.speaks:
+        if asked:
             if self.state is not LinkState.UP:
                 self._link_up()
             if device.circuit is not Circuit.CLOSED:
@@ -321,9 +322,9 @@ class Link:
         assert self._bus is not None
         driver = self.settings.kind.open_device(self._bus, device.name, device.settings.options)
         for group in device.groups:
-            group.set_plan(driver.plan(group.poll))
+            group.plan = driver.plan(group.poll)
         device.driver = driver
-        if not any(group.speaks for group in device.groups):
+        if not any(group.asks for group in device.groups):
             self._set_health(device, HealthState.FAILURE, _plan_detail(device))
 
     # -- failures ------------------------------------------------------------------------------------------------------
@@ -362,8 +363,10 @@ class Link:
         self._open_circuit(group, Circuit.CRASHED, Quality.BAD_INTERNAL_ERROR, now + device.restart.next_s())
 
     def _open_circuit(self, group: Group, circuit: Circuit, code: Quality, retry_at: float) -> None:
-        """Let the device rest but for one read of `group` at `retry_at`."""
+        """Let the device rest but for one read at `retry_at`: of `group`, or of another if that would ask nothing."""
         device = group.device
+        if not group.asks:
+            group = next((each for each in device.groups if each.asks), group)
         device.circuit, device.probe, device.retry_at = circuit, group, retry_at
         for each in device.groups:
             each.at_once = True

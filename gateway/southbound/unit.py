@@ -40,8 +40,6 @@ class Group:
     grid: Grid | None
     """None: continuously."""
     plan: Plan | None = None
-    speaks: bool = False
-    """True if a read puts a request on the wire: only then does its success say anything about the device."""
     slot: int | None = None
     """The next slot of the grid that nothing was done for; None before the first."""
     at_once: bool = True
@@ -63,9 +61,10 @@ class Group:
     def of(cls, device: Device, poll: PollGroup, phase_fraction: float) -> Group:
         return cls(device, poll, Grid(poll.interval_s, phase_fraction) if poll.interval_s > 0 else None)
 
-    def set_plan(self, plan: Plan) -> None:
-        self.plan = plan
-        self.speaks = len(plan.errors) < len(self.poll.points)
+    @property
+    def asks(self) -> bool:
+        """Whether a read puts a request on the wire now: only then does its success say anything about the device."""
+        return self.plan is not None and self.plan.asks
 
     def start(self, due: float, now: float) -> None:
         """Account for a read that starts `now` and was due at `due`: how late it is, and which slots it missed."""
@@ -88,7 +87,7 @@ class Group:
         """When to read again after a read that ended `now`."""
         grid = self.grid
         if grid is None:
-            return now if self.speaks else now + _IDLE_POLL_S
+            return now if self.asks else now + _IDLE_POLL_S
         if self.at_once or self.slot is None:
             self.at_once = False
             slot = grid.next_slot(now)

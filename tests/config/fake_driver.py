@@ -68,6 +68,7 @@ class Bus:
 class FakePlan:
     group: PollGroup
     errors: list[PointError] = field(default_factory=list)
+    asks: bool = True
 
     def describe(self) -> Sequence[str]:
         return [f"read {len(self.group.points)}"]

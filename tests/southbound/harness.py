@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gateway.driver import DeviceSilent, DriverKind, LinkDown, Point, PointError, PollGroup
-from gateway.model import Batch, DataType, Layout, Tag, Value
+from gateway.model import Batch, DataType, Layout, Quality, Tag, Value
 from gateway.settings import BreakerSettings, DeviceSettings, GroupSettings, LinkSettings, TagRules
 from gateway.southbound import DeviceHealth, Supervisor
 
@@ -75,6 +75,8 @@ class Unit:
     write_fault: BaseException | None = None
     opened: int = 0
     bad_points: Sequence[str] = ()
+    refused_groups: Sequence[str] = ()
+    """Groups of which the device has refused every address: a read asks it for nothing."""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     """How a call spends its time."""
 
@@ -129,6 +131,11 @@ class _Bus:
 class _Plan:
     group: PollGroup
     errors: Sequence[PointError]
+    unit: Unit
+
+    @property
+    def asks(self) -> bool:
+        return len(self.errors) < len(self.group.points) and self.group.name not in self.unit.refused_groups
 
     def describe(self) -> Sequence[str]:
         return [f"read {len(self.group.points)} tags"]
@@ -141,10 +148,14 @@ class _Driver:
 
     def plan(self, group: PollGroup) -> _Plan:
         points = [PointError(point.path, "no such address") for point in group.points]
-        return _Plan(group, [error for error in points if error.path in self.unit.bad_points])
+        return _Plan(group, [error for error in points if error.path in self.unit.bad_points], self.unit)
 
     async def read(self, plan: _Plan) -> Batch:
         unit, begin = self.unit, now()
+        if plan.group.name in unit.refused_groups:
+            mono_ns, size = round(now() * 1e9), len(plan.group.points)
+            code = int(Quality.BAD_NODE_ID_INVALID)
+            return Batch(plan.group.layout, mono_ns, mono_ns, [None] * size, [code] * size)
         await self._occupy(unit.read_s)
         unit.reads.append((plan.group.name, begin, now()))
         fault = unit.fault() if callable(unit.fault) else unit.fault

@@ -76,6 +76,49 @@ def test_the_breaker_opens_after_three_silences_and_asks_once_per_retry(caplog: 
     assert warnings(caplog) == ["device d: unit 1: no reply within 100 ms; asking again every 5 s"]
 
 
+def test_a_group_the_device_refused_as_a_whole_keeps_no_breaker_closed() -> None:
+    settings, wire = link("l", {"d": [0.1, 0.1]}, breaker=BreakerSettings(failures=3, retry_s=5.0))
+    unit = wire.units["d"]
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            unit.refused_groups = ("g0",)
+            unit.fault, unit.read_s = SILENT, 0.1
+            reads = len(unit.reads)
+            await asyncio.sleep(4)
+            assert len(unit.reads) == reads + 3, "a read that asked nothing passed for an answer"
+            assert field.states("d") == ["connecting", "normal", "failure"]
+            assert field.status("l")["devices"]["d"]["breaker"] == "open"
+            unit.fault = None
+            await asyncio.sleep(5)
+            assert field.states("d") == ["connecting", "normal", "failure", "normal"]
+
+    run(main)
+
+
+def test_a_breaker_opened_by_a_group_that_has_nothing_left_to_ask_tries_another() -> None:
+    settings, wire = link("l", {"d": [0.1, 3600.0]}, breaker=BreakerSettings(failures=1, retry_s=5.0))
+    unit = wire.units["d"]
+
+    def refused_from_now_on() -> Exception:
+        unit.refused_groups = ("g0",)
+        return SILENT
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            unit.fault = refused_from_now_on
+            await asyncio.sleep(1)
+            assert field.states("d")[-1] == "failure"
+            unit.fault = None
+            await asyncio.sleep(6)
+            assert field.states("d")[-1] == "normal"
+            assert field.codes("d", "g1")[-1] == 0
+
+    run(main)
+
+
 def test_after_the_breaker_closes_every_group_is_read_at_once_then_on_the_grid() -> None:
     settings, wire = link("l", {"d": [1.0, 3600.0]}, breaker=BreakerSettings(failures=1, retry_s=5.0))
     unit = wire.units["d"]

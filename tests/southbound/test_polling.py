@@ -171,6 +171,18 @@ def test_a_group_none_of_whose_tags_can_be_read_doesnt_spin_and_says_why() -> No
     run(main)
 
 
+def test_a_continuous_group_the_device_refused_as_a_whole_doesnt_spin() -> None:
+    settings, wire = link("l", {"d": [0.0]})
+    wire.units["d"].refused_groups = ("g0",)
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(10)
+            assert len(field.batches) == pytest.approx(10, abs=1)
+
+    run(main)
+
+
 def test_points_in_error_leave_the_device_normal_and_are_named() -> None:
     settings, wire = link("l", {"d": [1.0]})
     wire.units["d"].bad_points = ("g0/t1",)

@@ -38,6 +38,24 @@ async def test_one_missing_address_costs_its_own_tag_only(
     assert "filler1 refuses tag37 (hr:37): exception 2 (illegal data address); the rest is read" in record.message
 
 
+async def test_a_plan_without_any_address_left_asks_only_when_one_is_tried_again(
+    plant: Plant, slave: RawSlave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slave.holes = {7}
+    device = await plant.device(slave.port)
+    plan = device.plan(group(point("tag", "hr:7")))
+    assert plan.asks
+    await device.read(plan)
+    asked = len(slave.requests)
+    assert not plan.asks
+    await device.read(plan)
+    assert len(slave.requests) == asked
+    monkeypatch.setattr(plan, "next_retry_at", 0.0)
+    assert plan.asks
+    await device.read(plan)
+    assert len(slave.requests) > asked
+
+
 async def test_it_comes_back_by_itself(
     plant: Plant, slave: RawSlave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
