@@ -93,7 +93,7 @@ class _Prepared:
 
     def __init__(self, layout: Layout, root: str, profile: str) -> None:
         self._profile = profile
-        self._wide = frozenset(i for i, tag in enumerate(layout.tags) if tag.type.exceeds_json)
+        self._wide = tuple(i for i, tag in enumerate(layout.tags) if tag.type.exceeds_json)
 
     def encode(self, record: Record, retain: bool) -> Messages:
         raise NotImplementedError
@@ -101,18 +101,20 @@ class _Prepared:
     def _widened(self, batch: Batch) -> Sequence[Value]:
         """The values with integers that JSON readers would round as strings of their digits."""
         values = batch.values
-        if not self._wide:
-            return values
-        try:
-            if max(values) <= JSON_SAFE and min(values) >= -JSON_SAFE:  # type: ignore[type-var, operator]
-                return values
-        except TypeError:
-            pass  # Nulls or text among them: one by one, then.
-        columns = range(len(values)) if batch.columns is None else batch.columns
-        return [
-            str(value) if column in self._wide and isinstance(value, int) and abs(value) > JSON_SAFE else value
-            for column, value in zip(columns, values, strict=True)
+        positions: Sequence[int] = self._wide
+        if positions and batch.columns is not None:
+            positions = [position for position, column in enumerate(batch.columns) if column in positions]
+        beyond = [
+            (position, value)
+            for position in positions
+            if isinstance(value := values[position], int) and not -JSON_SAFE <= value <= JSON_SAFE
         ]
+        if not beyond:
+            return values
+        widened = list(values)
+        for position, value in beyond:
+            widened[position] = str(value)
+        return widened
 
 
 class _TagMessages(_Prepared):
