@@ -300,6 +300,10 @@ class Bounds:
         self._drop_chunk(row, CORRUPT)
         self._journal.commit_in_time()
 
+    def doubt(self) -> None:
+        """The file was damaged: at the end of the backlog, look whether anything is missing."""
+        self._damaged = True
+
     def drained(self, feed: JournalFeed) -> None:
         """A sink has delivered its whole backlog. What should have been in it and wasn't is lost."""
         journal = self._journal

@@ -576,6 +576,10 @@ class Journal:
         """A chunk can't be read back."""
         self._bounds.lost(row, why)
 
+    def doubt(self) -> None:
+        """The file was damaged."""
+        self._bounds.doubt()
+
     def drained(self, feed: JournalFeed) -> None:
         """A sink has delivered its whole backlog."""
         self._bounds.drained(feed)

@@ -95,6 +95,7 @@ class Journal(Protocol):
 
     async def on_owner(self, work: Callable[[Store], T]) -> T: ...
     def all_changed(self) -> None: ...
+    def doubt(self) -> None: ...
     def commit_promptly(self) -> None: ...
 
 
@@ -158,6 +159,7 @@ class Recovery:
         self._journal.alarms.raise_(
             CORRUPT, f"the journal was corrupt: it is set aside as {aside}, and what can be read of it is salvaged"
         )
+        self._journal.doubt()
         self._waiting.append(aside)
         if self._salvage is None:
             self._salvage = asyncio.create_task(self._salvage_all(), name="journal salvage")

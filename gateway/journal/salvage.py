@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from gateway.journal.record import BOOT_SHIFT, Damaged, check_chunk
+from gateway.journal.record import BOOT_SHIFT, Damaged, Head, check_chunk
 from gateway.journal.store import SinkRow, decode_layout, read_ledgers, read_sinks
 from gateway.model import Layout
 
@@ -53,7 +53,12 @@ class Rows:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    # Without this SQLite reads nothing at all of a file that is shorter than its header says.
+    connection.execute("PRAGMA writable_schema = ON")
+    return connection
 
 
 def read_basics(path: Path) -> Basics:
@@ -92,11 +97,14 @@ def salvage(path: Path, keep: Callable[[Rows], None]) -> int:
     try:
         rows = Rows()
         for first in _keys(connection, "chunk", "first"):
-            row = _row(connection, "SELECT first, last, written_ns, body FROM chunk WHERE first = ?", first)
-            if row is None or not _sound(row[3]):
+            row = _row(connection, "SELECT written_ns, body FROM chunk WHERE first = ?", first)
+            heads = [] if row is None else _heads(row[1])
+            if not heads:
                 damaged += 1
                 continue
-            rows.chunks.append(row)
+            # The body has a checksum; what stands beside it hasn't.
+            written_ns = row[0] if isinstance(row[0], int) else None
+            rows.chunks.append((heads[0].id, heads[-1].id, written_ns, row[1]))
             if len(rows.chunks) >= _BATCH:
                 keep(rows)
                 rows = Rows()
@@ -104,7 +112,7 @@ def salvage(path: Path, keep: Callable[[Rows], None]) -> int:
             row = _row(
                 connection, "SELECT sink, source, id, reason, positions, body FROM refused WHERE number = ?", number
             )
-            if row is None or not _sound(row[5]):
+            if row is None or not _heads(row[5]):
                 damaged += 1
                 continue
             rows.refused.append(row)
@@ -124,14 +132,14 @@ def _row(connection: sqlite3.Connection, query: str, key: int) -> Any:
         return None
 
 
-def _sound(body: object) -> bool:
+def _heads(body: object) -> list[Head]:
+    """Heads of a sound chunk; empty if it isn't."""
     if not isinstance(body, bytes):
-        return False
+        return []
     try:
-        check_chunk(body)
+        return check_chunk(body)
     except Damaged:
-        return False
-    return True
+        return []
 
 
 def _sound_layout(body: object) -> bool:

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -490,10 +491,7 @@ class Store:
                 refused,
             )
             connection.execute("COMMIT")
-            return [
-                ChunkRow(first, last, self._known(body), len(body), written_ns)
-                for first, last, written_ns, body in chunks
-            ]
+            return [self._known(row) for row in chunks]
 
     def insert_layouts(self, bodies: Mapping[int, bytes]) -> None:
         """Take over layouts of a file that was set aside, as they are."""
@@ -522,9 +520,10 @@ class Store:
             try:
                 for first, last, body in rows:
                     try:
+                        _check_place(first, last, decode_heads(body))
                         records = decode_chunk(body, self._layout, after)
                     except (Damaged, KeyError) as error:
-                        found.damaged.append((ChunkRow(first, last, self._known(body), len(body), None), str(error)))
+                        found.damaged.append((self._known((first, last, None, body)), str(error)))
                         continue
                     found.records += records
                     values += sum(len(record.batch.values) for record in records)
@@ -557,12 +556,9 @@ class Store:
         """The oldest chunks that begin after an id: what would be dropped first."""
         with self._guard():
             rows = self._connect().execute(
-                "SELECT first, last, body, written_ns FROM chunk WHERE first > ? ORDER BY first LIMIT ?", (after, limit)
+                "SELECT first, last, written_ns, body FROM chunk WHERE first > ? ORDER BY first LIMIT ?", (after, limit)
             )
-            return [
-                ChunkRow(first, last, self._known(body), len(body), written_ns)
-                for first, last, body, written_ns in rows.fetchall()
-            ]
+            return [self._known(row) for row in rows.fetchall()]
 
     def oldest_refused(self, limit: int) -> list[RefusedRow]:
         """The records refused longest ago."""
@@ -582,12 +578,17 @@ class Store:
                 for sink, source, id_, text, body in rows.fetchall()
             ]
 
-    def _known(self, body: bytes) -> list[tuple[Head, str]]:
-        """Heads of a chunk with the source of each; empty if they are damaged."""
+    def _known(self, row: tuple[int, int, int | None, bytes]) -> ChunkRow:
+        """A chunk without its values."""
+        first, last, written_ns, body = row
+        heads = heads_if_sound(body)
+        if heads:
+            _check_place(first, last, heads)
         try:
-            return [(head, self._layout(head.layout).source) for head in decode_heads(body)]
-        except (Damaged, KeyError):
-            return []
+            known = [(head, self._layout(head.layout).source) for head in heads]
+        except KeyError:
+            known = []
+        return ChunkRow(first, last, known, len(body), written_ns)
 
     def refused_counts(self) -> dict[str, dict[str, int]]:
         """Refused records per sink and source."""
@@ -699,6 +700,13 @@ def _rename(path: Path, to: Path) -> None:
         if part.exists():
             os.replace(part, to.with_name(to.name + suffix))
     sync_directory(path.parent)
+
+
+def _check_place(first: int, last: int, heads: Sequence[Head]) -> None:
+    """Raise Corrupt if a sound chunk lies under a key that isn't its own: then no order can be relied on."""
+    ids = [first - 1, *(head.id for head in heads), last + 1]
+    if any(before >= after for before, after in pairwise(ids)):
+        raise Corrupt(f"the chunk of records {ids[1]} to {ids[-2]} lies at {first} to {last}")
 
 
 def heads_if_sound(body: bytes) -> list[Head]:
