@@ -98,7 +98,7 @@ class Runtime:
         log.info("boot %d: %d links, %d sinks", self._journal.boot, len(self.settings.links), len(self._sinks))
 
     def _start_sink(self, mqtt: MqttSettings) -> None:
-        sink = MqttSink(mqtt, self.settings, self._journal.boot, lambda: self._journal.ledger(mqtt.name))
+        sink = MqttSink(mqtt, self.settings, self._journal.boot, lambda: self._journal.ledger(mqtt.name), self._refresh)
         feed = self._journal.feed(
             mqtt.name,
             strict=mqtt.strict_order,
@@ -130,6 +130,12 @@ class Runtime:
         stage.accept()
         for tap in self._taps:
             tap.offer(report)
+
+    def _refresh(self) -> None:
+        """Report every tag once more."""
+        for stage in self._stages.values():
+            stage.forget()
+        self._supervisor.refresh()
 
     def _on_health(self, health: DeviceHealth) -> None:
         for sink in self._sinks:

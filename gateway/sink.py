@@ -23,6 +23,11 @@ class Feed(Protocol):
         """
         ...
 
+    @property
+    def behind(self) -> bool:
+        """Whether something older than what is live waits on the disk to be taken."""
+        ...
+
     def on_ready(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever `take` may give something again after it gave None."""
         ...

@@ -84,11 +84,14 @@ class MqttSink:
         gateway: GatewaySettings,
         boot: int,
         ledger: Callable[[], Mapping[str, Any]],
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
+        """`refresh` asks for a new report of every tag; what it brings may come at once or with the next polls."""
         self.name = settings.name
         self._settings = settings
         self._boot = boot
         self._ledger = ledger
+        self._refresh = refresh
         self._encoder = Encoder(
             root=settings.root, granularity=settings.granularity, profile=settings.profile, retain=settings.retain
         )
@@ -114,6 +117,9 @@ class MqttSink:
         self._taking = True
         self._idle: asyncio.Event | None = None
         self._ledger_timer: asyncio.TimerHandle | None = None
+        self._refreshed_ns = 0
+        self._refresh_again = False
+        self._refresh_overtaken = False
 
         self._fruitless = 0
         self._settled_here = False
@@ -230,6 +236,8 @@ class MqttSink:
             log.warning("sink %s: %s keeps no retained messages, so new subscribers see no last values", *self._names)
         try:
             self._announce(started_ms)
+            self._refresh_again = True
+            self._ask_for_all()
             error = await asyncio.shield(session.ended)
         finally:
             session.abort(ConnectionLost("the sink was cancelled"))
@@ -249,6 +257,14 @@ class MqttSink:
             short = error.orderly and lived_s < _CONTEST_LIFE_S
             self._short_lives = self._short_lives + 1 if short else 0
         return error
+
+    def _ask_for_all(self) -> None:
+        """What came up while there was no connection arrives as backfill, which is never retained and no news to those
+        who watch the present; and a broker that restarted may have forgotten everything. So every tag is reported anew.
+        """
+        self._refreshed_ns = time.monotonic_ns()
+        self._refresh_overtaken = False
+        self._refresh()
 
     @property
     def _names(self) -> tuple[str, str]:
@@ -336,7 +352,13 @@ class MqttSink:
         while self._taking:
             record = feed.take()
             if record is None:
+                if self._refresh_overtaken and self._refresh_again and not feed.behind:
+                    # Once per connection: a broker too slow to take it live would else be asked for ever.
+                    self._refresh_again = False
+                    self._ask_for_all()
                 return None
+            if record.backfill and record.boot == self._boot and record.batch.mono_ns >= self._refreshed_ns:
+                self._refresh_overtaken = True
             left = self._remaining.pop(record.id, None)
             try:
                 messages = self._encoder.encode(record if left is None else replace(record, only=left))

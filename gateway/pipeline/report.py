@@ -163,6 +163,11 @@ class ReportFilter:
                     keep.append(at)
         return keep
 
+    def forget(self) -> None:
+        """Take nothing for reported: every tag passes at its next value, good or bad."""
+        self._qualities = [_NEVER] * len(self._qualities)
+        self.all_good = False
+
     def accept(
         self,
         values: Sequence[Value],

@@ -68,6 +68,10 @@ class Stage:
         values, codes = conversion.each(values, qualities, self._all if columns is None else columns)
         return values, codes if any(codes) else None
 
+    def forget(self) -> None:
+        """Report every tag once more, whatever was reported before."""
+        self._filter.forget()
+
     def accept(self) -> None:
         """The last process() is safe with the journal: what it reported is what later values are compared with."""
         if self._pending is not None:

@@ -55,6 +55,9 @@ FIRST_VALUE_S = 1.0
 """A tag of which nothing is known by then is reported as BadWaitingForInitialData."""
 MAX_WAITING_WRITES = 64
 
+REFRESH_S = 10.0
+"""A group is read out of turn for a refresh no sooner than this after its last read; one due sooner just waits."""
+
 _EARLY_S = 0.0005
 """Event loops fire to the nearest millisecond: this much ahead of the slot is on time."""
 
@@ -219,6 +222,24 @@ class Link:
                     self._push(group, now)
             elif device.probe is not None:
                 self._push(device.probe, max(now, device.retry_at))
+
+    def refresh(self) -> None:
+        """See :meth:`Supervisor.refresh`."""
+        for group in self.groups:
+            if group.reported > VALUES_REPORTED:
+                code, group.reported = Quality(group.reported), NOTHING_REPORTED
+                self._mark(group, code)
+        now = self._clock()
+        for place, (due, ticket, group) in enumerate(self._heap):
+            if group.read_at is None or group.device.circuit is not Circuit.CLOSED:
+                continue
+            sooner = max(now, group.read_at + REFRESH_S)
+            if sooner < due:
+                group.at_once = True
+                self._heap[place] = (sooner, ticket, group)
+        heapq.heapify(self._heap)
+        if self._wake is not None:
+            _release(self._wake)
 
     def _push(self, group: Group, due: float) -> None:
         heapq.heappush(self._heap, (due, next(self._ticket), group))

@@ -86,6 +86,15 @@ class Supervisor:
             log.error("%s didn't stop within %g s and is abandoned", task.get_name(), FINISH_LIMIT_S + STOP_LIMIT_S)
         self._tasks = []
 
+    def refresh(self) -> None:
+        """Hand on once more what holds now, because a destination may have missed it.
+
+        Tags whose quality the runtime itself made up are handed on at once. What is polled comes with its next read;
+        groups that would take long until then are read out of turn.
+        """
+        for link in self._links:
+            link.refresh()
+
     async def write(self, device: str, path: str, value: Value) -> Value:
         """Write one published value, scaled back exactly, and return what the device then read back.
 

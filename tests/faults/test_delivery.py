@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ from tests.support.subscriber import Message, Subscriber
 
 pytestmark = [pytest.mark.fault]
 
+BAD_TIMEOUT = 0x800A0000
+BAD_NO_COMMUNICATION = 0x80310000
+COUNTS = "uns/v1/acme/plant1/+/count"
 DEADLINE_S = 0.25
 WINDOW = 100
 DEVICES = 3
@@ -221,3 +225,43 @@ async def test_half_open_broker_connection_is_noticed_and_healed(
             await stopped(g)
         for device, slave in enumerate(field.slaves):
             assert set(reads(subscriber.messages, device)) == set(range(1, len(slave.answered) + 1))
+
+
+async def test_what_changed_during_an_outage_is_what_the_broker_retains_after_it(
+    tmp_path: Path, field: Field, broker: Mosquitto
+) -> None:
+    """A device that died while the broker was away must not look alive, nor one that stands still look forgotten."""
+    text = configuration(
+        tmp_path / "data", [slave.port for slave in field.slaves], 0, interval_ms=50, timeout_ms=100, sink=""
+    )
+    report = 'type = "uint64"\nreport = {deadband = 1000000}'
+    async with Proxy(broker.host, broker.port) as proxy:
+        text = text.replace("port = 0\n", f"port = {proxy.port}\n").replace('type = "uint64"', report)
+        await proxy.cut()
+        with GatewayProcess(tmp_path, text) as g:
+            await g.until(lambda _: len(field.slaves[1].answered) > 20, "polls before the broker is there")
+            await proxy.resume()
+            await g.until(lambda s: not pending(s, "dev1"), "the first values to arrive")
+            await proxy.cut()
+            field.slaves[0].silent = True
+            await g.until(
+                lambda s: s["southbound"]["links"]["link0"]["devices"]["dev0"]["state"] == "failure", "the failure"
+            )
+            with Subscriber(broker.port, COUNTS) as watcher:
+                seen = len(watcher.messages)
+                await proxy.resume()
+                await watcher.until(
+                    lambda m: len({x.topic for x in m[seen:] if "hist" not in x.json and not x.retained}) == DEVICES,
+                    "what is so now",
+                )
+            with Subscriber(broker.port, COUNTS, client_id="newcomer") as newcomer:
+                await newcomer.until(lambda m: sum(x.retained for x in m) == DEVICES, "the retained values")
+            last = {message.topic.split("/")[-2]: message.json for message in newcomer.messages if message.retained}
+            assert last["dev0"]["value"] is None
+            assert last["dev0"]["quality"] in (BAD_TIMEOUT, BAD_NO_COMMUNICATION)
+            assert [last[name]["quality"] for name in ("dev1", "dev2")] == [0, 0]
+            await stopped(g)
+
+
+def pending(status: dict[str, Any], device: str) -> int:
+    return sum(account["pending"] for account in status["ledger"]["plant"]["sources"][device]["boots"].values())

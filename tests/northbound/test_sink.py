@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -419,3 +420,41 @@ async def test_a_feed_that_breaks_surfaces(broker: Mosquitto, broken: str) -> No
     feed.put(record(of, [1.0]))
     with pytest.raises(json.JSONDecodeError):
         await asyncio.wait_for(task, 5)
+
+
+async def test_every_connection_asks_for_all_values_anew_and_once_more_if_they_came_too_late(broker: Mosquitto) -> None:
+    of = wide_layout(1)
+    asked = 0
+
+    def refresh() -> None:
+        nonlocal asked
+        asked += 1
+
+    async with Proxy(broker.host, broker.port) as proxy:
+        sink = MqttSink(mqtt_settings(proxy.port), gateway_settings(of), 7, empty_ledger, refresh)
+        feed = ToyFeed()
+        task = asyncio.create_task(sink.run(feed))
+        try:
+            await until(lambda: asked == 1)
+            await proxy.reset()
+            await until(lambda: asked == 2)
+            late = time.monotonic_ns()
+            before = record(of, [1], backfill=True)
+            before.batch.mono_ns = late - 60_000_000_000
+            feed.put(before)
+            await feed.until_empty()
+            assert asked == 2, "what was read before the connection stood isn't overtaken"
+            for number in range(2):
+                overtaken = record(of, [1], seq=2 + number, backfill=True)
+                overtaken.batch.mono_ns = late
+                feed.behind = number == 0
+                feed.put(overtaken)
+                await feed.until_empty()
+                assert asked == (2 if number == 0 else 3)
+            feed.put(overtaken)
+            await feed.until_empty()
+            assert asked == 3, "a slow broker would be asked for ever"
+        finally:
+            await sink.stop()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -40,6 +40,7 @@ class ToyFeed:
         self.settled: list[Record] = []
         self.refused: list[tuple[Record, str, Sequence[int] | None]] = []
         self.restored = 0
+        self.behind = False
         self._wake: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 

@@ -280,3 +280,13 @@ def test_a_subscriber_is_never_off_by_the_deadband_or_more(sequence: list[tuple[
         assert seen[1] == code
         if not code:
             assert abs(value - seen[0]) < 0.5
+
+
+def test_what_was_forgotten_is_reported_anew_though_nothing_changed() -> None:
+    report = Reporter(policy(deadband=5), U16, policy(deadband=5, least_s=60))
+    values, codes = (1, None, 2), [0, TIMEOUT, 0]
+    report(0, *values, q=codes)
+    assert report(1, *values, q=codes) == {}
+    report.stage.forget()
+    assert report(2, *values, q=codes) == {0: 1, 1: None, 2: 2}
+    assert report(3, *values, q=codes) == {}

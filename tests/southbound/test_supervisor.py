@@ -1,6 +1,7 @@
 """Many links together: independence, stopping, writing, status, probing."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -323,5 +324,31 @@ def test_probe_is_bounded() -> None:
         with pytest.raises(LinkDown, match="longer than 60 s"):
             await probe(settings, "d")
         assert wire.closes == 2
+
+    run(main)
+
+
+def test_a_refresh_repeats_made_up_qualities_and_reads_slow_groups_out_of_turn() -> None:
+    alive, _ = link("alive", {"a": [1.0, 3600.0]})
+    dead, wire = link("dead", {"d": [1.0]})
+    wire.break_off()
+
+    async def main() -> None:
+        async with Field([alive, dead]) as field:
+            await asyncio.sleep(100.5)
+            reads = Counter(batch.layout.group for _, batch in field.batches if batch.layout.source == "a")
+            marks = len(field.codes("d"))
+            field.supervisor.refresh()
+            assert field.codes("d")[marks:] == [Quality.BAD_NO_COMMUNICATION]
+            field.supervisor.refresh()
+            await asyncio.sleep(0.1)
+            again = Counter(batch.layout.group for _, batch in field.batches if batch.layout.source == "a")
+            assert again["g1"] == reads["g1"] + 1
+            field.supervisor.refresh()
+            await asyncio.sleep(5)
+            assert field.status("alive", "a", "g1")["polls"] == 2, "read out of turn again too soon"
+            await asyncio.sleep(3600)
+            assert field.status("alive", "a", "g1")["missed"] == 0
+            assert field.status("alive", "a", "g0")["missed"] == 0
 
     run(main)
