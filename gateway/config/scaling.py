@@ -146,7 +146,7 @@ def _output_findings(scaling: Scaling, output: DataType) -> list[Finding]:
             message = f'output = "{output}" can\'t hold the values, which reach from {least:.3g} to {most:.3g}'
             return [Finding(("output",), message, mend)]
         if output is DataType.FLOAT32 and not _exact_as_float32(scaling, least, most):
-            message = "output = \"float32\" can't hold these values without rounding, and no value is rounded silently"
+            message = 'output = "float32" can\'t hold these values without rounding, and no value is rounded silently'
             return [Finding(("output",), message, mend)]
         return []
     if wire.is_float:
