@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.context import Context, Raw, split
+from gateway.config.files import check_files
 from gateway.config.groups import CompleteGroup, Group, GroupReader
 from gateway.config.names import quote
 from gateway.config.places import Key, Place
@@ -93,11 +94,13 @@ class Builder:
         if gateway is None or journal is None:
             return None
         data_dir = self._context.path(gateway.data_dir)
+        socket = self._socket(gateway, data_dir)
+        check_files(self._context, data_dir, socket, journal.path)
         return GatewaySettings(
             id=gateway.id,
             location=_location(gateway),
             data_dir=data_dir,
-            socket=self._socket(gateway, data_dir),
+            socket=socket,
             clock=gateway.clock,
             journal=journal,
             links=tuple(

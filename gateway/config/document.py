@@ -117,6 +117,10 @@ def _read_one(path: Path, problems: list[Problem]) -> Source | None:
         return Source(path, text, tomli.loads(text))
     except tomli.TOMLDecodeError as error:
         problems.append(_syntax(path, text, error))
+    except ValueError:  # CPython refuses to read longer integers, and tomli passes that on
+        digits = re.search(r"[0-9_]{4300,}", text)
+        line = text.count("\n", 0, digits.start()) + 1 if digits else None
+        problems.append(Problem(path, line, "a number has over 4300 digits", "mend the number"))
     except RecursionError:
         problems.append(Problem(path, None, "arrays or tables are nested too deeply", "take nesting out"))
     return None

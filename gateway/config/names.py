@@ -9,6 +9,8 @@ import json
 import re
 import unicodedata
 
+from gateway.hosts import host_in, is_host
+
 LEVEL = r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}"
 """One topic level, as a regular expression."""
 PATH = rf"{LEVEL}(?:/{LEVEL}){{0,15}}"
@@ -67,6 +69,15 @@ def check_text(text: str) -> str:
     if control := _CONTROL.search(text):
         raise Mendable(f"holds the control character U+{ord(control[0]):04X}", "take it out")
     return text
+
+
+def check_host(text: str) -> str:
+    """A host name or address, without scheme or port. Raises Mendable."""
+    if is_host(check_text(text)):
+        return text
+    host = host_in(text)
+    hint = f"write {quote(host)}; a port has a key of its own" if host else "write the name or the address alone"
+    raise Mendable(f"is {quote(text)}, but must be a host name or an IP address", hint)
 
 
 def _refuse(text: str, level: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.config.names import LEVEL, PATH, check_level, check_name, check_tag_path, check_text
+from gateway.config.names import LEVEL, PATH, check_host, check_level, check_name, check_tag_path, check_text
 from gateway.config.units import check_unit
 from gateway.model import DataType
 
@@ -26,10 +26,17 @@ Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"patt
 Level = Annotated[str, AfterValidator(check_level), Field(json_schema_extra={"pattern": f"^({LEVEL})?$"})]
 Path = Annotated[str, AfterValidator(check_tag_path), Field(json_schema_extra={"pattern": f"^{PATH}$"})]
 Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_text)]
+Host = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Unit = Annotated[str, AfterValidator(check_unit), Field(json_schema_extra={"minLength": 1})]
 # An enumeration is text in TOML, so it is the one thing that isn't taken strictly.
 WireType = Annotated[DataType, Field(strict=False)]
+
+
+_DAY_S = 86_400.0
+_WEEK_MS = 604_800_000.0
+_MAX_MB = 1_000_000_000.0
+"""Bounds that no plant meets; beyond them times and sizes no longer fit the integers they are kept in."""
 
 
 class GatewayTable(Table):
@@ -67,15 +74,21 @@ class JournalTable(Table):
     max_mb: float = Field(
         default=1024.0,
         ge=1,
+        le=_MAX_MB,
         description="Space on disk, in MiB. When it is used up the oldest values are dropped and counted.",
     )
     max_age_h: float = Field(
-        default=168.0, gt=0, description="Values older than this are dropped and counted, in hours."
+        default=168.0, gt=0, le=876_000, description="Values older than this are dropped and counted, in hours."
     )
     memory_values: int = Field(
-        default=2_000_000, ge=1000, description="Values held in memory at most while the disk can't take them."
+        default=2_000_000,
+        ge=1000,
+        le=1_000_000_000,
+        description="Values held in memory at most while the disk can't take them.",
     )
-    min_free_mb: float = Field(default=64.0, ge=0, description="Free space left to the rest of the machine, in MiB.")
+    min_free_mb: float = Field(
+        default=64.0, ge=0, le=_MAX_MB, description="Free space left to the rest of the machine, in MiB."
+    )
 
 
 class SecretTable(Table):
@@ -106,7 +119,7 @@ class SinkTable(Table):
 
     name: Name = Field(description="Unique name of the sink, used in status, ledger and log.", examples=["plant"])
     type: Literal["mqtt"] = Field(default="mqtt", description="The kind of sink.")
-    host: Text = Field(description="Name or address of the broker.", examples=["broker.example"])
+    host: Host = Field(description="Name or address of the broker.", examples=["broker.example"])
     port: Port | None = Field(default=None, description="TCP port. Default: 1883, or 8883 with TLS.")
     client_id: Text | None = Field(
         default=None, description="MQTT client id, unique at the broker. Default: `{gateway.id}-{name}`."
@@ -118,11 +131,14 @@ class SinkTable(Table):
     ack_timeout_s: float = Field(
         default=10.0,
         gt=0,
+        le=_DAY_S,
         description="Age of the oldest unacknowledged message at which the connection is given up, in seconds.",
     )
-    connect_timeout_s: float = Field(default=5.0, gt=0, description="Time a connection attempt may take, in seconds.")
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, le=_DAY_S, description="Time a connection attempt may take, in seconds."
+    )
     reconnect_max_s: float = Field(
-        default=5.0, gt=0, description="Longest pause between two connection attempts, in seconds."
+        default=5.0, gt=0, le=_DAY_S, description="Longest pause between two connection attempts, in seconds."
     )
     window: int = Field(
         default=100, ge=1, le=65535, description="Messages in flight; the broker's Receive Maximum lowers it."
@@ -151,19 +167,29 @@ class SinkTable(Table):
         "`strict` keeps the order over all.",
     )
     backfill_values_per_s: float | None = Field(
-        default=None, gt=0, description="Bound on stored values sent per second beside live ones. Default: no bound."
+        default=None,
+        gt=0,
+        le=1_000_000_000,
+        description="Bound on stored values sent per second beside live ones. Default: no bound.",
     )
     refused_retry_s: float = Field(
-        default=60.0, gt=0, description="Pause before a message that the broker refused is tried again, in seconds."
+        default=60.0,
+        gt=0,
+        le=_DAY_S,
+        description="Pause before a message that the broker refused is tried again, in seconds.",
     )
-    ledger_interval_s: float = Field(default=10.0, gt=0, description="Period of the `_ledger` message, in seconds.")
+    ledger_interval_s: float = Field(
+        default=10.0, gt=0, le=_DAY_S, description="Period of the `_ledger` message, in seconds."
+    )
 
 
 class BreakerTable(Table):
     """When a silent device on this link stops being asked, and how often it is tried again."""
 
     failures: int = Field(default=3, ge=1, description="Unanswered polls in a row after which a device is left out.")
-    retry_ms: float = Field(default=5000.0, gt=0, description="Pause before it is tried again, in milliseconds.")
+    retry_ms: float = Field(
+        default=5000.0, gt=0, le=_WEEK_MS, description="Pause before it is tried again, in milliseconds."
+    )
 
 
 class LinkTable(Table):
@@ -175,7 +201,7 @@ class LinkTable(Table):
 
 
 class ReportTable(Table):
-    """When a value is worth sending. A change of quality always is. Without this table every value is sent."""
+    """When a value is worth sending; a change of quality always is. Without it: every usable value, a bad one once."""
 
     deadband: float | None = Field(
         default=None, ge=0, description="Least change against the last sent value, in the tag's unit. 0: any change."
@@ -187,10 +213,13 @@ class ReportTable(Table):
         description="The same in percent of the range `low` … `high`. If both are given, the finer one counts.",
     )
     min_interval_ms: float = Field(
-        default=0.0, ge=0, description="Least time between two sent values, in milliseconds."
+        default=0.0, ge=0, le=_WEEK_MS, description="Least time between two sent values, in milliseconds."
     )
     max_interval_ms: float | None = Field(
-        default=None, gt=0, description="Send again after this time even if nothing changed, in milliseconds."
+        default=None,
+        gt=0,
+        le=_WEEK_MS,
+        description="Send again after this time even if nothing changed, in milliseconds.",
     )
 
 
@@ -229,6 +258,7 @@ class GroupTable(Table):
     interval_ms: float | None = Field(
         default=None,
         ge=0,
+        le=_WEEK_MS,
         description="Poll period, in milliseconds; 0 means continuously. "
         "Required, except where a device's group overrides a template's.",
         examples=[1000],

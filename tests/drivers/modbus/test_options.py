@@ -56,6 +56,9 @@ def test_options_survive_a_round_trip_through_json() -> None:
         (LinkOptions, {}, ("host",), "Field required"),
         (LinkOptions, {"host": "x", "transport": "rtu"}, ("transport",), "Input should be 'tcp'"),
         (LinkOptions, {"host": "x", "port": 0}, ("port",), "greater than or equal to 1"),
+        (LinkOptions, {"host": "http://plc"}, ("host",), "write 'plc'"),
+        (LinkOptions, {"host": "10.0.0.1:502"}, ("host",), "write '10.0.0.1'; a port has a key of its own"),
+        (LinkOptions, {"host": "two words"}, ("host",), "write the name or the address alone"),
     ],
 )
 def test_a_wrong_option_is_named_and_explained(
