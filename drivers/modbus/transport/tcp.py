@@ -31,6 +31,9 @@ from gateway.driver import LinkDown
 
 _log = logging.getLogger(__name__)
 
+_REPLIES_PER_REQUEST = 2
+"""More than this on average is a flood, and sorting it out would cost all other devices time. Some repeat each once."""
+_REPLIES_SLACK = 8
 _USER_TIMEOUT_MS = 8000
 """How long sent data may stay unacknowledged by the far end's kernel: a half-open peer is noticed within 10 s."""
 
@@ -113,6 +116,7 @@ class _Connection(asyncio.Protocol):
         self._down = ""
         self._buffer = bytearray()
         self._sent = 0
+        self._received = 0
         self._silence: Counter[int] = Counter()
         self._late_logged = False
         self.quiet_since = 0.0
@@ -176,6 +180,7 @@ class _Connection(asyncio.Protocol):
             and not self._buffer
             and not waiter.done()
         ):
+            self._received += 1
             self._answer(waiter, data)
         else:
             self._buffer += data
@@ -209,9 +214,12 @@ class _Connection(asyncio.Protocol):
 
     def _take_frame(self, frame: bytes) -> None:
         waiter, request = self._waiter, self._request
+        self._received += 1
         age = self._bus.transaction - int.from_bytes(frame[:2], "big") & 0xFFFF
         if age >= min(self._sent, 0x8000):
             self._desynchronised("a reply to a request that was never made")
+        elif self._received > _REPLIES_PER_REQUEST * self._sent + _REPLIES_SLACK:
+            self._desynchronised(f"{self._received} replies to {self._sent} requests")
         elif age > 0 or waiter is None or waiter.done() or request is None:
             self._late()
         elif frame.startswith(self._reply) and len(frame) == request.reply_size:

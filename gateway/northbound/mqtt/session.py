@@ -337,6 +337,8 @@ class Session(asyncio.Protocol):
             case Puback():
                 self._puback(packet, now)
             case packets.Pingresp():
+                if self._pinged_at is None:
+                    raise Malformed("a PINGRESP that nobody asked for")
                 self._pinged_at = None
             case Disconnect():
                 reason = packets.reason_name(Kind.DISCONNECT, packet.reason)

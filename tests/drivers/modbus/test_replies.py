@@ -311,3 +311,31 @@ async def test_a_closed_connection_has_given_back_its_descriptor(plant: Plant, s
     assert len(ours()) == 1
     await bus.close()
     assert ours() == []
+
+
+async def test_a_device_that_floods_the_line_is_cut_off_and_one_that_repeats_itself_is_not(
+    plant: Plant, slave: RawSlave
+) -> None:
+    """Sorting out endless replies, each well-formed, took all the time of every other device."""
+
+    async def twice(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        for _ in range(2):
+            await raw.answer(slave, request, send)
+
+    async def flood(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        for _ in range(1000):
+            await raw.answer(slave, request, send)
+
+    device = await plant.device(slave.port)
+    slave.always(twice)
+    for _ in range(50):
+        assert await read(device) == GOOD
+    slave.then(flood)
+
+    async def read_on() -> None:
+        for _ in range(200):
+            await read(device)
+
+    with pytest.raises(LinkDown, match=r"sent \d+ replies to \d+ requests"):
+        await read_on()
+    assert plant.buses[-1].counters["late_replies"] < 200
