@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fnmatch
 import logging
 import socket
+import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from starlette.routing import Route
 from uvicorn import Config, Server
 
 from gateway.model import Batch, quality_name
-from gateway.runtime import Runtime
+from gateway.runtime import Runtime, Tap
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class ControlServer:
     def __init__(self, runtime: Runtime, path: Path) -> None:
         self._runtime = runtime
         self._path = path
+        self._stopping = asyncio.Event()
         routes = [Route("/v1/status", self._status), Route("/v1/values", self._values)]
         self._server = _QuietServer(
             Config(
@@ -64,9 +67,9 @@ class ControlServer:
         )
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises OSError if the socket can't be made."""
+        """Serve until cancelled. Raises OSError if the socket can't be made, or is another process's."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.unlink(missing_ok=True)
+        _make_way(self._path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(self._path))
             self._path.chmod(0o660)
@@ -75,6 +78,7 @@ class ControlServer:
                 await asyncio.shield(serving)
             finally:
                 self._server.should_exit = True
+                self._stopping.set()
                 await serving
                 self._path.unlink(missing_ok=True)
 
@@ -90,7 +94,7 @@ class ControlServer:
         chosen: dict[str, frozenset[int]] = {}
         with self._runtime.tap() as tap:
             yield b"\n"  # the head goes out at once, so that a client knows it is connected
-            async for batch in tap:
+            async for batch in self._until_stopping(tap):
                 layout = batch.layout
                 columns = chosen.get(layout.digest)
                 if columns is None:
@@ -102,6 +106,41 @@ class ControlServer:
                 lines = b"".join(_lines(batch, columns))
                 if lines:
                     yield lines
+
+    async def _until_stopping(self, tap: Tap) -> AsyncIterator[Batch]:
+        """A watcher's batches, ended in order when the server stops: uvicorn would cancel it and log a traceback."""
+        batches = aiter(tap)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while True:
+                batch = asyncio.ensure_future(anext(batches))
+                try:
+                    await asyncio.wait({batch, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not batch.done():
+                        batch.cancel()
+                if stopping.done():
+                    return
+                yield batch.result()
+        finally:
+            stopping.cancel()
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket of a gateway that was killed. Anything else at `path` stays: raises OSError."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "something else is there already: give another socket", str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another process answers there: give each gateway its own socket", str(path))
 
 
 def _lines(batch: Batch, wanted: frozenset[int]) -> Iterator[bytes]:
