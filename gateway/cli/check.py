@@ -16,7 +16,7 @@ from gateway.settings import GatewaySettings
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.argument("config", type=click.Path(path_type=Path, readable=False), required=False)
 @config_option
 @json_option
 @click.option(

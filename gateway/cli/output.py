@@ -12,6 +12,9 @@ from typing import Any, NoReturn, TextIO
 import click
 import orjson
 
+_LEAST_DETAIL = 20
+"""Characters a table's last column has at least; a terminal too narrow for that wraps the lines."""
+
 DEFAULT_CONFIG = Path("/etc/tidegate/tidegate.toml")
 
 
@@ -31,7 +34,7 @@ config_option = click.option(
     "-c",
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # said with the other problems, by the same exit code
     envvar="TIDEGATE_CONFIG",
     default=DEFAULT_CONFIG,
     show_default=True,
@@ -43,7 +46,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 def fail(message: str, mend: str | None = None, code: Exit = Exit.FAILED) -> NoReturn:
     """End the command: one sentence on stderr, what to do next under it."""
-    click.secho(f"tidegate: {message}", err=True, fg="red" if colourful(sys.stderr) else None)
+    line = f"tidegate: {message}"
+    click.echo(click.style(line, fg="red") if colourful(sys.stderr) else line, err=True)
     if mend:
         click.echo(f"  → {mend}", err=True)
     sys.exit(int(code))
@@ -77,11 +81,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in rows:
             click.echo("\t".join(str(cell) for cell in row))
         return
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    view = Table(*headings, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        view.add_row(*(str(cell) for cell in row))
-    Console(no_color=not colourful(sys.stdout)).print(view)
+    view = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    # Numbers and names are worth nothing cut short: only the last column, where details stand, is folded.
+    for heading in headings[:-1]:
+        view.add_column(heading, no_wrap=True)
+    view.add_column(headings[-1], overflow="fold")
+    cells = [[str(cell) for cell in row] for row in rows]
+    for row in cells:
+        view.add_row(*row)
+    console = Console(no_color=not colourful(sys.stdout))
+    fixed = sum(max(len(line[at]) for line in [list(headings), *cells]) + 2 for at in range(len(headings) - 1))
+    console.width = max(console.width, fixed + _LEAST_DETAIL)
+    console.print(view)

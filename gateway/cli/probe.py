@@ -73,7 +73,8 @@ def _rows(group: GroupProbe) -> Iterator[tuple[str, Any, Any, str, int]]:
 def _print(result: Probe) -> None:
     note(f"{result.device} on {result.link} ({result.far_end}): connected in {result.connect_s * 1e3:.1f} ms")
     for group in result.groups:
-        note(f"{group.layout.group}: {len(group.requests)} requests in {group.read_s * 1e3:.1f} ms")
+        count = len(group.requests)
+        note(f"{group.layout.group}: {count} request{'s' if count != 1 else ''} in {group.read_s * 1e3:.1f} ms")
         for error in group.errors:
             note(f"  {error.path}: {error.message}")
     table(

@@ -47,10 +47,14 @@ def run(config_path: Path, log_level: str) -> None:
         uvloop.run(_serve(settings))
     except JournalError as error:
         fail(str(error), "see: tidegate journal verify")
-    except OSError as error:
+    except PermissionError as error:
         fail(
-            f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "check path and permissions"
+            f"no permission to use {error.filename or settings.data_dir}",
+            "run as the user that owns it, or give this one the right to write there",
+            Exit.DENIED,
         )
+    except OSError as error:
+        fail(f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "mend the path or the disk")
 
 
 async def _serve(settings: GatewaySettings) -> None:

@@ -76,7 +76,7 @@ def _sinks(body: dict[str, Any]) -> Iterator[list[object]]:
 def _journal(journal: dict[str, Any]) -> Iterator[list[object]]:
     for key, value in journal.items():
         if not isinstance(value, dict):
-            yield [key.replace("_", " "), value]
+            yield [key.replace("_", " "), "–" if value is None else value]
 
 
 def _ledger(body: dict[str, Any]) -> Iterator[list[object]]:

@@ -67,8 +67,11 @@ class _UnixConnection(http.client.HTTPConnection):
             reply = self.getresponse()
         except PermissionError:
             raise NotPermitted(f"no permission to use {self._path}") from None
+        except FileNotFoundError:
+            raise NotRunning(f"no gateway runs: there is no socket {self._path}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise NotRunning(f"no gateway answers on {self._path}: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise NotRunning(f"no gateway answers on {self._path}: {reason}") from None
         if reply.status != http.HTTPStatus.OK:
             raise NotRunning(f"the gateway answered {reply.status} {reply.reason} to {target}")
         return reply
