@@ -1,7 +1,7 @@
 """Which drivers exist. Built-in ones are imported only when a configured link names them.
 
-A third party's package publishes a :class:`gateway.driver.DriverKind` under the entry-point group ``tidegate.drivers``; a
-built-in name always wins.
+A third party's package publishes a :class:`gateway.driver.DriverKind` under the entry-point group
+``tidegate.drivers``; a built-in name always wins.
 """
 
 from __future__ import annotations
