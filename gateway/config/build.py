@@ -23,7 +23,7 @@ from gateway.config.schema import (
     TemplateTable,
 )
 from gateway.config.sinks import read_sinks
-from gateway.config.topics import Assets
+from gateway.config.topics import Assets, check_members
 from gateway.config.words import meant_or_all
 from gateway.driver import DriverKind, Point, PollGroup
 from gateway.model import Layout
@@ -90,7 +90,8 @@ class Builder:
         sinks = read_sinks(self._context, gateway.id if gateway else "")
         templates = self._templates()
         links = self._links()
-        self._devices(gateway, links, templates)
+        crowded = next((sink.name for sink in sinks if (sink.granularity, sink.profile) == ("asset", "umh")), None)
+        self._devices(gateway, links, templates, crowded)
         if gateway is None or journal is None:
             return None
         data_dir = self._context.path(gateway.data_dir)
@@ -199,7 +200,14 @@ class Builder:
                 templates[table.name] = Template(table.driver, groups)
         return templates
 
-    def _devices(self, gateway: GatewayTable | None, links: dict[str, Link], templates: dict[str, Template]) -> None:
+    def _devices(
+        self,
+        gateway: GatewayTable | None,
+        links: dict[str, Link],
+        templates: dict[str, Template],
+        crowded_sink: str | None,
+    ) -> None:
+        """`crowded_sink`: one that puts values and their time side by side, if there is any."""
         names: dict[str, Place] = {}
         assets = Assets(self._report, _location(gateway), gateway.id) if gateway else None
         for raw, place in self._context.sections("device"):
@@ -229,6 +237,8 @@ class Builder:
                 message = f"the device {quote(table.name)} has no group, so nothing would be read"
                 self._report.add(place, message, "add a [[device.group]], or name a template")
             self._groups.check_paths([group.tags for group in complete])
+            if crowded_sink is not None:
+                check_members(self._report, [group.tags for group in complete], crowded_sink)
             if gateway is None or assets is None:
                 continue
             location = self._device_location(gateway, table, place)

@@ -52,6 +52,19 @@ def check_paths(report: Report, groups: Iterable[PlacedTags]) -> None:
                 level = level.rpartition("/")[0]
 
 
+def check_members(report: Report, groups: Iterable[PlacedTags], sink: str) -> None:
+    """No tag may be called as what stands beside the values in a message of profile umh at granularity asset."""
+    for group in groups:
+        for index, tag in enumerate(group.tags):
+            if tag.path == "timestamp_ms":
+                report.add(
+                    group.place_of(index).child("name"),
+                    f"the tag {quote(tag.path)} has the name under which the sink {quote(sink)} puts the time "
+                    "beside the values",
+                    'give it another name, or the sink granularity "tag" or profile "full"',
+                )
+
+
 class Assets:
     """The assets of all devices in the namespace, with the gateway's own node among them."""
 
