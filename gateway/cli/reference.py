@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,21 +33,25 @@ Data goes to stdout, everything else to stderr: tables on a terminal, tab-separa
 
 def page() -> str:
     """The whole page, as Markdown."""
-    return "\n".join([_HEAD, *_sections(main, "tidegate")])
+    context = click.Context(main, info_name="tidegate", **main.context_settings)
+    return "\n".join([_HEAD, *_children(context)])
 
 
-def _sections(command: click.Command, path: str) -> Iterator[str]:
-    context = click.Context(command, info_name=path)
-    if isinstance(command, click.Group) and command is main:
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
+def _children(context: click.Context) -> Iterator[str]:
+    group = context.command
+    if isinstance(group, click.Group):
+        for name in group.list_commands(context):
+            child = group.get_command(context, name)
             assert child is not None
-            yield from _sections(child, f"{path} {name}")
-        return
+            yield from _section(click.Context(child, info_name=name, parent=context))
+
+
+def _section(context: click.Context) -> Iterator[str]:
+    command, path = context.command, context.command_path
     usage = " ".join(piece for param in command.get_params(context) for piece in _usage(param, context))
-    yield f"## `{path} {usage}`".replace(" `", "`", 1) if not usage else f"## `{path} {usage}`"
+    yield f"## `{path} {usage}`" if usage else f"## `{path}`"
     yield ""
-    yield click.unstyle(command.help or "").replace("\b\n", "").strip()
+    yield inspect.cleandoc(command.help or "")
     yield ""
     options = [param for param in command.get_params(context) if isinstance(param, click.Option)]
     if options:
@@ -57,11 +62,7 @@ def _sections(command: click.Command, path: str) -> Iterator[str]:
             if record:
                 yield "| `{}` | {} |".format(*(cell.replace("|", "\\|") for cell in record))
         yield ""
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None
-            yield from _sections(child, f"{path} {name}")
+    yield from _children(context)
 
 
 def _usage(param: click.Parameter, context: click.Context) -> Iterator[str]:
