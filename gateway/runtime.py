@@ -24,8 +24,8 @@ from gateway.southbound import DeviceHealth, Supervisor
 
 log = logging.getLogger(__name__)
 
-_TAP_DEPTH = 1000
-"""Batches a slow watcher may lag behind before it loses some; collection never waits for it."""
+TAP_VALUES = 100_000
+"""Values a slow watcher may lag behind before it loses some; collection never waits for it."""
 
 
 class AlreadyRunning(Exception):
@@ -37,17 +37,22 @@ class Tap:
 
     def __init__(self) -> None:
         self.missed = 0
-        self._queue: asyncio.Queue[Batch] = asyncio.Queue(_TAP_DEPTH)
+        """Values it lost."""
+        self._waiting = 0
+        self._queue: asyncio.Queue[Batch] = asyncio.Queue()
 
     def offer(self, batch: Batch) -> None:
-        try:
-            self._queue.put_nowait(batch)
-        except asyncio.QueueFull:
-            self.missed += 1
+        if self._waiting + len(batch) > TAP_VALUES and self._waiting:
+            self.missed += len(batch)
+            return
+        self._waiting += len(batch)
+        self._queue.put_nowait(batch)
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         while True:
-            yield await self._queue.get()
+            batch = await self._queue.get()
+            self._waiting -= len(batch)
+            yield batch
 
 
 class Runtime:
@@ -158,6 +163,8 @@ class Runtime:
             yield tap
         finally:
             self._taps.discard(tap)
+            if tap.missed:
+                log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
     def status(self) -> dict[str, Any]:
         """How everything is doing, as one JSON-ready document."""
