@@ -404,7 +404,9 @@ class JournalFeed:
 
     def drop_retry(self, source: str, id_: int) -> None:
         """A refused record is being dropped: don't lend it any more."""
-        retry = self._retries[source]
+        retry = self._retries.get(source)
+        if retry is None:
+            return
         retry.queue = deque(record for record in retry.queue if record.id != id_)
         self.forget_refused(source, 1)
 

@@ -194,7 +194,7 @@ class Recovery:
 
         try:
             damaged = await loop.run_in_executor(None, salvage, aside, keep)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             _log.error("nothing can be salvaged from %s: %s", aside, error)
             damaged = 1
         counts = await self._insist(Store.refused_counts)

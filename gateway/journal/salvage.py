@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gateway.journal.record import BOOT_SHIFT, Damaged, Head, check_chunk
-from gateway.journal.store import SinkRow, decode_layout, read_ledgers, read_sinks
+from gateway.journal.store import SinkRow, Undecodable, decode_layout, read_ledgers, read_sinks
 from gateway.model import Layout
 
 _log = logging.getLogger(__name__)
@@ -72,11 +71,11 @@ def read_basics(path: Path) -> Basics:
     try:
         try:
             basics.sinks = read_sinks(connection)
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, Undecodable) as error:
             _log.warning("%s: how far the sinks were can't be read: %s", path, error)
         try:
             basics.ledgers = read_ledgers(connection)
-        except (sqlite3.Error, ValueError, TypeError, zlib.error) as error:
+        except (sqlite3.Error, UnicodeDecodeError, Undecodable) as error:
             _log.warning("%s: the ledger can't be read: %s", path, error)
         for key in _keys(connection, "layout", "key"):
             row = _row(connection, "SELECT body FROM layout WHERE key = ?", key)
@@ -128,7 +127,7 @@ def salvage(path: Path, keep: Callable[[Rows], None]) -> int:
 def _row(connection: sqlite3.Connection, query: str, key: int) -> Any:
     try:
         return connection.execute(query, (key,)).fetchone()
-    except (sqlite3.Error, ValueError, OverflowError):  # text that is no UTF-8 is an OperationalError here
+    except (sqlite3.Error, UnicodeDecodeError):  # SQLite quotes damaged names
         return None
 
 
@@ -142,10 +141,10 @@ def _heads(body: object) -> list[Head]:
         return []
 
 
-def _sound_layout(body: object) -> bool:
+def _sound_layout(body: Any) -> bool:
     try:
-        decode_layout(body)  # type: ignore[arg-type]
-    except (zlib.error, ValueError, TypeError, KeyError):
+        decode_layout(body)
+    except Undecodable:
         return False
     return True
 
@@ -206,6 +205,6 @@ def _some(
             if not isinstance(key, int) or (keys and (key <= keys[-1]) == (order == "ASC")):
                 return keys, True
             keys.append(key)
-    except (sqlite3.Error, OverflowError):
+    except (sqlite3.Error, UnicodeDecodeError):
         return keys, True
     return keys, False

@@ -48,6 +48,21 @@ _HEADROOM_BYTES: Final = 8 << 20
 """What SQLite is allowed above the journal's limit, which the journal keeps by dropping records."""
 
 
+_DAMAGE: Final = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_FORMAT,
+        # The statements are fixed: what can make them wrong is damage to the schema or to a column.
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_INTERNAL,
+    }
+)
+_VERSIONS: Final = 1000
+"""No schema is that far ahead: such a number is damage."""
 _CORRUPT: Final = "corrupt"
 _SALVAGED: Final = "salvaged"
 _PARTS: Final = ("-wal", "-shm", "")
@@ -63,6 +78,10 @@ class DiskTrouble(Exception):
     def __init__(self, message: str, *, full: bool = False) -> None:
         super().__init__(message)
         self.full = full
+
+
+class Undecodable(Exception):
+    """A row that isn't what was written."""
 
 
 class Corrupt(Exception):
@@ -218,11 +237,13 @@ def migrations() -> list[tuple[int, str]]:
 def migrate(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]] | None = None) -> int:
     """Bring a database to the newest schema, each step in its own transaction; returns the version it had.
 
-    Raises JournalError if a newer version wrote it.
+    Raises JournalError if a newer version wrote it, Corrupt if none did.
     """
     steps = migrations() if steps is None else steps
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     newest = steps[-1][0]
+    if not 0 <= found < newest + _VERSIONS:
+        raise Corrupt(f"schema {found}")
     if found > newest:
         raise JournalError(
             f"the journal has schema {found} and this version knows {newest}: install the version that wrote it, or "
@@ -364,10 +385,11 @@ class Store:
         }
         self._stored_layouts = set(layouts)
         self._layouts.update(layouts)
-        ledger_through = state.get("ledger_through", 0)
+        ledgers = read_ledgers(connection)
+        ledger_through = max((body.get("through", 0) for body in ledgers.values()), default=0)
         return Opened(
             sinks=read_sinks(connection),
-            ledgers=read_ledgers(connection),
+            ledgers=ledgers,
             newest_id=max(newest, newest_refused, ledger_through),
             chunks_since=[
                 heads_if_sound(body)
@@ -435,26 +457,21 @@ class Store:
             complete = complete and done.rowcount < _TRIM_ROWS
         for sink in job.sinks:
             connection.execute(
-                "INSERT OR REPLACE INTO sink (name, watermark, ahead) VALUES (?, ?, ?)",
-                (sink.name, sink.watermark, json.dumps(sink.ahead, separators=(",", ":"))),
+                "INSERT OR REPLACE INTO sink (name, body) VALUES (?, ?)",
+                (sink.name, _pack([sink.name, sink.watermark, sink.ahead])),
             )
         for boot, body in job.ledgers.items():
             connection.execute(
                 "INSERT OR REPLACE INTO ledger (boot, body) VALUES (?, ?)",
-                (boot, zlib.compress(json.dumps(body, separators=(",", ":")).encode(), 6)),
+                (boot, _pack(body)),
             )
-            if (through := body.get("through")) is not None:
-                self._set_state(connection, "ledger_through", through)
         connection.executemany("DELETE FROM ledger WHERE boot = ?", [(boot,) for boot in job.closed_ledgers])
         for name in job.forgotten:
             connection.execute("DELETE FROM sink WHERE name = ?", (name,))
             connection.execute("DELETE FROM refused WHERE sink = ?", (name,))
         if job.clean or not self._marked_dirty:
-            self._set_state(connection, "clean", int(job.clean))
+            connection.execute("INSERT OR REPLACE INTO state (key, value) VALUES ('clean', ?)", (int(job.clean),))
         return complete
-
-    def _set_state(self, connection: sqlite3.Connection, key: str, value: int) -> None:
-        connection.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (key, value))
 
     def _insert_layouts(self, connection: sqlite3.Connection, records: Iterable[Record]) -> None:
         inserted: set[int] = set()
@@ -517,8 +534,12 @@ class Store:
             )
             found = Stored([], through)
             values = 0
+            before = start - 1
             try:
                 for first, last, body in rows:
+                    if first <= before:
+                        raise Corrupt(f"chunk {first} comes after {before}")
+                    before = last
                     try:
                         _check_place(first, last, decode_heads(body))
                         records = decode_chunk(body, self._layout, after)
@@ -545,10 +566,12 @@ class Store:
             for id_, positions, body in rows.fetchall():
                 try:
                     (record,) = decode_chunk(body, self._layout)
+                    record.only = _positions(positions, len(record.batch.values))
+                    if (record.id, record.batch.layout.source) != (id_, source):
+                        raise Damaged(f"record {record.id} of {record.batch.layout.source!r} lies there")
                 except (Damaged, KeyError, ValueError) as error:
                     found.append((id_, str(error)))
                 else:
-                    record.only = None if positions is None else json.loads(positions)
                     found.append(record)
             return found
 
@@ -566,17 +589,7 @@ class Store:
             rows = self._connect().execute(
                 "SELECT sink, source, id, positions, body FROM refused ORDER BY number LIMIT ?", (limit,)
             )
-            return [
-                RefusedRow(
-                    sink,
-                    source,
-                    id_,
-                    None if text is None else json.loads(text),
-                    next(iter(heads_if_sound(body)), None),
-                    len(body),
-                )
-                for sink, source, id_, text, body in rows.fetchall()
-            ]
+            return [_refused_row(*row) for row in rows.fetchall()]
 
     def _known(self, row: tuple[int, int, int | None, bytes]) -> ChunkRow:
         """A chunk without its values."""
@@ -666,11 +679,13 @@ class _Guard:
         self._store._failed()
         if isinstance(error, sqlite3.Error):
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            if code in _DAMAGE:
                 raise Corrupt(str(error)) from error
             raise DiskTrouble(str(error), full=code == sqlite3.SQLITE_FULL) from error
         if isinstance(error, OSError):
             raise DiskTrouble(str(error)) from error
+        if isinstance(error, Undecodable | UnicodeDecodeError):  # the latter: SQLite quotes damaged names
+            raise Corrupt(f"one of its small tables is damaged: {error}") from error
 
 
 def _refused_counts(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
@@ -681,16 +696,49 @@ def _refused_counts(connection: sqlite3.Connection) -> dict[str, dict[str, int]]
 
 
 def read_sinks(connection: sqlite3.Connection) -> list[SinkRow]:
-    rows = connection.execute("SELECT name, watermark, ahead FROM sink").fetchall()
-    return [
-        SinkRow(name, watermark, [(first, last) for first, last in json.loads(ahead)])
-        for name, watermark, ahead in rows
-    ]
+    """How far the sinks are. Raises Undecodable or sqlite3.Error."""
+    rows = connection.execute("SELECT name, body FROM sink").fetchall()
+    found: list[SinkRow] = []
+    try:
+        for name, body in rows:
+            named, watermark, ahead = _unpack(body)
+            if named != name:
+                raise ValueError(f"{named!r} lies under {name!r}")
+            found.append(SinkRow(named, watermark, [(first, last) for first, last in ahead]))
+    except (zlib.error, ValueError, TypeError) as error:
+        raise Undecodable(f"sink: {error}") from error
+    return found
 
 
 def read_ledgers(connection: sqlite3.Connection) -> dict[int, Any]:
+    """What is stored of the ledger, per boot. Raises Undecodable or sqlite3.Error."""
     rows = connection.execute("SELECT boot, body FROM ledger").fetchall()
-    return {boot: json.loads(zlib.decompress(body)) for boot, body in rows}
+    try:
+        return {int(boot): _unpack(body) for boot, body in rows}
+    except (zlib.error, ValueError, TypeError) as error:
+        raise Undecodable(f"ledger: {error}") from error
+
+
+def _pack(body: object) -> bytes:
+    """JSON with a checksum."""
+    return zlib.compress(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(), 6)
+
+
+def _unpack(packed: bytes) -> Any:
+    """Raises zlib.error, ValueError or TypeError."""
+    return json.loads(zlib.decompress(packed))
+
+
+def encode_layout(layout: Layout) -> bytes:
+    return _pack(layout.to_json())
+
+
+def decode_layout(body: bytes) -> Layout:
+    """Raises Undecodable."""
+    try:
+        return Layout.from_json(_unpack(body))
+    except (zlib.error, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Undecodable(f"layout: {error}") from error
 
 
 def _rename(path: Path, to: Path) -> None:
@@ -700,6 +748,27 @@ def _rename(path: Path, to: Path) -> None:
         if part.exists():
             os.replace(part, to.with_name(to.name + suffix))
     sync_directory(path.parent)
+
+
+def _positions(text: str | None, count: int) -> list[int] | None:
+    """Positions in a record of `count` values. Raises Damaged."""
+    if text is None:
+        return None
+    try:
+        positions = [int(position) for position in json.loads(text)]
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"positions: {error}") from error
+    if any(not 0 <= position < count for position in positions):
+        raise Damaged("positions out of range")
+    return positions
+
+
+def _refused_row(sink: str, source: str, id_: int, text: str | None, body: bytes) -> RefusedRow:
+    try:
+        (head,) = decode_heads(body)
+        return RefusedRow(sink, source, id_, _positions(text, head.count), head, len(body))
+    except (Damaged, ValueError):
+        return RefusedRow(sink, source, id_, None, None, len(body))
 
 
 def _check_place(first: int, last: int, heads: Sequence[Head]) -> None:
@@ -714,11 +783,3 @@ def heads_if_sound(body: bytes) -> list[Head]:
         return decode_heads(body)
     except Damaged:
         return []
-
-
-def encode_layout(layout: Layout) -> bytes:
-    return zlib.compress(json.dumps(layout.to_json(), separators=(",", ":"), ensure_ascii=False).encode(), 6)
-
-
-def decode_layout(body: bytes) -> Layout:
-    return Layout.from_json(json.loads(zlib.decompress(body)))

@@ -13,11 +13,11 @@ CREATE TABLE layout (
     body BLOB NOT NULL            -- canonical JSON, zlib
 );
 
--- How far each sink is: everything up to the watermark is settled, and some ranges ahead of it.
+-- How far each sink is: everything up to the watermark is settled, and some ranges ahead of it. SQLite has no checksums,
+-- and a flipped bit here would lose records without a trace; zlib has one.
 CREATE TABLE sink (
     name TEXT PRIMARY KEY,
-    watermark INTEGER NOT NULL,
-    ahead TEXT NOT NULL           -- JSON: [[first, last], …]
+    body BLOB NOT NULL            -- JSON, zlib: [name, watermark, [[first, last], …]]
 ) WITHOUT ROWID;
 
 -- Records a sink refused, kept aside to be tried again.
