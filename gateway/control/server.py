@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.model import Batch, quality_name
 from gateway.runtime import Runtime, Tap
@@ -34,6 +35,8 @@ logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 _MAX_CONNECTIONS = 64
 _SHUTDOWN_S = 1
+HEAD_LIMIT_S = 5.0
+"""Within this a request's head must be here: half-sent ones would hold all connections for ever."""
 
 
 class _QuietServer(Server):
@@ -42,6 +45,33 @@ class _QuietServer(Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _BoundedHead(H11Protocol):
+    """uvicorn's HTTP, which waits for the rest of a head without end, with an end to that."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_LIMIT_S, self.transport.close)
 
 
 class ControlServer:
@@ -59,7 +89,7 @@ class ControlServer:
                 log_config=None,
                 access_log=False,
                 ws="none",
-                http="h11",
+                http=_BoundedHead,
                 limit_concurrency=_MAX_CONNECTIONS,
                 timeout_graceful_shutdown=_SHUTDOWN_S,
                 server_header=False,

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.control import server
 from gateway.control.client import ControlClient, NotRunning
 from gateway.control.server import ControlServer
 from gateway.runtime import Tap
@@ -94,3 +95,32 @@ async def test_a_watcher_is_let_go_at_a_stop_without_a_traceback(
     assert time.monotonic() - started < 0.9  # uvicorn gives up on a connection after a whole second
     assert not runtime.watched.is_set()  # ended in order, not cancelled
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_half_sent_requests_dont_hold_the_door_shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.2)
+    path = tmp_path / "control.sock"
+    async with serving(FakeRuntime("mine"), path):
+        halves = []
+        for _ in range(70):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"GET /v1/sta")
+            halves.append((reader, writer))
+        async with asyncio.timeout(5):
+            for reader, _ in halves:
+                await reader.read()
+        assert (await asyncio.to_thread(ControlClient(path).status))["name"] == "mine"
+        for _, writer in halves:
+            writer.close()
+
+
+async def test_a_watcher_outlives_the_limit_for_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.1)
+    path = tmp_path / "control.sock"
+    async with serving(FakeRuntime(), path):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"GET /v1/values HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n1\r\n\n\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.4)
+        writer.close()
