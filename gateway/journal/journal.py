@@ -47,6 +47,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LEDGER_NS: Final = 60_000_000_000
+_CLOCK_NS: Final = 600_000_000_000
+"""How often the time is saved: a start without a clock is wrong by at most this and the time it was off."""
 _SLACK_NS: Final = 10_000_000
 """Time allowed for the event loop and the owner thread to get round to a commit."""
 _FIRST_RETRY_NS: Final = 50_000_000
@@ -433,7 +435,7 @@ class Journal:
         self._idle.clear()
         assigned = self.assigned
         unsaved = {feed: feed.unsaved for feed in self._each}
-        save_clock = bool(job.ledgers) and now - self._clock_ns >= _LEDGER_NS
+        save_clock = bool(job.ledgers) and now - self._clock_ns >= _CLOCK_NS
         if save_clock:
             self._clock_ns = now
 
