@@ -72,7 +72,8 @@ class Bounds:
         self._journal = journal
         self._looking = False
         self._look_after = -1
-        self._damaged = False
+        self._doubted: set[str] = set()
+        """Sinks for which something may be missing."""
         self._dropped_ns = 0
         self._dropped_for = ""
         self.memory_values = 0
@@ -253,7 +254,7 @@ class Bounds:
                 if head.id not in feed.progress and not feed.on_loan(head.id):
                     self._drop(feed, head.id, head.boot, source, head.seq, head.count, reason)
             if not row.heads:
-                self._damaged = True
+                self._doubted.add(feed.sink)
                 feed.settle_not_on_loan(row.first, row.last)
             feed.forget_settled()
         whole = all(feed.progress.covers(row.first, row.last) for feed in feeds)
@@ -301,19 +302,24 @@ class Bounds:
         self._journal.commit_in_time()
 
     def doubt(self) -> None:
-        """The file was damaged: at the end of the backlog, look whether anything is missing."""
-        self._damaged = True
+        """The file may be damaged: when a sink is at the end of its backlog, look whether anything was missing."""
+        self._doubted = set(self._journal.feeds)
 
     def drained(self, feed: JournalFeed) -> None:
         """A sink has delivered its whole backlog. What should have been in it and wasn't is lost."""
         journal = self._journal
-        if not self._damaged or journal.salvaging or not feed.quiet:
+        if feed.sink not in self._doubted or journal.salvaging or not feed.quiet:
             return
+        self._doubted.discard(feed.sink)
+        lost = 0
         for boot, accounts in list(journal.accounts.accounts[feed.sink].items()):
             for source in list(accounts):
                 account = journal.accounts.account(feed.sink, boot, source)
                 for first, last in account.stored:
                     account.drop(first, last, CORRUPT)
+                    lost += last - first + 1
                 account.stored.clear()
-        journal.ledger_changed()
-        journal.commit_in_time()
+        if lost:
+            _log.error("%d values that should wait for sink %r are not in the journal", lost, feed.sink)
+            journal.ledger_changed()
+            journal.commit_in_time()

@@ -161,10 +161,14 @@ class Journal:
         if opened.newest_id and self._each:
             self._trims.add((0, min(feed.progress.watermark for feed in self._each)))
         self.space = opened.space
-        self._ledger_ns = self.clock.mono_ns()
+        self._ledger_ns = self._clock_ns = self.clock.mono_ns()
+        self.doubt()
         if found.asides:
             self.all_changed()
             self._recovery.begin(found.asides)
+        else:
+            for feed in self._each:
+                self.drained(feed)
 
     def append(self, batch: Batch) -> Record:
         """Number a batch and offer it to every sink. Raises ValueError if its columns don't fit each other."""

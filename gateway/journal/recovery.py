@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.journal.alarms import Alarms
 from gateway.journal.boot import next_boot
@@ -58,7 +58,8 @@ def open_journal(store: Store, sinks: Iterable[str]) -> Found:
             _log.error("the journal %s is corrupt (%s): set aside as %s", store.path, error, store.set_aside())
             opened = store.open()
         asides = store.asides()
-        unknown: set[str] = set()
+        rows = {row.name for row in opened.sinks}
+        unknown = {name for name in sinks if name not in rows and _pending(opened.ledgers, name)}
         newest = opened.newest_id >> BOOT_SHIFT
         for basics in (read_basics(aside) for aside in reversed(asides)):
             newest = max(newest, basics.newest_boot)
@@ -80,6 +81,11 @@ def _fill_in(opened: Opened, older: Basics) -> None:
     opened.sinks += [row for row in older.sinks or () if row.name not in named]
     opened.ledgers = {**(older.ledgers or {}), **opened.ledgers}
     opened.layouts = {**older.known_layouts(), **opened.layouts}
+
+
+def _pending(ledgers: dict[int, Any], sink: str) -> bool:
+    """Whether a stored ledger says that something waits on the disk for a sink."""
+    return any(account[3] for body in ledgers.values() for account in body["sinks"].get(sink, {}).values())
 
 
 class Journal(Protocol):

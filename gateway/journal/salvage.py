@@ -202,9 +202,11 @@ def _some(
             f"SELECT {column} FROM {table} WHERE {column} BETWEEN ? AND ? ORDER BY {column} {order} LIMIT 256",
             (low, high),
         ):
-            if not isinstance(key, int) or (keys and (key <= keys[-1]) == (order == "ASC")):
+            # A broken tree may lead anywhere: in circles, too.
+            if not isinstance(key, int) or not low <= key <= high:
                 return keys, True
             keys.append(key)
+            low, high = (key + 1, high) if order == "ASC" else (low, key - 1)
     except (sqlite3.Error, UnicodeDecodeError):
         return keys, True
     return keys, False
