@@ -104,6 +104,8 @@ class JournalFeed:
         self._loans: dict[int, Record] = {}
         self._stored_loans: dict[int, Record] = {}
         self._retry_loans: dict[int, Record] = {}
+        self._releasing: set[int] = set()
+        """Ids of refused records that were taken in the end, and are still to be deleted from the disk."""
         self._ready: deque[Record] = deque()
         self._cursor = progress.watermark
         self._reading = False
@@ -358,8 +360,10 @@ class JournalFeed:
         rows = list(found or ())
         for row in rows:
             if isinstance(row, Record):
-                retry.queue.append(row)
                 retry.after = row.id
+                # What is read from the start again may still be on loan, or on the disk though it was delivered.
+                if row.id not in self._retry_loans and row.id not in self._releasing:
+                    retry.queue.append(row)
             else:
                 retry.after = row[0]
         if not rows:  # the end: what is left came later, or was refused again
@@ -399,6 +403,10 @@ class JournalFeed:
     def refused_records(self) -> int:
         return sum(retry.count for retry in self._retries.values())
 
+    def released(self, id_: int) -> None:
+        """A refused record is deleted from the disk."""
+        self._releasing.discard(id_)
+
     def retry_on_loan(self, id_: int) -> bool:
         return id_ in self._retry_loans
 
@@ -426,6 +434,7 @@ class JournalFeed:
             retry.wait_ns = _FIRST_RETRY_NS
             self.forget_refused(source, 1)
             self.unsaved += 1
+            self._releasing.add(record.id)
             self._journal.release_refused(self, source, record.id, promptly=2 * self.unsaved >= self.window)
             return
         self._take_off_loan(record)

@@ -405,7 +405,7 @@ class Journal:
 
     def _job(self, now: int, *, whole: bool = False) -> Commit:
         """Everything there is to commit. `whole`: the ledger and every sink too, changed or not."""
-        if self._retry_wait_ns:
+        if self.unwritten and (self._retry_wait_ns or self._trims):
             self._bounds.forget_settled()
         job = Commit(
             chunks=list(self.unwritten),
@@ -479,6 +479,8 @@ class Journal:
             self.commit_in_time()
         for feed, count in unsaved.items():
             feed.unsaved -= count
+        for sink, _, id_ in job.released:
+            self.feeds[sink].released(id_)
         self.alarms.clear("disk", "the journal is being written again")
         self.alarms.clear("memory", "the journal is being written again: memory isn't full any more")
         for feed in self._each:

@@ -448,6 +448,34 @@ def test_refused_again_waits_for_the_next_round(hand: HandJournal) -> None:
     hand.store.close()
 
 
+def test_a_refused_record_on_a_slow_loan_is_not_lent_twice(hand: HandJournal) -> None:
+    feed = hand.journal.feed("plant", retry_refused_s=1)
+    for _ in range(3):
+        hand.append(OF)
+    refuse_all(hand, feed)
+    hand.advance(1100)
+    assert feed.take() is None  # asks the disk
+    hand.owner.run()
+    first = feed.take()
+    assert first is not None
+    feed.settle(first)
+    second, third = take_all(feed)
+    hand.owner.run()
+    assert take_all(feed) == []  # finds the end, and will begin again
+    hand.advance(1100)
+    feed.settle(second)
+    assert take_all(feed) == []
+    hand.owner.run()
+    assert take_all(feed) == []
+    hand.advance(1100)
+    assert take_all(feed) == []
+    feed.settle(third)
+    hand.advance(3000)
+    assert hand.drain(feed) == []
+    assert (account(hand)["delivered"], account(hand)["refused"]) == (9, 0)
+    hand.store.close()
+
+
 def test_a_live_record_that_is_taken_brings_its_source_back(hand: HandJournal) -> None:
     feed = hand.journal.feed("plant", retry_refused_s=3600)
     hand.append(OF)
