@@ -38,6 +38,7 @@ _LEAST_BYTES: Final = 16 << 20
 """What the journal may use even while the disk has less free than it should."""
 
 
+_LEAST_ROOM_BYTES: Final = 32 << 10
 _QUIET_NS: Final = 60_000_000_000
 
 
@@ -74,6 +75,9 @@ class Bounds:
         self._look_after = -1
         self._doubted: set[str] = set()
         """Sinks for which something may be missing."""
+        self._filled_ns: int | None = None
+        self._filled_bytes = 0
+        """When the disk was last found to have no room, and how much the journal used then: all it can have."""
         self._dropped_ns = 0
         self._dropped_for = ""
         self.memory_values = 0
@@ -173,11 +177,15 @@ class Bounds:
         space, settings = self._journal.space, self._journal.settings
         if space.used_bytes > settings.max_bytes:
             return space.used_bytes - settings.max_bytes + settings.max_bytes // _SHARE, FULL
+        allowed: list[int] = []
         if space.free_bytes < settings.min_free_bytes:
-            allowed = max(space.file_bytes, _LEAST_BYTES)
-            room = allowed // _SHARE
-            if space.used_bytes > allowed - room:
-                return space.used_bytes - allowed + 2 * room, FULL
+            allowed.append(max(space.file_bytes, _LEAST_BYTES))
+        if self._filled_ns is not None and self._journal.clock.mono_ns() - self._filled_ns < _QUIET_NS:
+            allowed.append(self._filled_bytes)
+        if allowed:
+            room = max(min(allowed) // _SHARE, _LEAST_ROOM_BYTES)
+            if space.used_bytes > min(allowed) - room:
+                return space.used_bytes - min(allowed) + 2 * room, FULL
         if space.oldest_ns is not None and self._too_old(space.oldest_ns):
             return 0, OLD
         return None
@@ -287,7 +295,8 @@ class Bounds:
                 _log.warning("the disk is full: the journal's reserve is released so that it can delete")
 
         self._journal.submit(Store.release_ballast, done)
-        self._journal.space.free_bytes = 0
+        self._filled_ns = self._journal.clock.mono_ns()
+        self._filled_bytes = self._journal.space.used_bytes
         self.bound_disk()
 
     # -- damage

@@ -251,7 +251,7 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]] | N
         )
     for version, script in steps:
         if version > found:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};\nCOMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {version};\nCOMMIT;")
     return found
 
 
@@ -423,6 +423,17 @@ class Store:
             return space
 
     def _apply(self, connection: sqlite3.Connection, job: Commit) -> bool:
+        complete = True
+        # First what makes room: a full file has none for anything else.
+        for first, last in job.trim:
+            done = connection.execute(
+                "DELETE FROM chunk WHERE first IN (SELECT first FROM chunk WHERE first BETWEEN ? AND ? AND last <= ?"
+                " ORDER BY first LIMIT ?)",
+                (first, last, last, _TRIM_ROWS),
+            )
+            complete = complete and done.rowcount < _TRIM_ROWS
+        if job.released:
+            connection.executemany("DELETE FROM refused WHERE sink = ? AND source = ? AND id = ?", job.released)
         for chunk in job.chunks:
             records = chunk.records  # the event loop may replace it meanwhile
             if not records:
@@ -445,16 +456,6 @@ class Store:
                     encode_chunk((refusal.record,)),
                 ),
             )
-        if job.released:
-            connection.executemany("DELETE FROM refused WHERE sink = ? AND source = ? AND id = ?", job.released)
-        complete = True
-        for first, last in job.trim:
-            done = connection.execute(
-                "DELETE FROM chunk WHERE first IN (SELECT first FROM chunk WHERE first BETWEEN ? AND ? AND last <= ?"
-                " ORDER BY first LIMIT ?)",
-                (first, last, last, _TRIM_ROWS),
-            )
-            complete = complete and done.rowcount < _TRIM_ROWS
         for sink in job.sinks:
             connection.execute(
                 "INSERT OR REPLACE INTO sink (name, body) VALUES (?, ?)",
