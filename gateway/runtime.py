@@ -82,7 +82,9 @@ class Runtime:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        log.info("stopping")
         await self._stack.aclose()
+        log.info("stopped")
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
@@ -100,7 +102,9 @@ class Runtime:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        log.info("boot %d: %d links, %d sinks", self._journal.boot, len(self.settings.links), len(self._sinks))
+        log.info(
+            "started, boot %d; links: %d, sinks: %d", self._journal.boot, len(self.settings.links), len(self._sinks)
+        )
 
     def _start_sink(self, mqtt: MqttSettings) -> None:
         sink = MqttSink(mqtt, self.settings, self._journal.boot, lambda: self._journal.ledger(mqtt.name), self._refresh)

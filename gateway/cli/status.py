@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,14 @@ def _devices(body: dict[str, Any]) -> Iterator[list[object]]:
             groups = device["groups"].values()
             slowest = max((group["read_ms"]["p99"] or 0.0 for group in groups), default=0.0)
             counts = [sum(group[key] for group in groups) for key in ("polls", "late", "missed", "good", "bad")]
-            detail = device["detail"] or link["detail"]
+            detail = device["detail"] or link["detail"] or _bad_tags(groups)
             yield [name, link_name, device["state"], *counts, f"{slowest:.1f} ms", detail]
+
+
+def _bad_tags(groups: Iterable[dict[str, Any]]) -> str:
+    """The first few tags that are bad though their device answers."""
+    bad = [f"{path} {quality}" for group in groups for path, quality in group["bad_tags"].items()]
+    return ", ".join([*bad[:3], "…"] if len(bad) > 3 else bad)
 
 
 def _sinks(body: dict[str, Any]) -> Iterator[list[object]]:

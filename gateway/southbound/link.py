@@ -325,6 +325,7 @@ class Link:
         group.read_at = now
         bad = 0 if batch.qualities is None else sum(code >= 0x80000000 for code in batch.qualities)
         group.bad += bad
+        group.last_bad = batch if bad else None
         group.good += len(batch.values) - bad
         device = group.device
         if asked:

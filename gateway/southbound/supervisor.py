@@ -110,7 +110,7 @@ class Supervisor:
 
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values
         read; `late` are reads begun a tenth of their interval (at least 1 ms) after their slot, `missed` slots that
-        passed without a read.
+        passed without a read; `bad_tags` names the first of those whose value was bad in the last read.
         """
         groups = [group for link in self._links for group in link.groups]
         return {

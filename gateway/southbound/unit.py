@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.driver import Driver, Plan, PollGroup
+from gateway.model import Batch, is_bad, quality_name
 from gateway.settings import DeviceSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.histogram import Histogram
@@ -17,6 +20,8 @@ NOTHING_REPORTED = -1
 """A group of which nothing was handed on yet."""
 VALUES_REPORTED = 0
 """What was handed on last was read from the device."""
+
+_BAD_TAGS_SHOWN = 20
 
 _IDLE_POLL_S = 1.0
 """Interval of a continuous group none of whose tags can be read: its reads return at once and would spin."""
@@ -54,6 +59,8 @@ class Group:
     missed: int = 0
     lateness: Histogram = field(default_factory=Histogram)
     duration: Histogram = field(default_factory=Histogram)
+    last_bad: Batch | None = None
+    """The last read, if some of its values were bad."""
     read_at: float | None = None
     """CLOCK_MONOTONIC of the last successful read, seconds."""
 
@@ -96,6 +103,25 @@ class Group:
             self.slot = slot
         return grid.due(self.slot)
 
+    def _overdue(self, now: float) -> int:
+        """Slots that have passed since the link was lost and will be counted as missed when it is back.
+
+        The latest isn't among them: it may just be late.
+        """
+        if self.grid is None or self.slot is None:
+            return 0
+        return max(0, self.grid.next_slot(now) - self.slot - 1)
+
+    def _bad_tags(self) -> Iterator[tuple[str, str]]:
+        """(path, name of its quality) of every tag that was bad in the last read."""
+        batch = self.last_bad
+        if batch is None or batch.qualities is None:
+            return
+        columns = range(len(batch.values)) if batch.columns is None else batch.columns
+        for column, code in zip(columns, batch.qualities, strict=True):
+            if is_bad(code):
+                yield self.poll.layout.tags[column].path, quality_name(code)
+
     def status(self, now: float) -> dict[str, Any]:
         return {
             "interval_ms": round(self.poll.interval_s * 1e3, 3),
@@ -105,9 +131,10 @@ class Group:
             "good": self.good,
             "bad": self.bad,
             "late": self.late,
-            "missed": self.missed,
+            "missed": self.missed + self._overdue(now),
             "lateness_ms": self.lateness.summary(),
             "read_ms": self.duration.summary(),
+            "bad_tags": dict(itertools.islice(self._bad_tags(), _BAD_TAGS_SHOWN)),
             "last_read_age_s": None if self.read_at is None else round(now - self.read_at, 3),
             "errors": [{"path": error.path, "message": error.message} for error in self.plan.errors]
             if self.plan

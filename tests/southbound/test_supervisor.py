@@ -153,8 +153,23 @@ def test_status_tells_per_link_device_and_group() -> None:
             group = body["links"]["l"]["devices"]["d"]["groups"]["g0"]
             assert group["interval_ms"] == 100
             assert group["tags"] == 3
+            assert group["bad_tags"] == {"g0/t2": "BadSensorFailure"}
             assert group["read_ms"]["p50"] == pytest.approx(10, rel=0.2)
             assert group["last_read_age_s"] == pytest.approx(0.04, abs=0.011)
+
+    run(main)
+
+
+def test_polls_missed_while_the_link_is_down_show_at_once() -> None:
+    settings, wire = link("l", {"d": [0.1]})
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            assert field.status("l", "d")["missed"] == 0
+            wire.break_off()
+            await asyncio.sleep(3)
+            assert 25 <= field.status("l", "d")["missed"] <= 30
 
     run(main)
 
