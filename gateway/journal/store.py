@@ -336,6 +336,7 @@ class Store:
             return self._connection
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
+            self._refuse_foreign(connection)
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.execute("PRAGMA synchronous = FULL")
@@ -359,6 +360,16 @@ class Store:
         self._connection = connection
         self._keep_ballast()
         return connection
+
+    def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
+        """Raise JournalError, having changed nothing, if the file is somebody else's database."""
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            if tables and "chunk" not in tables:
+                raise JournalError(
+                    f"{self.path} is a database of something else, not a journal: name another place with path in "
+                    "[journal], or move the file away"
+                )
 
     def _quick_check(self, connection: sqlite3.Connection) -> None:
         deadline = time.monotonic() + _CHECK_S

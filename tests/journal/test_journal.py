@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -701,6 +702,17 @@ async def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) ->
     (tmp_path / "journal.db").mkdir()
     with pytest.raises(JournalError, match="can't be opened"):
         await opened(tmp_path)
+
+
+async def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE recipes (name)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="a database of something else"):
+        await opened(tmp_path)
+    assert path.read_bytes() == before
 
 
 async def test_the_hot_path_is_cheap(tmp_path: Path) -> None:
