@@ -264,18 +264,22 @@ class Journal:
         for attempt in range(_CLOSE_ATTEMPTS):
             job = self._job(self.clock.mono_ns(), whole=True)
             job.clean = True
-            if await self._write_last(owner, job, attempt):
+            if await self._write_last(owner, job, first=attempt == 0):
                 break
+        else:
+            values = sum(chunk.values for chunk in self.unwritten)
+            _log.error("the journal couldn't be written on the way out: %d values not delivered yet are lost", values)
         await owner.call(self._end)
         self._owner = None
         owner.stop()
 
-    async def _write_last(self, owner: Owner, job: Commit, attempt: int) -> bool:
+    async def _write_last(self, owner: Owner, job: Commit, *, first: bool) -> bool:
         try:
             self.space = await owner.call(lambda store: store.commit(job))
         except (DiskTrouble, Corrupt, NotStorable) as error:
             self._take_back(job)
-            _log.error("the journal can't be written on the way out (attempt %d): %s", attempt + 1, error)
+            if first:
+                _log.warning("the journal can't be written on the way out, trying on for a moment: %s", error)
             if isinstance(error, Corrupt):
                 await owner.call(Store.set_aside)
                 self.all_changed()
