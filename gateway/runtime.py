@@ -201,6 +201,7 @@ def _lock_directory(settings: GatewaySettings) -> int:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         raise AlreadyRunning(f"another gateway (process {owner}) uses {settings.data_dir}") from None
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+    # Only for whoever finds it locked: a disk too full for it is no reason not to start. In place, for the same reason.
+    with contextlib.suppress(OSError):
+        os.pwrite(handle, f"{os.getpid():<10}\n".encode(), 0)
     return handle

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,26 +51,44 @@ def open_journal(store: Store, sinks: Iterable[str]) -> Found:
 
     Raises JournalError if the disk or a newer schema forbids it, OSError if the boot can't be counted.
     """
+    names = tuple(sinks)
     try:
-        try:
-            opened = store.open()
-        except Corrupt as error:
-            _log.error("the journal %s is corrupt (%s): set aside as %s", store.path, error, store.set_aside())
-            opened = store.open()
-        asides = store.asides()
-        rows = {row.name for row in opened.sinks}
-        unknown = {name for name in sinks if name not in rows and _pending(opened.ledgers, name)}
-        newest = opened.newest_id >> BOOT_SHIFT
-        for basics in (read_basics(aside) for aside in reversed(asides)):
-            newest = max(newest, basics.newest_boot)
-            store.insert_layouts(basics.layouts)
-            _fill_in(opened, basics)
-            if basics.sinks is None:
-                unknown |= {name for name in sinks if all(row.name != name for row in opened.sinks)}
+        return _open(store, names)
+    except (DiskTrouble, OSError) as error:
+        # On a full disk not even the log can be opened: a gateway must collect after a power cut there, too.
+        store.close()
+        if not store.release_ballast():
+            raise _unusable(store, error) from error
+        _log.warning("the journal can't be opened (%s): its reserve of disk space is released", error)
+    try:
+        return _open(store, names)
     except DiskTrouble as error:
-        raise JournalError(
-            f"the journal {store.path} can't be opened: {error}; check the disk and the directory's owner"
-        ) from error
+        raise _unusable(store, error) from error
+
+
+def _unusable(store: Store, error: Exception) -> Exception:
+    if isinstance(error, OSError):
+        return error
+    return JournalError(f"the journal {store.path} can't be opened: {error}; check the disk and the directory's owner")
+
+
+def _open(store: Store, sinks: Sequence[str]) -> Found:
+    """Raises JournalError, DiskTrouble or OSError."""
+    try:
+        opened = store.open()
+    except Corrupt as error:
+        _log.error("the journal %s is corrupt (%s): set aside as %s", store.path, error, store.set_aside())
+        opened = store.open()
+    asides = store.asides()
+    rows = {row.name for row in opened.sinks}
+    unknown = {name for name in sinks if name not in rows and _pending(opened.ledgers, name)}
+    newest = opened.newest_id >> BOOT_SHIFT
+    for basics in (read_basics(aside) for aside in reversed(asides)):
+        newest = max(newest, basics.newest_boot)
+        store.insert_layouts(basics.layouts)
+        _fill_in(opened, basics)
+        if basics.sinks is None:
+            unknown |= {name for name in sinks if all(row.name != name for row in opened.sinks)}
     boot = next_boot(store.path.with_suffix(".boot"), max([newest, *opened.ledgers]))
     return Found(opened, boot, asides, unknown)
 

@@ -648,7 +648,8 @@ class Store:
         """Reserve the room that deleting needs on a full disk, while there is plenty."""
         if not self._ballast_bytes or self._ballast.exists():
             return
-        if self._free_bytes() < self._min_free_bytes + self._ballast_bytes:
+        # Twice, or what was released for want of room would be taken again at once.
+        if self._free_bytes() < self._min_free_bytes + 2 * self._ballast_bytes:
             return
         handle = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
