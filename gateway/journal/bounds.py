@@ -273,7 +273,7 @@ class Bounds:
     def _drop_refused(self, row: RefusedRow) -> int:
         journal = self._journal
         feed = journal.feeds.get(row.sink)
-        if feed is None or feed.retry_on_loan(row.id):
+        if feed is None or not feed.droppable_retry(row.id):
             return 0
         feed.drop_retry(row.source, row.id)
         journal.release_refused(feed, row.source, row.id, promptly=True)

@@ -105,7 +105,7 @@ class JournalFeed:
         self._stored_loans: dict[int, Record] = {}
         self._retry_loans: dict[int, Record] = {}
         self._releasing: set[int] = set()
-        """Ids of refused records that were taken in the end, and are still to be deleted from the disk."""
+        """Ids of refused records that were taken in the end or dropped, and are still to be deleted from the disk."""
         self._ready: deque[Record] = deque()
         self._cursor = progress.watermark
         self._reading = False
@@ -407,11 +407,13 @@ class JournalFeed:
         """A refused record is deleted from the disk."""
         self._releasing.discard(id_)
 
-    def retry_on_loan(self, id_: int) -> bool:
-        return id_ in self._retry_loans
+    def droppable_retry(self, id_: int) -> bool:
+        """Whether a refused record may be dropped: it isn't on loan, nor taken or dropped already."""
+        return id_ not in self._retry_loans and id_ not in self._releasing
 
     def drop_retry(self, source: str, id_: int) -> None:
         """A refused record is being dropped: don't lend it any more."""
+        self._releasing.add(id_)
         retry = self._retries.get(source)
         if retry is None:
             return

@@ -103,6 +103,7 @@ class Journal:
         self._released: list[tuple[str, str, int]] = []
         self._trims: set[tuple[int, int]] = set()
         self._forgotten: list[str] = []
+        self._closed_boots: list[int] = []
 
     # -- for the gateway
 
@@ -429,7 +430,8 @@ class Journal:
             self._ledger_ns = now
             self._ledger_id = self._id
             volatile = {feed.sink: feed.unwritten_seqs() for feed in self._each}
-            job.closed_ledgers = self.accounts.closed_boots()
+            job.closed_ledgers = self._closed_boots + self.accounts.close_boots(now)
+            self._closed_boots = []
             job.ledgers = {boot: self.accounts.saved(boot, {}, None) for boot in self.accounts.changed}
             job.ledgers[self.boot] = self.accounts.saved(self.boot, volatile, self.assigned)
             self.accounts.changed.clear()
@@ -496,6 +498,7 @@ class Journal:
         self._refusals = job.refused + self._refusals
         self._released = job.released + self._released
         self._forgotten = job.forgotten + self._forgotten
+        self._closed_boots = job.closed_ledgers + self._closed_boots
         self._trims.update(job.trim)
         for row in job.sinks:
             self.feeds[row.name].dirty = True

@@ -15,6 +15,10 @@ from gateway.model import Layout
 
 KEPT_BOOTS: Final = 4
 """Boots that stay in the ledger after everything of them is settled."""
+_TELLING_NS: Final = 600_000_000_000
+"""How long the others stay."""
+_MOST_SETTLED: Final = 50
+"""How many of them, at most: a gateway may be started again and again."""
 
 UNKNOWN_AT_CRASH: Final = "unconfirmed at crash"
 
@@ -78,6 +82,8 @@ class Ledger:
         self.accounts: dict[str, dict[int, dict[str, Account]]] = {sink: {} for sink in sinks}
         self.changed: set[int] = set()
         """Older boots whose accounts differ from what is stored."""
+        self._settled_ns: dict[int, int] = {}
+        """When a boot was first seen to be settled."""
 
     def start_boot(self, boot: int) -> None:
         self.boot = boot
@@ -132,19 +138,26 @@ class Ledger:
         """Nothing of it is stored any more."""
         self.changed = {boot for boots in self.accounts.values() for boot in boots if boot != self.boot}
 
-    def closed_boots(self) -> list[int]:
-        """Forget boots with nothing left to tell, but for the last few; returns those forgotten."""
+    def close_boots(self, now_ns: int) -> list[int]:
+        """Forget old boots of which nothing is pending or refused any more; returns those forgotten.
+
+        The last few stay, and each stays long enough for its end to be published; `now_ns` is monotonic.
+        """
         boots = sorted({boot for accounts in self.accounts.values() for boot in accounts})
-        closed = [
-            boot
-            for boot in boots[:-KEPT_BOOTS]
-            if not any(
+        for boot in boots[:-KEPT_BOOTS]:
+            if any(
                 account.pending or account.refused
-                for accounts in self.accounts.values()
-                for account in accounts.get(boot, {}).values()
-            )
-        ]
+                for by_boot in self.accounts.values()
+                for account in by_boot.get(boot, {}).values()
+            ):
+                self._settled_ns.pop(boot, None)
+            else:
+                self._settled_ns.setdefault(boot, now_ns)
+        settled = sorted(self._settled_ns)
+        excess = settled[: max(0, len(settled) - _MOST_SETTLED)]
+        closed = [boot for boot in settled if boot in excess or now_ns - self._settled_ns[boot] > _TELLING_NS]
         for boot in closed:
+            del self._settled_ns[boot]
             for accounts in self.accounts.values():
                 accounts.pop(boot, None)
             self.changed.discard(boot)
@@ -166,7 +179,7 @@ class Ledger:
                         account.delivered,
                         account.refused,
                         list(account.stored),
-                        account.dropped,
+                        list(account.dropped),
                         list(volatile.get(sink, {}).get(source, ())),
                     ]
                     for source, account in boots.get(boot, {}).items()

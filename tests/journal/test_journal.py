@@ -644,6 +644,10 @@ def test_old_boots_leave_the_ledger_once_they_are_done(hand: HandJournal) -> Non
         hand.drain(hand.journal.feed("plant"))
         hand.close()
         hand.open()
+    assert "1" in hand.journal.ledger("plant")["sources"]["filler1"]["boots"], "gone before it was told"
+    for _ in range(12):
+        hand.append(OF)
+        hand.advance(60_000)
     assert "1" not in hand.journal.ledger("plant")["sources"]["filler1"]["boots"]
     hand.store.close()
 
