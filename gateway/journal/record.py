@@ -154,6 +154,8 @@ def _encode_payload(batch: Batch) -> tuple[int, bytes]:
             parts.append(struct.pack(f"<{count}I", *batch.qualities))
         if batch.source_ns is not None:
             flags |= _SOURCE_NS
+            if _NO_TIME in batch.source_ns:
+                return _encode_generic(batch)
             parts.append(struct.pack(f"<{count}q", *[_NO_TIME if ns is None else ns for ns in batch.source_ns]))
         types = tuple(map(type, values))
         if types != codec.types:

@@ -336,7 +336,10 @@ async def test_a_full_disk_is_survived_and_everything_is_counted(small_disk: Pat
                 feed.settle(record)
                 taken += len(record.batch)
             await asyncio.sleep(0.001)
-    assert taken == entry["pending"]
+    entry = journal.ledger("plant")["sources"]["filler1"]["boots"]["1"]
+    dropped = sum(part["last"] - part["first"] + 1 for part in entry["dropped"])
+    assert entry["delivered"] == taken > 0
+    assert dropped + taken == 9000 * 125
     await journal.close()
 
 
@@ -410,18 +413,18 @@ def real_disk() -> Iterator[Path]:
 
 
 async def wear(journal: Journal, *, settle: bool) -> float:
-    """Bytes written per value over 3 s at 50 batches of 125 values a second."""
+    """Bytes written per value over 2 s at 50 batches of 125 values a second."""
     feed = journal.feed("plant")
     sources = [layout(f"filler{i}", 125) for i in range(50)]
     before = written_bytes()
     start = time.monotonic()
-    for i in range(150):
+    for i in range(100):
         journal.append(batch(sources[i % 50], [(i * 7919 + k * 104_729) & 0xFFFF for k in range(125)]))
         if settle:
             for record in take_all(feed):
                 feed.settle(record)
         await asyncio.sleep(max(0.0, start + 0.02 * i - time.monotonic()))
-    return (written_bytes() - before) / (150 * 125)
+    return (written_bytes() - before) / (100 * 125)
 
 
 @pytest.mark.fault
@@ -429,5 +432,5 @@ async def test_bytes_written_per_value(real_disk: Path) -> None:
     """The goals are 0.1 and 10; a run this short also bears the layouts, which are written once."""
     journal = await opened(real_disk)
     assert await wear(journal, settle=True) <= 0.1
-    assert await wear(journal, settle=False) <= 14
+    assert await wear(journal, settle=False) <= 16
     await journal.close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from gateway.journal.record import (
     BOOT_SHIFT,
@@ -77,6 +77,7 @@ def listed(column: Sequence[object] | None) -> list[object] | None:
     return None if column is None else list(column)
 
 
+@example([Batch(layout(count=1), 0, 0, [7], source_ns=[-(1 << 63)])], 1)
 @settings(max_examples=400, deadline=None)
 @given(st.lists(batches(), min_size=1, max_size=5), st.integers(0, 1000))
 def test_what_comes_back_is_what_went_in(some: list[Batch], boot: int) -> None:
