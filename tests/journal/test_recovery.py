@@ -25,9 +25,10 @@ async def filled(folder: Path, records: int = RECORDS) -> Journal:
     """A journal with `records` records, in many chunks on the disk."""
     journal = await opened(folder, deadline_s=0.002)
     noise = random.Random(1)
-    for _ in range(records):
+    for number in range(records):
         journal.append(batch(OF, [noise.randrange(1 << 16) for _ in range(125)]))
-        await asyncio.sleep(0.004)
+        if number % 2:  # however busy the machine is: one chunk would stand or fall as a whole
+            await drained_to_disk(journal)
     await drained_to_disk(journal)
     return journal
 
@@ -35,7 +36,7 @@ async def filled(folder: Path, records: int = RECORDS) -> Journal:
 async def drained_to_disk(journal: Journal) -> None:
     async with asyncio.timeout(5):
         while journal.unwritten or journal.status()["sinks"]["plant"]["live_records"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.001)
 
 
 async def salvaged(journal: Journal) -> None:
