@@ -166,7 +166,8 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(ms=st.sampled_from([1, 20, 130, 260, 1000]))
     def advance(self, ms: int) -> None:
         self.journal.advance(ms)
-        if not self.journal.owner.stalled:
+        disk_keeps_up = not self.journal.owner.stalled and not self.journal.owner.faults
+        if disk_keeps_up and not self.journal.journal.unwritten and not self.journal.journal._refusals:
             self._note_durable()
 
     def _note_durable(self) -> None:
@@ -181,6 +182,10 @@ class JournalMachine(RuleBasedStateMachine):
     @rule()
     def stall_disk(self) -> None:
         self.journal.owner.stalled = True
+
+    @rule(faults=st.lists(st.sampled_from(["before", "after"]), min_size=1, max_size=4))
+    def fail_disk(self, faults: list[str]) -> None:
+        self.journal.owner.faults += faults
 
     @rule()
     def free_disk(self) -> None:
@@ -284,6 +289,8 @@ class JournalMachine(RuleBasedStateMachine):
     def _finish(self) -> None:
         """Let both sinks take everything: nothing may be missing."""
         self.journal.owner.stalled = False
+        self.journal.owner.faults.clear()
+        self.journal.settle_down()
         for sink in SINKS:
             for id_ in list(self.model[sink].loans):
                 self._settle(sink, id_)

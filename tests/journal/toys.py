@@ -12,7 +12,7 @@ from typing import Any
 from gateway.journal import Journal
 from gateway.journal.feed import JournalFeed
 from gateway.journal.recovery import open_journal
-from gateway.journal.store import Store
+from gateway.journal.store import DiskTrouble, Store
 from gateway.model import Batch, DataType, Layout, Record, Tag, Value
 from gateway.ops.clock import Clock
 from gateway.settings import JournalSettings
@@ -92,6 +92,8 @@ class HandOwner:
         self.store = store
         self.jobs: deque[tuple[Callable[[Store], Any], Callable[[Any], None]]] = deque()
         self.stalled = False
+        self.faults: list[str] = []
+        """What the next jobs meet: ``before`` or ``after`` the work is done, the disk fails."""
 
     def submit(self, job: Callable[[Store], Any], done: Callable[[Any], None]) -> None:
         self.jobs.append((job, done))
@@ -101,8 +103,11 @@ class HandOwner:
             return False
         job, done = self.jobs.popleft()
         result: Any
+        fault = self.faults.pop() if self.faults else None
         try:
-            result = job(self.store)
+            result = DiskTrouble("it failed") if fault == "before" else job(self.store)
+            if fault == "after":
+                result = DiskTrouble("it failed at the end")
         except Exception as error:  # noqa: BLE001 — as the real one does
             result = error
         done(result)
@@ -177,6 +182,7 @@ class HandJournal:
     def close(self) -> None:
         """An orderly stop."""
         self.owner.stalled = False
+        self.owner.faults.clear()
         self.settle_down()
         journal = self.journal
         journal.gather()
