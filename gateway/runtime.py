@@ -113,6 +113,7 @@ class Runtime:
             strict=mqtt.strict_order,
             backfill_values_per_s=mqtt.backfill_values_per_s,
             retry_refused_s=mqtt.refused_retry_s,
+            window=mqtt.window,
         )
         self._sinks.append(sink)
         self._sink_tasks.append(asyncio.create_task(sink.run(feed), name=f"sink {mqtt.name}"))
