@@ -77,7 +77,9 @@ class Parts:
         self._settings = settings
         link = settings.links[0]
         self._group = link.devices[0].groups[0]
-        driver = link.kind.open_device(link.kind.open_bus(link.name, link.options), "micro", link.devices[0].options)
+        driver = link.kind.open_device(
+            link.kind.open_bus(link.name, link.options, link.site), "micro", link.devices[0].options
+        )
         plan = driver.plan(self._group.poll)
         assert isinstance(plan, ReadPlan)
         self._plan: ReadPlan[Any] = plan

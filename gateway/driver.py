@@ -5,6 +5,9 @@ A driver knows a protocol. It doesn't know time grids, retries, back-off, report
 - A **bus** is one physical connection (a TCP socket, a serial line, a radio). The runtime opens and closes it.
 - A **driver** is one device on a bus. The runtime never overlaps calls to drivers that share a bus.
 
+What goes beyond reading is an optional power, a runtime-checkable protocol that a driver has or hasn't and never stubs:
+:class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Browses`, :class:`Decodes`.
+
 Errors have three homes:
 
 - one point failed → its quality in the batch;
@@ -18,8 +21,9 @@ rest running. A third party's driver is an instance of :class:`DriverKind` publi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.model import Batch, DataType, Layout, Value
@@ -37,6 +41,20 @@ class WriteFailed(Exception):
     """A write was refused or its read-back differs. It is never repeated."""
 
 
+class ScanFailed(Exception):
+    """A search can't be made or went wrong as a whole. The message is one sentence for a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a driver works: all it may know of the gateway around it."""
+
+    gateway: str
+    """The gateway's id, for names and certificates that the far end shows to people."""
+    state: Path
+    """A directory of the driver's own below the gateway's data directory. It need not exist yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One tag as the driver sees it: where it is and how it is encoded. Position *i* fills column *i* of the layout."""
@@ -46,17 +64,24 @@ class Point:
     """The type on the wire, before scaling."""
     options: Any
     """An instance of the driver's `tag_options` model."""
+    count: int | None = None
+    """None: a single value. Otherwise an array of that many elements of `type`; 0: as many as the device has."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollGroup:
-    """Points of one device that are read together."""
+    """Points of one device that are read, or subscribed to, together."""
 
     name: str
     layout: Layout
     points: tuple[Point, ...]
     interval_s: float
-    """0 means again as soon as the last read is done."""
+    """Of a polled group: 0 means again as soon as the last read is done. Of a subscribed one: how often the device is
+    asked to look, where it can be asked that."""
+    subscribed: bool = False
+    """True if the device is to speak by itself. Only ever set for a driver that is :class:`Subscribes`."""
+    stale_s: float | None = None
+    """Of a subscribed group: a tag of which nothing came for so long is no longer believed. None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +137,51 @@ class Driver(Protocol):
         ...
 
 
+class Receiver(Protocol):
+    """What the runtime gives a subscribed group to speak to. Every method returns at once; call on the loop only.
+
+    After :meth:`Bus.close`, or once `silent` or `down` was called, calls are ignored.
+    """
+
+    def take(self, batch: Batch) -> None:
+        """Values as they come: any columns of the group, each at most once a batch. What the device sent first must be
+        handed over first. A value that is confirmed to hold unchanged may be handed over again: that keeps it from
+        going stale."""
+        ...
+
+    def confirm(self, columns: Sequence[int] | None = None) -> None:
+        """The device lives and these columns (None: all) are still as last handed over. Publishes nothing."""
+        ...
+
+    def lost(self, count: int, reason: str) -> None:
+        """`count` values are known to have been lost on the way here (a queue of the device overflowed, say)."""
+        ...
+
+    def silent(self, reason: str) -> None:
+        """The device went silent, as by DeviceSilent. The runtime ends the subscription and makes it anew."""
+        ...
+
+    def down(self, reason: str) -> None:
+        """The connection is lost, as by LinkDown. The runtime closes the bus and reconnects."""
+        ...
+
+
+@runtime_checkable
+class Subscribes(Protocol):
+    """A driver whose device speaks by itself. Detected with isinstance, never stubbed.
+
+    It can still `read`: once, for ``tidegate probe``, and groups that are polled.
+    """
+
+    async def subscribe(self, plan: Plan, receiver: Receiver) -> None:
+        """Have the device report the plan's points to `receiver` from now on, and return when that is set up.
+
+        Every point is reported at least once, good or bad, as soon as its state is known; points in error at once. A
+        second call for the same group ends the first. Closing the bus ends all. Raises LinkDown or DeviceSilent.
+        """
+        ...
+
+
 @runtime_checkable
 class Writes(Protocol):
     """A driver that can write. Detected with isinstance, never stubbed."""
@@ -126,6 +196,136 @@ class Writes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One thing a device has to offer, found by browsing."""
+
+    address: str
+    """As the tag option that names it would be written; empty for what is only a folder."""
+    path: str
+    """Where it is, levels joined by ``/``; every level fit for a tag's path."""
+    kind: str
+    """``folder``, ``value``, ``method`` or ``event``."""
+    type: DataType | None = None
+    """None if no type of ours can hold it."""
+    count: int | None = None
+    """As :attr:`Point.count`."""
+    writable: bool = False
+    name: str = ""
+    """What the device calls it."""
+    unit: str | None = None
+    """UCUM code, where the device says it and it is known."""
+    description: str = ""
+    value: Value = None
+    """What it reads now, if it was read."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further tag options it needs."""
+
+
+@runtime_checkable
+class Browses(Protocol):
+    """A driver that can say what its device has. Detected with isinstance, never stubbed."""
+
+    def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
+        """Everything below `start` (None: the device's own beginning), at most `depth` levels deep (None: all).
+
+        Read-only and bounded in what it asks of the device at a time. Raises LinkDown, DeviceSilent, or ScanFailed if
+        there is no `start`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """One way to understand the bytes at an address."""
+
+    address: str
+    type: DataType
+    order: str
+    """Byte or word order, in the driver's own words; empty if it makes no difference."""
+    raw: bytes
+    value: Value
+    """None if these bytes aren't a value of this type."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A driver that can show every way to understand what stands at an address. Never stubbed."""
+
+    async def decode(self, address: str) -> Sequence[Decoding]:
+        """Every type and order at `address` and at its neighbours. Raises LinkDown, DeviceSilent, or ScanFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result of a scan: a row for a table, and what to write to have it."""
+
+    row: Mapping[str, Any]
+    """Column name → value; every finding of a scan has the same columns."""
+    config: str = ""
+    """TOML ready to paste ([[link]], [[device]], tags), where the finding is something to configure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan is."""
+
+    done: int
+    total: int
+    """0 if it isn't known."""
+    doing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A search for devices that needs no configuration: ``tidegate scan NAME``. Read-only and gentle."""
+
+    summary: str
+    options: type[Any]
+    """A pydantic model. Each field becomes an option of the command line and of the page."""
+    run: Callable[[Any, Site], AsyncIterator[Finding | Progress]]
+    """(options, site) → findings as they are made. Raises ScanFailed or LinkDown. Closing the iterator ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One certificate a driver knows."""
+
+    fingerprint: str
+    """SHA-256, lower-case hexadecimal."""
+    state: str
+    """``own``, ``trusted``, ``issuer`` or ``quarantined``."""
+    subject: str
+    uris: Sequence[str]
+    not_before_s: float
+    not_after_s: float
+    """Seconds since 1970 UTC."""
+    file: Path
+
+
+class Certificates(Protocol):
+    """A driver's trust list: ``tidegate cert``. Works on files, with or without a running gateway."""
+
+    def list(self) -> Sequence[Certificate]: ...
+
+    def accept(self, fingerprint: str) -> Certificate:
+        """Trust a quarantined one, named by its fingerprint or an unambiguous beginning of it. Raises KeyError."""
+        ...
+
+    def reject(self, fingerprint: str) -> Certificate:
+        """No longer trust, or throw out of quarantine. Raises KeyError."""
+        ...
+
+    def add(self, file: Path) -> Certificate:
+        """Trust the certificate in a file (PEM or DER). Raises ValueError or OSError."""
+        ...
+
+    def renew(self) -> Certificate:
+        """Make the own certificate anew. The far ends must be told to trust it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class DriverKind:
     """A driver package's front door. `*_options` are pydantic models: configuration is checked against them."""
 
@@ -134,11 +334,17 @@ class DriverKind:
     link_options: type[Any]
     device_options: type[Any]
     tag_options: type[Any]
-    open_bus: Callable[[str, Any], Bus]
-    """(link name, link options) → a bus, not yet connected."""
+    open_bus: Callable[[str, Any, Site], Bus]
+    """(link name, link options, site) → a bus, not yet connected."""
     open_device: Callable[[Bus, str, Any], Driver]
     """(bus, device name, device options) → a driver."""
     describe_link: Callable[[Any], str] = field(default=lambda options: "")
     """Link options → the far end as a user would write it: ``192.168.1.20:502``."""
     counters: Callable[[Bus], Mapping[str, int]] = field(default=lambda bus: {})
     """A bus's own counters, for status."""
+    subscribes: bool = False
+    """Whether groups are subscribed to unless the configuration says otherwise; its drivers are then Subscribes."""
+    stale_s: float | None = None
+    """Default of :attr:`PollGroup.stale_s`."""
+    scan: Scan | None = None
+    certificates: Callable[[Site], Certificates] | None = None

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-Value: TypeAlias = bool | int | float | str | None
-"""One decoded value. ``None`` only ever travels with a bad quality."""
+Scalar: TypeAlias = bool | int | float | str
+Value: TypeAlias = Scalar | tuple[Scalar | None, ...] | None
+"""One decoded value; a tuple is an array. ``None`` only ever travels with a bad quality, or as an element of an array
+that has no value there."""
 
 
 class DataType(enum.StrEnum):
@@ -34,6 +36,17 @@ class DataType(enum.StrEnum):
     FLOAT32 = "float32"
     FLOAT64 = "float64"
     STRING = "string"
+    BYTES = "bytes"
+    """Raw bytes, carried and published as lower-case hexadecimal digits."""
+    DATETIME = "datetime"
+    """A moment, carried and published as RFC 3339 text in UTC with as many digits as the source gave."""
+    JSON = "json"
+    """A structure (an event, an OPC UA structure, a method's results), carried as JSON text, published as JSON."""
+
+    @property
+    def is_text(self) -> bool:
+        """True if values are carried as ``str``."""
+        return self in (DataType.STRING, DataType.BYTES, DataType.DATETIME, DataType.JSON)
 
     @property
     def is_integer(self) -> bool:
@@ -88,6 +101,7 @@ class Quality(enum.IntEnum):
     BAD_NO_COMMUNICATION = 0x80310000
     BAD_WAITING_FOR_INITIAL_DATA = 0x80320000
     BAD_NODE_ID_INVALID = 0x80330000
+    BAD_NODE_ID_UNKNOWN = 0x80340000
     BAD_OUT_OF_RANGE = 0x803C0000
     BAD_NOT_SUPPORTED = 0x803D0000
     BAD_CONFIGURATION_ERROR = 0x80890000
@@ -131,6 +145,8 @@ class Tag:
     writable: bool = False
     original_name: str | None = None
     """The name at the source where it differs from the path."""
+    count: int | None = None
+    """None: a single value. Otherwise an array of that many elements of `type`; 0: as many as the source has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,7 @@ class Layout:
                         ("description", tag.description),
                         ("writable", tag.writable or None),
                         ("original_name", tag.original_name),
+                        ("count", tag.count),
                     )
                     if value is not None
                 }
@@ -197,7 +214,8 @@ class Layout:
 class Batch:
     """What one poll of one group gave: a layout, one timestamp pair, columns. Treat as read-only once handed on.
 
-    `values`, and where present `qualities`, `columns` and `source_ns`, have the same length and order.
+    `values`, and where present `qualities`, `columns` and `source_ns`, have the same length and order. A column stands
+    in a batch at most once.
     """
 
     layout: Layout
@@ -214,6 +232,9 @@ class Batch:
     """Times the source stamped on its values, where it does; ns since 1970 UTC."""
     trusted: bool = True
     """False while the gateway's wall clock isn't known to be right."""
+    history: bool = False
+    """True for values of the past, fetched from the source's own memory to fill a gap. Each has its time in
+    `source_ns`; none of them is the current value, so none is retained and none moves a report filter."""
 
     def __len__(self) -> int:
         return len(self.values)

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.settings import Secret
-
 _MAX_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret by reference. It is read when it is needed and never logged."""
+
+    source: str
+    """``env``, ``file`` or ``credential``."""
+    name: str
 
 
 class SecretError(Exception):

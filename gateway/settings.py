@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.driver import DriverKind, PollGroup
+from gateway.driver import DriverKind, PollGroup, Site
 from gateway.model import DataType
+from gateway.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class LinkSettings:
     kind: DriverKind
     options: Any
     """An instance of the driver's `link_options`."""
+    site: Site
     devices: tuple[DeviceSettings, ...]
     breaker: BreakerSettings = BreakerSettings()
 
@@ -93,15 +95,6 @@ class JournalSettings:
     """Free space left to the rest of the machine."""
     ballast_bytes: int = 1 << 20
     """Space reserved to be able to delete on a full file system."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A secret by reference. It is read when it is needed and never logged."""
-
-    source: str
-    """``env``, ``file`` or ``credential``."""
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

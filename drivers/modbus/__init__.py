@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import cast
 
 from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
-from gateway.driver import Bus, Driver, DriverKind
+from gateway.driver import Bus, Driver, DriverKind, Site
 
 __all__ = ["KIND"]
 
 
-def _open_bus(name: str, options: LinkOptions) -> Bus:
+def _open_bus(name: str, options: LinkOptions, site: Site) -> Bus:
     from drivers.modbus.transport.tcp import TcpBus
 
     return TcpBus(name, options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +16,7 @@ from pydantic import (
 
 from drivers.common.words import Half, TextEncoding, TextOrder, Trim, WordOrder
 from drivers.modbus.address import Address, parse
-from gateway.hosts import host_in, is_host
+from gateway.fields import Host
 
 
 def _parse_address(value: Any) -> Address:
@@ -28,14 +27,6 @@ def _parse_address(value: Any) -> Address:
     if not isinstance(value, str):
         raise ValueError("an address is a string such as 'hr:100' or '40001'")
     return parse(value)
-
-
-def _check_host(text: str) -> str:
-    if is_host(text):
-        return text
-    found = host_in(text)
-    mend = f"write '{found}'; a port has a key of its own" if found else "write the name or the address alone"
-    raise ValueError(f"host '{text}' is neither a host name nor an IP address: {mend}")
 
 
 ModbusAddress = Annotated[
@@ -60,9 +51,7 @@ class LinkOptions(_Options):
     """One Modbus connection."""
 
     transport: Literal["tcp"] = Field(default="tcp", description="How frames travel. `tcp`: Modbus TCP (MBAP header).")
-    host: Annotated[str, AfterValidator(_check_host)] = Field(
-        min_length=1, description="Host name or IP address of the device or gateway."
-    )
+    host: Host = Field(description="Host name or IP address of the device or gateway.")
     port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
     timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     connect_timeout_ms: int = Field(

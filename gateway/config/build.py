@@ -25,7 +25,7 @@ from gateway.config.schema import (
 from gateway.config.sinks import read_sinks
 from gateway.config.topics import Assets, check_members
 from gateway.config.words import meant_or_all
-from gateway.driver import DriverKind, Point, PollGroup
+from gateway.driver import DriverKind, Point, PollGroup, Site
 from gateway.model import Layout
 from gateway.settings import (
     BreakerSettings,
@@ -109,6 +109,7 @@ class Builder:
                     name=name,
                     kind=link.kind,
                     options=link.options,
+                    site=_site(gateway, data_dir, link.kind),
                     devices=tuple(link.devices),
                     breaker=BreakerSettings(link.table.breaker.failures, link.table.breaker.retry_ms / 1000),
                 )
@@ -172,7 +173,9 @@ class Builder:
             table = self._checker.table(LinkTable, common, place)
             driver = raw.get("driver")
             kind = self._context.driver(driver, place.child("driver")) if isinstance(driver, str) and driver else None
-            options = kind and self._checker.options(kind.link_options, own, place, LinkTable.model_fields)
+            options = kind and self._context.options(
+                kind.link_options, own, place, LinkTable.model_fields, self._context.directory(place)
+            )
             if table is None:
                 # References to it are no problem of their own.
                 if isinstance(name := raw.get("name"), str):
@@ -191,7 +194,7 @@ class Builder:
             kind = self._context.driver(driver, place.child("driver")) if isinstance(driver, str) and driver else None
             groups = self._groups.read(raw.get("group", []), place.child("group"), kind)
             for group in groups.values():
-                self._groups.complete(group)
+                self._groups.complete(group, kind)
             if table is None:
                 if isinstance(name := raw.get("name"), str):
                     templates.setdefault(name, Template(str(driver), groups))
@@ -215,7 +218,9 @@ class Builder:
             kind = link.kind if link else None
             common, own = split(raw, DeviceTable)
             table = self._checker.table(DeviceTable, {**common, "group": []}, place)
-            options = kind and self._checker.options(kind.device_options, own, place, DeviceTable.model_fields)
+            options = kind and self._context.options(
+                kind.device_options, own, place, DeviceTable.model_fields, self._context.directory(place)
+            )
             template = self._reference(raw, "template", templates, place)
             if template and link and link.kind and template.driver != link.table.driver:
                 self._report.add(
@@ -232,7 +237,7 @@ class Builder:
             if template is None and "template" in raw:
                 # What the template would have brought isn't known, so nothing can be called missing.
                 continue
-            complete = [done for group in groups.values() if (done := self._groups.complete(group))]
+            complete = [done for group in groups.values() if (done := self._groups.complete(group, kind))]
             if not groups and not raw.get("group"):
                 message = f"the device {quote(table.name)} has no group, so nothing would be read"
                 self._report.add(place, message, "add a [[device.group]], or name a template")
@@ -250,6 +255,8 @@ class Builder:
                         layout=Layout(table.name, group.name, location, group.tags.tags),
                         points=group.tags.points,
                         interval_s=group.interval_s,
+                        subscribed=group.subscribed,
+                        stale_s=group.stale_s,
                     ),
                     group.tags.rules,
                 )
@@ -257,7 +264,8 @@ class Builder:
             ]
             device = DeviceSettings(table.name, options, tuple(settings))
             if link and link.kind and link.options is not None and options is not None:
-                self._plan(link, device, complete)
+                site = _site(gateway, self._context.path(gateway.data_dir), link.kind)
+                self._plan(link, site, device, complete)
             if link:
                 link.devices.append(device)
         if assets:
@@ -288,7 +296,7 @@ class Builder:
         asset = table.asset or table.name
         return (gateway.enterprise, gateway.site, *(level for level in levels.values() if level), asset)
 
-    def _plan(self, link: Link, device: DeviceSettings, groups: Sequence[CompleteGroup]) -> None:
+    def _plan(self, link: Link, site: Site, device: DeviceSettings, groups: Sequence[CompleteGroup]) -> None:
         """Let the driver plan every group, which needs no connection, and report what it can't read."""
         assert link.kind is not None
         fresh = []
@@ -300,7 +308,7 @@ class Builder:
                 fresh.append((group, settings))
         if not fresh:
             return
-        plans = plan_device(link.kind, link.table.name, link.options, device, [settings for _, settings in fresh])
+        plans = plan_device(link.kind, link.table.name, link.options, site, device, [settings for _, settings in fresh])
         for (group, _), plan in zip(fresh, plans, strict=True):
             if not plan.errors:
                 self._planned.append((link.kind.name, device.options, group.tags.points))
@@ -312,6 +320,10 @@ class Builder:
                 self._report.add(
                     place, f"tag {quote(error.path)}: {message or hint}", hint if message else "mend the tag"
                 )
+
+
+def _site(gateway: GatewayTable, data_dir: Path, kind: DriverKind) -> Site:
+    return Site(gateway.id, data_dir / "drivers" / kind.name)
 
 
 def _location(table: GatewayTable) -> tuple[str, ...]:

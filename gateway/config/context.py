@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, get_args
+
+from pydantic import BaseModel
 
 from gateway import registry
 from gateway.config.document import Document
 from gateway.config.names import quote
-from gateway.config.places import Key, Place
+from gateway.config.places import Cell, Key, Place
 from gateway.config.report import Checker, Report
 from gateway.config.schema import (
     DeviceTable,
@@ -24,10 +27,14 @@ from gateway.config.schema import (
     TlsTable,
 )
 from gateway.config.topics import CASE_HINT
-from gateway.config.words import meant_or_all
+from gateway.config.words import listing, meant_or_all
 from gateway.driver import DriverKind
+from gateway.fields import SecretReference
+from gateway.secrets import Secret, SecretError
 
 Raw: TypeAlias = Mapping[str, Any]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Context:
@@ -58,6 +65,53 @@ class Context:
 
     def path(self, text: str, base: Path | None = None) -> Path:
         return (base or self.document.sources[0].path.parent) / text
+
+    def secret(self, reference: SecretReference, place: Place) -> Secret | None:
+        """What a reference to a secret names, or None and a problem. On the gateway itself also whether it is there."""
+        homes = reference.homes
+        if len(homes) != 1:
+            message = f"{place.label} names {len(homes)} homes of a secret, but must name one"
+            self.report.add(place, message, f"write one of {listing(SecretReference.model_fields)}")
+            return None
+        if self.check_secrets:
+            try:
+                reference.read()
+            except SecretError as error:
+                message, _, hint = str(error).rpartition(": ")
+                self.report.add(place.child(next(iter(homes))), f"{place.label}: {message}", hint)
+        return reference.secret
+
+    def options(
+        self,
+        model: type[Model],
+        raw: Raw,
+        place: Place,
+        common: Iterable[str],
+        directory: Path,
+        *,
+        strings: bool = False,
+    ) -> Model | None:
+        """The driver's own keys of a table as the driver's model, or None and problems.
+
+        `directory`: where relative paths start, see :meth:`directory`.
+        """
+        options = self.checker.options(model, raw, place, common, directory, strings=strings)
+        if options is None:
+            return None
+        for key in _secret_keys(model):
+            reference = getattr(options, key)
+            if reference is not None and self.secret(reference, place.child(key)) is None:
+                return None
+        return options
+
+    def directory(self, place: Place) -> Path:
+        """Where relative paths written at a place start."""
+        match place:
+            case Cell(file, _):
+                return file.parent
+            case Key(path):
+                return self.document.source_of(path).path.parent
+        raise TypeError(f"not a place: {place!r}")
 
     def unique(self, names: dict[str, Place], name: str, place: Place, what: str) -> bool:
         """Whether a name is new, also in another case; a problem naming both places if not."""
@@ -120,6 +174,16 @@ class Context:
             value = self.document.body.get(section)
             found += [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
         return found
+
+
+@cache
+def _secret_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a table that refer to secrets."""
+    return tuple(
+        key
+        for key, field in model.model_fields.items()
+        if SecretReference in (field.annotation, *get_args(field.annotation))
+    )
 
 
 def split(raw: Raw, model: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -25,6 +25,9 @@ from gateway.driver import DriverKind, Point
 from gateway.model import Tag
 from gateway.settings import ReportPolicy, TagRules
 
+SUBSCRIBED_INTERVAL_S = 1.0
+"""How often a device is asked to look at what is subscribed to, where nothing is said."""
+
 _REPORT_KEYS = tuple(ReportTable.model_fields)
 _TAG_COLUMNS = tuple(key for key in TagTable.model_fields if key != "report") + _REPORT_KEYS
 
@@ -45,6 +48,8 @@ class Group:
 
     name: str
     interval_s: float | None
+    mode: str | None
+    stale_s: float | None
     tags: Tags | None
     place: Place
 
@@ -55,6 +60,8 @@ class CompleteGroup:
 
     name: str
     interval_s: float
+    subscribed: bool
+    stale_s: float | None
     tags: Tags
 
 
@@ -66,7 +73,7 @@ class GroupReader:
         self._report = context.report
         self._checker = context.checker
         self._csv: dict[tuple[Path, str | None], Tags] = {}
-        self._inline: dict[tuple[DriverKind | None, bytes], Tags] = {}
+        self._inline: dict[tuple[DriverKind | None, Path, bytes], Tags] = {}
         self._paths_checked: set[tuple[Tags, ...]] = set()
 
     def read(self, raws: Any, place: Place, kind: DriverKind | None) -> dict[str, Group]:
@@ -82,8 +89,9 @@ class GroupReader:
                 rows.append(self._inline_tags(raw["tag"], spot.child("tag"), kind))
             if table is None or not self._context.unique(names, table.name, spot, "group"):
                 continue
-            interval_s = None if table.interval_ms is None else table.interval_ms / 1000
-            groups[table.name] = Group(table.name, interval_s, _join(rows), spot)
+            groups[table.name] = Group(
+                table.name, _seconds(table.interval_ms), table.mode, _seconds(table.stale_ms), _join(rows), spot
+            )
         return groups
 
     def override(self, base: dict[str, Group], own: dict[str, Group]) -> dict[str, Group]:
@@ -100,22 +108,36 @@ class GroupReader:
                 group = Group(
                     name,
                     known.interval_s if group.interval_s is None else group.interval_s,
+                    group.mode or known.mode,
+                    known.stale_s if group.stale_s is None else group.stale_s,
                     known.tags if group.tags is None else group.tags,
                     group.place,
                 )
             groups[name] = group
         return groups
 
-    def complete(self, group: Group) -> CompleteGroup | None:
+    def complete(self, group: Group, kind: DriverKind | None) -> CompleteGroup | None:
         """The group if it has an interval and tags, else None and problems."""
-        if group.interval_s is None:
+        can_subscribe = kind is not None and kind.subscribes
+        subscribed = group.mode == "subscribe" or (group.mode is None and can_subscribe)
+        if kind is not None and subscribed and not can_subscribe:
+            message = f"the driver {quote(kind.name)} can't subscribe, it polls"
+            self._report.add(group.place.child("mode"), message, "take mode out")
+        if group.stale_s is not None and not subscribed:
+            message = "stale_ms is for groups that are subscribed to, a polled one notices at its next poll"
+            self._report.add(group.place.child("stale_ms"), message, "take stale_ms out")
+        interval_s = group.interval_s
+        if interval_s is None and subscribed:
+            interval_s = SUBSCRIBED_INTERVAL_S
+        if interval_s is None:
             self._report.add(group.place, f"{group.place.label}.interval_ms is missing", "add interval_ms = 1000")
         if group.tags is None:
             message = f"the group {quote(group.name)} has no tags"
             self._report.add(group.place, message, f'add [[{group.place.label}.tag]] tables, or tags_csv = "FILE"')
-        if group.interval_s is None or group.tags is None:
+        if interval_s is None or group.tags is None:
             return None
-        return CompleteGroup(group.name, group.interval_s, group.tags)
+        stale_s = group.stale_s if group.stale_s is not None or kind is None else kind.stale_s
+        return CompleteGroup(group.name, interval_s, subscribed, stale_s or None, group.tags)
 
     def _inline_tags(self, raws: Any, place: Place, kind: DriverKind | None) -> Tags:
         """Tags of `tag` tables. Devices with the very same ones share them as if they had a template."""
@@ -125,7 +147,8 @@ class GroupReader:
             return tables[index][1]
 
         try:
-            key = (kind, orjson.dumps(raws, option=orjson.OPT_PASSTHROUGH_DATETIME))
+            body = orjson.dumps(raws, option=orjson.OPT_PASSTHROUGH_DATETIME)
+            key = (kind, self._context.directory(place), body)
         except TypeError:
             return self._tags([raw for raw, _ in tables], place_of, kind)
         if known := self._inline.get(key):
@@ -173,13 +196,14 @@ class GroupReader:
         points: list[Point] = []
         rules: list[TagRules] = []
         kept: list[int] = []
+        directory = self._context.directory(places(0)) if raws else Path()
         for index, raw in enumerate(raws):
             common, own = split(raw, TagTable)
             table = self._checker.table(TagTable, common, places(index), strings=strings)
             options = None
             if kind is not None:
-                options = self._checker.options(
-                    kind.tag_options, own, places(index), TagTable.model_fields, strings=strings
+                options = self._context.options(
+                    kind.tag_options, own, places(index), TagTable.model_fields, directory, strings=strings
                 )
             if table is None:
                 continue
@@ -196,7 +220,7 @@ class GroupReader:
             if findings or options is None:
                 continue
             kept.append(index)
-            points.append(Point(table.name, table.type, options))
+            points.append(Point(table.name, table.type, options, table.count))
             tags.append(
                 Tag(
                     table.name,
@@ -207,6 +231,7 @@ class GroupReader:
                     table.description,
                     table.writable,
                     table.original_name,
+                    table.count,
                 )
             )
             rules.append(
@@ -219,6 +244,10 @@ class GroupReader:
         if tuple(groups) not in self._paths_checked:
             self._paths_checked.add(tuple(groups))
             check_paths(self._report, groups)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _join(parts: Sequence[Tags]) -> Tags | None:

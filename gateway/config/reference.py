@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from gateway import registry
 from gateway.config.export import json_schema, table_schema
@@ -22,21 +23,20 @@ from gateway.config.schema import (
     JournalTable,
     LinkTable,
     ReportTable,
-    SecretTable,
     SinkTable,
-    Table,
     TagTable,
     TemplateTable,
     TlsTable,
 )
+from gateway.fields import SecretReference
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "reference"
 
-_TABLES: tuple[tuple[str, type[Table]], ...] = (
+_TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[gateway]", GatewayTable),
     ("[journal]", JournalTable),
     ("[[sink]]", SinkTable),
-    ("password = {…} of a sink", SecretTable),
+    ("password = {…} and other secrets", SecretReference),
     ("[sink.tls]", TlsTable),
     ("[[link]]", LinkTable),
     ("[link.breaker]", BreakerTable),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -35,6 +36,11 @@ class Report:
         """Problems that know their lines already."""
         self._elsewhere += problems
 
+    @property
+    def count(self) -> int:
+        """How many problems there are."""
+        return len(self._found) + len(self._elsewhere)
+
     def where(self, place: Place) -> str:
         """``file:line`` of another place, for a message."""
         file, line = self._document.locate(place)
@@ -65,27 +71,39 @@ class Checker:
         raw: Mapping[str, Any],
         place: Place,
         extra: Iterable[str] = (),
+        directory: Path | None = None,
         *,
         strings: bool = False,
     ) -> Model | None:
         """A table as its model, or None and problems. `extra`: further keys that belong here, known elsewhere.
 
-        `strings`: every value is text, from a CSV row.
+        `directory`: where relative paths start. `strings`: every value is text, from a CSV row.
         """
+        context = {"directory": directory}
         try:
-            return model.model_validate_strings(raw) if strings else model.model_validate(raw)
+            if strings:
+                return model.model_validate_strings(raw, context=context)
+            return model.model_validate(raw, context=context)
         except ValidationError as error:
             self._explain(error, model, place, extra, strings)
             return None
 
     def options(
-        self, model: type[Model], raw: Mapping[str, Any], place: Place, common: Iterable[str], *, strings: bool = False
+        self,
+        model: type[Model],
+        raw: Mapping[str, Any],
+        place: Place,
+        common: Iterable[str],
+        directory: Path,
+        *,
+        strings: bool = False,
     ) -> Model | None:
         """The driver's own keys of a table as the driver's model, or None and problems."""
+        context = {"directory": directory}
         try:
             if strings:
-                return model.model_validate_strings(raw)
-            return _strictly(model, raw)
+                return model.model_validate_strings(raw, context=context)
+            return _strictly(model, raw, context)
         except ValidationError as error:
             self._explain(error, model, place, common, strings)
             return None
@@ -157,7 +175,7 @@ class Checker:
                 self._report.add(spot, *explain(spot.label, detail, from_text=strings))
 
 
-def _strictly(model: type[Model], raw: Mapping[str, Any]) -> Model:
+def _strictly(model: type[Model], raw: Mapping[str, Any], context: Mapping[str, Any]) -> Model:
     """Validate without converting one type into another, though an enumeration is text in TOML. Raises ValidationError.
 
     That is how pydantic takes JSON. What JSON can't say (dates, integers beyond 64 bits, NaN) goes in as it is.
@@ -165,8 +183,10 @@ def _strictly(model: type[Model], raw: Mapping[str, Any]) -> Model:
     try:
         body = orjson.dumps(raw, option=orjson.OPT_PASSTHROUGH_DATETIME)
     except TypeError:
-        return model.model_validate(raw)
-    return model.model_validate(raw) if b"null" in body else model.model_validate_json(body, strict=True)
+        return model.model_validate(raw, context=context)
+    if b"null" in body:
+        return model.model_validate(raw, context=context)
+    return model.model_validate_json(body, strict=True, context=context)
 
 
 def _is_clear_secret(model: type[BaseModel], keys: tuple[str | int, ...], value: Any) -> bool:

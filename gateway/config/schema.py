@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from gateway.config.names import LEVEL, PATH, check_host, check_level, check_name, check_tag_path, check_text
 from gateway.config.units import check_unit
+from gateway.fields import SecretReference
 from gateway.model import DataType
 
 
@@ -91,18 +92,6 @@ class JournalTable(Table):
     )
 
 
-class SecretTable(Table):
-    """A secret by reference. Exactly one key; the secret itself never stands in the configuration."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    env: Text | None = Field(default=None, description="Environment variable that holds the secret.")
-    file: Text | None = Field(
-        default=None, description="File that holds it, not readable by every user. A final newline is left off."
-    )
-    credential: Text | None = Field(default=None, description="systemd credential (`LoadCredential=`) of this name.")
-
-
 class TlsTable(Table):
     """TLS to the broker. An empty table means TLS with the system's trust store."""
 
@@ -144,7 +133,7 @@ class SinkTable(Table):
         default=100, ge=1, le=65535, description="Messages in flight; the broker's Receive Maximum lowers it."
     )
     username: Text | None = Field(default=None, description="User name at the broker.")
-    password: SecretTable | None = Field(
+    password: SecretReference | None = Field(
         default=None,
         description='Password, by reference: `{env = "NAME"}`, `{file = "PATH"}` or `{credential = "NAME"}`.',
         examples=[{"file": "/etc/tidegate/secrets/broker"}],
@@ -235,6 +224,12 @@ class TagTable(Table):
         description="Published type. Default: the wire type; if scaled by whole numbers, the smallest integer type "
         "that holds every value; if scaled otherwise, `float64`. `float16` is published as `float32`.",
     )
+    count: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="The value is an array of so many elements of `type`; 0: of as many as the device has.",
+    )
     unit: Unit | None = Field(
         default=None, description="Unit of the published value, a UCUM code (case-sensitive).", examples=["Cel"]
     )
@@ -259,9 +254,21 @@ class GroupTable(Table):
         default=None,
         ge=0,
         le=_WEEK_MS,
-        description="Poll period, in milliseconds; 0 means continuously. "
-        "Required, except where a device's group overrides a template's.",
+        description="Poll period, in milliseconds; 0 means continuously. Of a group that is subscribed to: how often "
+        "the device is asked to look (default 1000). Required for polled groups, except where a device's group "
+        "overrides a template's.",
         examples=[1000],
+    )
+    mode: Literal["poll", "subscribe"] | None = Field(
+        default=None,
+        description="`poll`: the gateway asks; `subscribe`: the device speaks by itself. Default: the driver's way.",
+    )
+    stale_ms: float | None = Field(
+        default=None,
+        ge=0,
+        le=_WEEK_MS,
+        description="Of a group that is subscribed to: a tag of which nothing came for so long turns bad. 0: never. "
+        "Default: the driver's own.",
     )
     tags_csv: Text | None = Field(
         default=None,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from gateway.config.context import Context
 from gateway.config.names import quote
 from gateway.config.places import Place
-from gateway.config.schema import SecretTable, SinkTable, TlsTable
+from gateway.config.schema import SinkTable, TlsTable
 from gateway.config.tls import check_tls
-from gateway.config.words import listing
-from gateway.secrets import SecretError, resolve
-from gateway.settings import MqttSettings, Secret, TlsSettings
+from gateway.settings import MqttSettings, TlsSettings
 
 
 def read_sinks(context: Context, gateway_id: str) -> tuple[MqttSettings, ...]:
@@ -18,7 +16,7 @@ def read_sinks(context: Context, gateway_id: str) -> tuple[MqttSettings, ...]:
     clients: dict[tuple[str, int, str], Place] = {}
     sinks = []
     for raw, place in context.sections("sink"):
-        table = context.checker.table(SinkTable, raw, place)
+        table = context.checker.table(SinkTable, raw, place, directory=context.path(""))
         if table is None:
             continue
         sink = _sink(context, table, place, gateway_id)
@@ -52,7 +50,7 @@ def _sink(context: Context, table: SinkTable, place: Place, gateway_id: str) -> 
         window=table.window,
         reconnect_max_s=table.reconnect_max_s,
         username=table.username,
-        password=_secret(context, table.password, place.child("password")) if table.password else None,
+        password=context.secret(table.password, place.child("password")) if table.password else None,
         tls=_tls(context, table.tls, place.child("tls")) if table.tls is not None else None,
         root=table.root,
         granularity=table.granularity,
@@ -63,23 +61,6 @@ def _sink(context: Context, table: SinkTable, place: Place, gateway_id: str) -> 
         refused_retry_s=table.refused_retry_s,
         ledger_interval_s=table.ledger_interval_s,
     )
-
-
-def _secret(context: Context, table: SecretTable, place: Place) -> Secret | None:
-    given = {key: value for key, value in table if value is not None}
-    if len(given) != 1:
-        message = f"{place.label} names {len(given)} homes of a secret, but must name one"
-        context.report.add(place, message, f"write one of {listing(SecretTable.model_fields)}")
-        return None
-    (source, name), *_ = given.items()
-    secret = Secret(source, str(context.path(name)) if source == "file" else name)
-    if context.check_secrets:
-        try:
-            resolve(secret)
-        except SecretError as error:
-            message, _, hint = str(error).rpartition(": ")
-            context.report.add(place.child(source), f"{place.label}: {message}", hint)
-    return secret
 
 
 def _tls(context: Context, table: TlsTable, place: Place) -> TlsSettings:

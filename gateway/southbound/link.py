@@ -181,7 +181,7 @@ class Link:
         """Open what needs opening, connect, poll until the connection is lost."""
         if self._bus is None:
             self.far_end = self.settings.kind.describe_link(self.settings.options)
-            self._bus = self.settings.kind.open_bus(self.name, self.settings.options)
+            self._bus = self.settings.kind.open_bus(self.name, self.settings.options, self.settings.site)
             for device in self.devices:
                 device.driver = None
         try:

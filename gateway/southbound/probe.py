@@ -46,7 +46,7 @@ async def probe(link: LinkSettings, device: str) -> Probe:
     of the driver.
     """
     settings = {each.name: each for each in link.devices}[device]
-    bus = link.kind.open_bus(link.name, link.options)
+    bus = link.kind.open_bus(link.name, link.options, link.site)
     driver = link.kind.open_device(bus, device, settings.options)
     plans = [driver.plan(group.poll) for group in settings.groups]
     results: list[GroupProbe] = []
@@ -74,7 +74,8 @@ async def probe(link: LinkSettings, device: str) -> Probe:
 def plan_of(link: LinkSettings, device: str) -> dict[str, Sequence[str]]:
     """The requests it takes to read each group of `device`, by group name. Connects to nothing. Raises KeyError."""
     settings = {each.name: each for each in link.devices}[device]
-    driver = link.kind.open_device(link.kind.open_bus(link.name, link.options), device, settings.options)
+    bus = link.kind.open_bus(link.name, link.options, link.site)
+    driver = link.kind.open_device(bus, device, settings.options)
     return {group.poll.name: driver.plan(group.poll).describe() for group in settings.groups}
 
 

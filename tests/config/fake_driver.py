@@ -96,6 +96,6 @@ KIND = DriverKind(
     link_options=LinkOptions,
     device_options=DeviceOptions,
     tag_options=TagOptions,
-    open_bus=lambda name, options: Bus(),
+    open_bus=lambda name, options, site: Bus(),
     open_device=lambda bus, name, options: Driver(),
 )

@@ -10,7 +10,8 @@ import pytest
 from gateway import registry
 from gateway.config import ConfigErrors, load
 from gateway.model import DataType
-from gateway.settings import BreakerSettings, JournalSettings, ReportPolicy, Secret, TagRules, TlsSettings
+from gateway.secrets import Secret
+from gateway.settings import BreakerSettings, JournalSettings, ReportPolicy, TagRules, TlsSettings
 from tests.config.fake_driver import Driver, LinkOptions, Order
 from tests.config.text import DEVICE, GOOD, HEAD, LINK, TAG, write
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.secrets import SecretError, resolve
-from gateway.settings import Secret
+from gateway.secrets import Secret, SecretError, resolve
 
 
 def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

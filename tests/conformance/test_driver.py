@@ -26,6 +26,7 @@ from gateway.driver import (
 )
 from gateway.model import Batch, Layout, Quality, Tag, is_bad
 from tests.conformance.adapters import ADAPTERS, TIMEOUT_S, Adapter
+from tests.support.site import SITE
 
 BOUND_S = 20 * TIMEOUT_S
 """No call may take longer than this, whatever the peer does."""
@@ -63,7 +64,7 @@ async def adapter(request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
 
 @pytest.fixture
 async def rig(adapter: Adapter) -> AsyncIterator[Rig]:
-    bus = adapter.kind.open_bus("link1", adapter.link_options())
+    bus = adapter.kind.open_bus("link1", adapter.link_options(), SITE)
     driver = adapter.kind.open_device(bus, "device1", adapter.device_options())
     yield Rig(adapter, bus, driver)
     await bus.close()
@@ -78,7 +79,7 @@ def test_the_kind_says_what_it_is(adapter: Adapter) -> None:
     kind = adapter.kind
     assert isinstance(kind, DriverKind)
     assert kind.summary.endswith(".")
-    assert kind.describe_link(adapter.link_options())
+    assert kind.describe_link(adapter.link_options(), SITE)
     for model in (kind.link_options, kind.device_options, kind.tag_options):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False
@@ -176,7 +177,7 @@ async def test_a_refused_connection_is_link_down(rig: Rig) -> None:
                 await rig.bus.connect()
             await rig.bus.close()
     sentence = str(caught.value)
-    assert rig.adapter.kind.describe_link(rig.adapter.link_options()) in sentence
+    assert rig.adapter.kind.describe_link(rig.adapter.link_options(), SITE) in sentence
     assert "\n" not in sentence
 
 

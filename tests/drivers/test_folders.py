@@ -44,7 +44,7 @@ def test_the_sample_is_a_whole_configuration_without_a_fault(folder: Path) -> No
     kind = load_driver(folder.name)
     assert kind.name in {link.kind.name for link in settings.links}
     for link in settings.links:
-        bus = link.kind.open_bus(link.name, link.options)
+        bus = link.kind.open_bus(link.name, link.options, link.site)
         for device in link.devices:
             driver = link.kind.open_device(bus, device.name, device.options)
             for group in device.groups:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.northbound.mqtt import ConnectFailed, ConnectionLost, ConnectRefused, MqttError, try_connect
-from gateway.settings import Secret, TlsSettings
+from gateway.secrets import Secret
+from gateway.settings import TlsSettings
 from tests.northbound.toy import mqtt_settings
 from tests.support.mosquitto import Authority, BrokerTls, Mosquitto, Pair
 

@@ -27,6 +27,7 @@ from gateway.settings import (
     MqttSettings,
     TagRules,
 )
+from tests.support.site import SITE
 
 READ_NS = 1_733_904_005_123_456_789
 
@@ -248,6 +249,6 @@ def gateway_settings(*layouts: Layout) -> GatewaySettings:
         socket=Path("/nonexistent/control.sock"),
         clock="trusted",
         journal=JournalSettings(Path("/nonexistent/journal.db")),
-        links=(LinkSettings("wire", kind, None, devices),),
+        links=(LinkSettings("wire", kind, None, SITE, devices),),
         sinks=(),
     )

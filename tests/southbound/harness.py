@@ -13,6 +13,7 @@ from gateway.driver import DeviceSilent, DriverKind, LinkDown, Point, PointError
 from gateway.model import Batch, DataType, Layout, Quality, Tag, Value
 from gateway.settings import BreakerSettings, DeviceSettings, GroupSettings, LinkSettings, TagRules
 from gateway.southbound import DeviceHealth, Supervisor
+from tests.support.site import SITE
 
 T = TypeVar("T")
 
@@ -216,7 +217,7 @@ def link(
         link_options=object,
         device_options=object,
         tag_options=object,
-        open_bus=lambda _name, _options: _Bus(wire),
+        open_bus=lambda _name, _options, _site: _Bus(wire),
         open_device=lambda _bus, device, _options: driver(wire.units[device]),
         describe_link=lambda _options: "here",
         counters=lambda _bus: {"frames": 7},
@@ -225,6 +226,7 @@ def link(
         name,
         kind,
         None,
+        SITE,
         tuple(
             DeviceSettings(
                 device,

@@ -13,6 +13,7 @@ from drivers.modbus.transport.tcp import TcpBus
 from tests.support.libmodbus_peer import LibmodbusPeer
 from tests.support.loops import LOOP_FACTORIES
 from tests.support.raw_modbus import RawSlave
+from tests.support.site import SITE
 
 
 def pytest_asyncio_loop_factories(
@@ -29,7 +30,7 @@ class Plant:
 
     async def device(self, port: int, *, link: dict[str, Any] | None = None, **device: Any) -> ModbusDevice[Any]:
         options = {"host": "127.0.0.1", "port": port, "timeout_ms": 100, **(link or {})}
-        bus = KIND.open_bus("link1", KIND.link_options(**options))
+        bus = KIND.open_bus("link1", KIND.link_options(**options), SITE)
         assert isinstance(bus, TcpBus)
         self.buses.append(bus)
         await bus.connect()

@@ -20,6 +20,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from drivers.modbus import KIND
 from tests.drivers.modbus.points import group, point
 from tests.support.libmodbus_peer import LibmodbusPeer
+from tests.support.site import SITE
 
 ROUNDS = 15
 READS = 1000
@@ -52,7 +53,7 @@ async def _measure(port: int) -> dict[str, float]:
     _, floor = await loop.create_connection(_Floor, "127.0.0.1", port)
     client = AsyncModbusTcpClient("127.0.0.1", port=port)
     await client.connect()
-    bus = KIND.open_bus("link", KIND.link_options(host="127.0.0.1", port=port))
+    bus = KIND.open_bus("link", KIND.link_options(host="127.0.0.1", port=port), SITE)
     await bus.connect()
     device = KIND.open_device(bus, "device", KIND.device_options())
     plan = device.plan(group(*(point(f"tag{index}", f"hr:{100 + index}") for index in range(125))))

@@ -16,7 +16,8 @@ def test_opening_a_link_loads_its_pdus_but_neither_client_nor_server() -> None:
     loaded = run(
         "import sys\n"
         "from drivers.modbus import KIND\n"
-        "bus = KIND.open_bus('link1', KIND.link_options(host='127.0.0.1'))\n"
+        "from tests.support.site import SITE\n"
+        "bus = KIND.open_bus('link1', KIND.link_options(host='127.0.0.1'), SITE)\n"
         "print(' '.join(sorted(name for name in sys.modules if name.startswith('pymodbus'))))"
     ).split()
     assert "pymodbus.pdu" in loaded

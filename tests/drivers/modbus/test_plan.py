@@ -11,12 +11,13 @@ from drivers.modbus.plan import ReadPlan
 from gateway.driver import Point
 from gateway.model import DataType
 from tests.drivers.modbus.points import group, point
+from tests.support.site import SITE
 
 T = DataType
 
 
 def plan(*points: Point, writable: bool = False, **device: Any) -> ReadPlan[Any]:
-    bus = KIND.open_bus("link1", KIND.link_options(host="unused.invalid"))
+    bus = KIND.open_bus("link1", KIND.link_options(host="unused.invalid"), SITE)
     made = KIND.open_device(bus, "filler1", KIND.device_options(**device)).plan(group(*points, writable=writable))
     assert isinstance(made, ReadPlan)
     return made
