@@ -6,45 +6,42 @@ Importing this package loads the option models only; pymodbus comes with the fir
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
-from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
+from drivers.modbus.link import LinkOptions, describe
+from drivers.modbus.options import DeviceOptions, TagOptions
 from gateway.driver import Bus, Driver, DriverKind, Site
+
+if TYPE_CHECKING:
+    from drivers.modbus.bus import ModbusBus
 
 __all__ = ["KIND"]
 
 
 def _open_bus(name: str, options: LinkOptions, site: Site) -> Bus:
-    from drivers.modbus.transport.tcp import TcpBus
+    from drivers.modbus.transport.opening import open_bus
 
-    return TcpBus(name, options)
+    return open_bus(name, options)
 
 
 def _open_device(bus: Bus, name: str, options: DeviceOptions) -> Driver:
     from drivers.modbus.device import ModbusDevice
-    from drivers.modbus.transport.tcp import TcpBus
 
-    return ModbusDevice(cast(TcpBus, bus), name, options)
-
-
-def _describe_link(options: LinkOptions) -> str:
-    return options.peer
+    return ModbusDevice(cast("ModbusBus[Any]", bus), name, options)
 
 
 def _counters(bus: Bus) -> Mapping[str, int]:
-    from drivers.modbus.transport.tcp import TcpBus
-
-    return dict(cast(TcpBus, bus).counters)
+    return dict(cast("ModbusBus[Any]", bus).counters)
 
 
 KIND = DriverKind(
     name="modbus",
-    summary="Modbus TCP servers: PLCs, meters, drives, and serial devices behind Modbus gateways.",
+    summary="Modbus servers over TCP, TLS, UDP and serial lines: PLCs, meters, drives, and devices behind gateways.",
     link_options=LinkOptions,
     device_options=DeviceOptions,
     tag_options=TagOptions,
     open_bus=_open_bus,
     open_device=_open_device,
-    describe_link=_describe_link,
+    describe_link=describe,
     counters=_counters,
 )

@@ -1,4 +1,4 @@
-"""What can be set for a Modbus link, device and tag: pydantic models whose descriptions become the reference page."""
+"""What can be set for a Modbus device and tag: pydantic models whose descriptions become the reference page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pydantic import (
 
 from drivers.common.words import Half, TextEncoding, TextOrder, Trim, WordOrder
 from drivers.modbus.address import Address, parse
-from gateway.fields import Host
 
 
 def _parse_address(value: Any) -> Address:
@@ -45,48 +44,6 @@ ModbusAddress = Annotated[
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkOptions(_Options):
-    """One Modbus connection."""
-
-    transport: Literal["tcp"] = Field(default="tcp", description="How frames travel. `tcp`: Modbus TCP (MBAP header).")
-    host: Host = Field(description="Host name or IP address of the device or gateway.")
-    port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
-    timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
-    connect_timeout_ms: int = Field(
-        default=3000, ge=1, le=60_000, description="How long to wait for the connection, name lookup included."
-    )
-    pause_after_connect_ms: int = Field(
-        default=0,
-        ge=0,
-        le=60_000,
-        description="Wait between connecting and the first request, for devices that need it.",
-    )
-    pause_between_requests_ms: int = Field(
-        default=0,
-        ge=0,
-        le=10_000,
-        description="Least time between a reply and the next request, for devices that need it.",
-    )
-    timeouts_before_reconnect: int = Field(
-        default=3,
-        ge=0,
-        le=100,
-        description="Unanswered requests in a row after which the connection is made anew. 0: never for this reason.",
-    )
-    keepalive_s: int = Field(
-        default=5,
-        ge=0,
-        le=3600,
-        description="Idle time after which TCP keepalive probes the far end, so that a dead one is noticed. 0: off.",
-    )
-
-    @property
-    def peer(self) -> str:
-        """The far end as a user would write it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class DeviceOptions(_Options):

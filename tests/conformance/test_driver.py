@@ -79,7 +79,7 @@ def test_the_kind_says_what_it_is(adapter: Adapter) -> None:
     kind = adapter.kind
     assert isinstance(kind, DriverKind)
     assert kind.summary.endswith(".")
-    assert kind.describe_link(adapter.link_options(), SITE)
+    assert kind.describe_link(adapter.link_options())
     for model in (kind.link_options, kind.device_options, kind.tag_options):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False
@@ -177,7 +177,7 @@ async def test_a_refused_connection_is_link_down(rig: Rig) -> None:
                 await rig.bus.connect()
             await rig.bus.close()
     sentence = str(caught.value)
-    assert rig.adapter.kind.describe_link(rig.adapter.link_options(), SITE) in sentence
+    assert rig.adapter.kind.describe_link(rig.adapter.link_options()) in sentence
     assert "\n" not in sentence
 
 

@@ -37,6 +37,8 @@ class PreparedRequest:
     """Size of the right reply, header included."""
     data_at: int
     """Where the data begin that `reply_head` doesn't foresee."""
+    wire_s = 0.0
+    """No serial line: the device's side of a gateway is in the timeout."""
 
 
 def prepare(unit: int, exchange: Exchange) -> PreparedRequest:

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.modbus import KIND
 from drivers.modbus.device import ModbusDevice
-from drivers.modbus.transport.tcp import TcpBus
+from drivers.modbus.transport.wire import WireBus
 from tests.support.libmodbus_peer import LibmodbusPeer
 from tests.support.loops import LOOP_FACTORIES
 from tests.support.raw_modbus import RawSlave
@@ -26,12 +26,12 @@ def pytest_asyncio_loop_factories(
 class Plant:
     """Connected buses and their devices, closed at the end of the test."""
 
-    buses: list[TcpBus] = field(default_factory=list)
+    buses: list[WireBus[Any]] = field(default_factory=list)
 
     async def device(self, port: int, *, link: dict[str, Any] | None = None, **device: Any) -> ModbusDevice[Any]:
         options = {"host": "127.0.0.1", "port": port, "timeout_ms": 100, **(link or {})}
         bus = KIND.open_bus("link1", KIND.link_options(**options), SITE)
-        assert isinstance(bus, TcpBus)
+        assert isinstance(bus, WireBus)
         self.buses.append(bus)
         await bus.connect()
         opened = KIND.open_device(bus, "filler1", KIND.device_options(**device))
