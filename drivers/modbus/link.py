@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from drivers.common.serialport import Rs485Options
 from gateway.fields import FilePath, Host
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
@@ -23,7 +24,7 @@ _FITS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("registration", "heartbeat", "allow"), STREAMS),
     **dict.fromkeys(("ca", "certificate", "key", "server_name"), ("tls",)),
     **dict.fromkeys(("device", "baud", "parity", "stop_bits", "data_bits"), SERIAL),
-    **dict.fromkeys(("frame_silence_ms", "rs485", "rs485_rts", "rs485_before_ms", "rs485_after_ms"), SERIAL),
+    **dict.fromkeys(("frame_silence_ms", "rs485"), SERIAL),
     "echo": LINES,
 }
 """Which transports an option is for, where not for all."""
@@ -49,6 +50,17 @@ def _check_bytes(text: str) -> str:
     return text
 
 
+def _check_path(text: str) -> str:
+    if text.startswith("socket://"):
+        raise ValueError(
+            f"device '{text}' is no port of this machine: take transport 'rtu-over-tcp' with host and port"
+        )
+    if not text.startswith("/"):
+        raise ValueError(f"device '{text}' isn't a whole path: write '/dev/{text.removeprefix('dev/')}'")
+    return text
+
+
+PortPath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 Network = Annotated[str, AfterValidator(_check_network)]
 Bytes = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_bytes)]
 """Bytes as text: each character from U+0000 to U+00FF is one."""
@@ -61,9 +73,9 @@ class LinkOptions(BaseModel):
 
     transport: Transport = Field(
         default="tcp",
-        description="How frames travel. `tcp`: Modbus TCP (MBAP header). `rtu`, `ascii`: a serial line. `rtu-over-tcp`, "
-        "`ascii-over-tcp`: serial frames through a transparent converter. `udp`: MBAP in datagrams. `tls`: Modbus/TCP "
-        "Security.",
+        description="How frames travel. `tcp`: Modbus TCP (MBAP header). `rtu`, `ascii`: a serial line. "
+        "`rtu-over-tcp`, `ascii-over-tcp`: serial frames through a transparent converter. `udp`: MBAP in datagrams. "
+        "`tls`: Modbus/TCP Security.",
     )
     host: Host | None = Field(
         default=None,
@@ -116,8 +128,8 @@ class LinkOptions(BaseModel):
     )
     registration: Bytes | None = Field(
         default=None,
-        description='With `dial = "in"`: what the caller must send first, as some routers do. Each character is a byte, '
-        r'such as `"\r"` or `"\u00ff"`. A caller that sends anything else is hung up on.',
+        description='With `dial = "in"`: what the caller must send first, as some routers do; anything else is hung up '
+        r'on. Each character is one byte, such as `"\r"` or `"\u00ff"`.',
     )
     heartbeat: Bytes | None = Field(
         default=None,
@@ -155,9 +167,8 @@ class LinkOptions(BaseModel):
     server_name: str | None = Field(
         default=None, min_length=1, description="The name that the device's certificate is for. Default: `host`."
     )
-    device: str | None = Field(
+    device: PortPath | None = Field(
         default=None,
-        min_length=1,
         description="The serial port, best by a name that stays: `/dev/serial/by-id/…`. Needed for serial lines.",
     )
     baud: int = Field(default=19200, ge=50, le=4_000_000, description="Bits per second.")
@@ -176,14 +187,12 @@ class LinkOptions(BaseModel):
         description="The adapter hears what it sends itself (two-wire RS-485 without echo suppression): the echo is "
         "taken off and compared.",
     )
-    rs485: bool = Field(
-        default=False,
-        description="Have the kernel's driver switch an RS-485 transceiver by RTS. Adapters that switch by themselves, "
-        "as most on USB do, don't need it.",
+    rs485: Rs485Options | None = Field(
+        default=None,
+        description="Have the kernel's driver switch an RS-485 transceiver: `{}` or a table of `rts_on_send`, "
+        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`. Adapters that switch by themselves, as most "
+        "on USB do, don't need it.",
     )
-    rs485_rts: Literal["high", "low"] = Field(default="high", description="Level of RTS while sending.")
-    rs485_before_ms: int = Field(default=0, ge=0, le=100, description="Wait between RTS and the first bit.")
-    rs485_after_ms: int = Field(default=0, ge=0, le=100, description="Wait between the last bit and RTS.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> LinkOptions:

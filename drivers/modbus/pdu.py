@@ -1,13 +1,14 @@
 """Protocol data units, built by pymodbus and checked against what the request allows.
 
-Every reply the driver asks for is known in advance but for the data of a read: a write is echoed, a read's byte count
+Every reply the driver polls for is known in advance but for the data of a read: a write is echoed, a read's byte count
 follows from its request. So an :class:`Exchange` carries the expected head of its reply, and a reply is right if it
-begins with that head and has that size. There is nothing to parse on the way.
+begins with that head and has that size. There is nothing to parse on the way. Only where a device says who it is does
+the reply itself tell how long it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pymodbus.pdu import ModbusPDU
@@ -52,11 +53,18 @@ class Exchange:
     head: bytes
     """What the reply PDU must begin with; for a write, all of it."""
     size: int
-    """Size of the whole reply PDU."""
+    """Size of the whole reply PDU; of one that tells its size itself, the least it can have."""
+    measure: Callable[[bytes], int] | None = None
+    """For a reply that tells its size itself: see :meth:`size_of`."""
 
     @property
     def function(self) -> int:
         return self.request[0]
+
+    def size_of(self, beginning: bytes) -> int:
+        """Size of the whole reply PDU as far as its `beginning` tells: at most the true one, and that once so much of
+        it is there."""
+        return self.size if self.measure is None else self.measure(beginning)
 
 
 def _bytes(pdu: ModbusPDU) -> bytes:

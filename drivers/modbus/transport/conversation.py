@@ -31,6 +31,8 @@ class Prepared(Protocol):
     @property
     def unit(self) -> int: ...
     @property
+    def function(self) -> int: ...
+    @property
     def wire_s(self) -> float:
         """How long the request and its reply occupy a serial line, on top of the reply's timeout."""
         ...
@@ -75,18 +77,12 @@ class Conversation(asyncio.Protocol, Generic[P]):
         """Monotonic seconds of the last byte, or of what else ended the last transaction."""
         self.answered = False
         """Whether anything was ever answered on it."""
-        self.on_lost: Callable[[], None] | None = None
-        """Called when the connection has ended, for whatever reason."""
         self.explain: Callable[[Exception], str | None] = _no_explanation
         """What an error that ended the connection means, where the transport knows more than its name."""
         # The current transaction.
         self._waiter: asyncio.Future[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._request: P | None = None
-
-    @property
-    def lost(self) -> bool:
-        return self._transport is None
 
     # -- sending
 
@@ -103,7 +99,7 @@ class Conversation(asyncio.Protocol, Generic[P]):
 
     async def _rest(self, pause_s: float) -> None:
         """Return when nothing has happened for `pause_s`."""
-        while (wait_s := self._quiet_since + pause_s - time.monotonic()) > 0:
+        while (wait_s := self._quiet_since + pause_s - time.monotonic()) > 0:  # noqa: ASYNC110 - it's the time that counts
             await asyncio.sleep(wait_s)
 
     def send(self, prepared: P) -> asyncio.Future[bytes]:
@@ -161,7 +157,7 @@ class Conversation(asyncio.Protocol, Generic[P]):
         self._silence[request.unit] += 1
         if self._patience and self._silence[request.unit] >= self._patience:
             message = f"{self._state.peer} left {self._patience} requests in a row unanswered"
-            self._give_up(message)
+            self.give_up(message)
             waiter.set_exception(LinkDown(message))
         else:
             waiter.set_exception(ReplyTimeout(f"no answer within {self._state.options.timeout_ms} ms"))
@@ -179,9 +175,10 @@ class Conversation(asyncio.Protocol, Generic[P]):
 
     def _desynchronised(self, what: str) -> None:
         self._counters["desyncs"] += 1
-        self._give_up(f"{self._state.peer} sent {what}; the connection is made anew")
+        self.give_up(f"{self._state.peer} sent {what}; the connection is made anew")
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """End the connection from this side."""
         transport, self._transport = self._transport, None
         self._down = reason
         self._fail_waiter(LinkDown(reason))
@@ -201,15 +198,17 @@ class Conversation(asyncio.Protocol, Generic[P]):
         self._write = anything.write if hasattr(transport, "write") else anything.sendto
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.ended(self._why_lost(exc))
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone; `reason` counts if it wasn't given up from this side."""
         if self._transport is not None:
             self._counters["disconnects"] += 1
             self._transport = None
-            self._down = self._why_lost(exc)
-            self._fail_waiter(LinkDown(self._down))
+            self._down = reason
+            self._fail_waiter(LinkDown(reason))
         if not self._closed.done():
             self._closed.set_result(None)
-        if self.on_lost is not None:
-            self.on_lost()
 
     def _why_lost(self, error: Exception | None) -> str:
         if error is not None and (meaning := self.explain(error)):
@@ -220,11 +219,11 @@ class Conversation(asyncio.Protocol, Generic[P]):
     def supersede(self, reason: str) -> None:
         """End the connection in favour of another: a request under way fails, but the link isn't down."""
         self._fail_waiter(ReplyTimeout(reason))
-        self._give_up(reason)
+        self.give_up(reason)
 
     async def close(self) -> None:
         """Give the connection up and wait until its descriptor is free."""
-        self._give_up(f"the connection to {self._state.peer} is closed")
+        self.give_up(f"the connection to {self._state.peer} is closed")
         await asyncio.shield(self._closed)
 
 

@@ -29,7 +29,7 @@ class DatagramDial:
         try:
             async with asyncio.timeout(self._timeout_s):
                 _, conversation = await loop.create_datagram_endpoint(
-                    converse,  # type: ignore[arg-type]  # takes datagrams if it is a DatagramConversation
+                    converse,
                     remote_addr=(self._host, self._port),
                 )
         except TimeoutError:

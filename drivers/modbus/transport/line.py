@@ -2,14 +2,14 @@
 
 Nothing in a reply says which request it answers, so what was asked before must have been heard out:
 
-- After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout. What comes
-  meanwhile is thrown away and counted. A line that isn't silent for four is given up (LinkDown).
-- A unit whose replies such a wait has found not to come at all is *mute*: from then on its timeouts hold up only its own
-  next request. Nothing of a unit's can pass for another's, and a dead unit must not cost its neighbours two timeouts.
+- After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout. What
+  comes meanwhile is thrown away and counted. A line that isn't silent for four is given up (LinkDown).
+- A unit whose replies such a wait has found not to come at all is *mute*: from then on its timeouts hold up only its
+  own next request. Nothing of a unit's can pass for another's, and a dead unit must not cost its neighbours twice.
 - What is heard while nothing was asked, unless it is too short for a frame, is treated like a timeout.
 
-A request is answered by the first whole frame of its unit, function and size with the right checksum. Noise before it is
-skipped. A frame of that kind with a wrong checksum ends the wait: the device has answered, garbled.
+A request is answered by the first whole frame of its unit, function and size with the right checksum. Noise before it
+is skipped. A frame of that kind with a wrong checksum ends the wait: the device has answered, garbled.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ class LineRequest:
     exchange: Exchange
     frame: bytes
     wire_s: float
+
+    @property
+    def function(self) -> int:
+        return self.exchange.function
+
+    @property
+    def mark(self) -> bytes:
+        """What tells a reply from anything else: for a read all that is known of it. Of a write's reply everything is
+        known, but another echo must be recognised, too."""
+        head = self.exchange.head
+        return head if len(head) < self.exchange.size or self.exchange.measure else head[:1]
 
     @property
     def could_not_answer_itself(self) -> bool:

@@ -27,6 +27,9 @@ _FRAMER = FramerSocket(DecodePDU(is_server=False))
 class PreparedRequest:
     """A framed request and the framed reply it allows, both without their transaction id."""
 
+    wire_s = 0.0
+    """No serial line: the device's side of a gateway is in the timeout."""
+
     unit: int
     function: int
     tail: bytes
@@ -37,8 +40,13 @@ class PreparedRequest:
     """Size of the right reply, header included."""
     data_at: int
     """Where the data begin that `reply_head` doesn't foresee."""
-    wire_s = 0.0
-    """No serial line: the device's side of a gateway is in the timeout."""
+    exchange: Exchange
+
+    def is_answered_by(self, frame: bytes) -> bool:
+        """Of a reply that tells its size itself: whether `frame` is one."""
+        pdu = frame[HEADER_SIZE:]
+        exchange = self.exchange
+        return exchange.measure is not None and pdu.startswith(exchange.head) and exchange.measure(pdu) == len(pdu)
 
 
 def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
@@ -52,4 +60,5 @@ def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
         reply_head=reply_header + exchange.head,
         reply_size=HEADER_SIZE + exchange.size,
         data_at=HEADER_SIZE + len(exchange.head),
+        exchange=exchange,
     )

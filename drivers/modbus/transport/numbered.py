@@ -88,22 +88,24 @@ class NumberedConversation(Conversation[PreparedRequest]):
             self._late()
         elif frame.startswith(self._reply) and len(frame) == request.reply_size:
             self._answer(waiter, frame[len(self._reply) :])
+        elif frame[6] == request.unit and request.is_answered_by(frame):
+            self._answer(waiter, frame[request.data_at :])
         elif frame[6] != request.unit:
             self._desynchronised(f"a reply of unit {frame[6]} to a request to unit {request.unit}")
         elif frame[7] == request.function | 0x80 and len(frame) == 9:
             self._refuse(waiter, frame[8])
         elif frame[7] != request.function:
             self._desynchronised(f"a reply of function {frame[7]} to a request of function {request.function}")
-        elif len(frame) == request.reply_size == request.data_at:
+        elif len(frame) == request.reply_size == request.data_at and request.exchange.measure is None:
             self._counters["wrong_echoes"] += 1
             self._replied()
             waiter.set_exception(EchoDiffers())
         else:
             self._desynchronised(f"a reply of {len(frame)} bytes where {request.reply_size} were due")
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
         self._buffer.clear()
-        super()._give_up(reason)
+        super().give_up(reason)
 
 
 class DatagramConversation(NumberedConversation):
@@ -118,4 +120,4 @@ class DatagramConversation(NumberedConversation):
         """The far end's kernel says that nobody listens there."""
         if self._transport is not None:
             self._counters["disconnects"] += 1
-            self._give_up(f"{self._state.peer} can't be reached: {exc.strerror or exc}")
+            self.give_up(f"{self._state.peer} can't be reached: {exc.strerror or exc}")

@@ -32,9 +32,7 @@ class RtuFrames:
     def find(self, buffer: bytearray, request: LineRequest) -> bytes | None:
         """See :meth:`drivers.modbus.transport.line.Frames.find`."""
         exchange = request.exchange
-        is_read = len(exchange.head) < exchange.size
-        # Of a write's reply all is known, but one that differs must be seen to.
-        marker = bytes((request.unit,)) + (exchange.head if is_read else exchange.head[:1])
+        marker = bytes((request.unit,)) + request.mark
         refusal = bytes((request.unit, exchange.function | 0x80))
         while True:
             reply_at, refusal_at = buffer.find(marker), buffer.find(refusal)
@@ -43,8 +41,8 @@ class RtuFrames:
                 del buffer[: max(0, len(buffer) - len(marker) + 1)]
                 return None
             refused = reply_at < 0 or 0 <= refusal_at < reply_at
-            size = _EXCEPTION_SIZE if refused else exchange.size + _AROUND_PDU
             del buffer[: refusal_at if refused else reply_at]
+            size = _EXCEPTION_SIZE if refused else exchange.size_of(bytes(buffer[1:])) + _AROUND_PDU
             if len(buffer) < size:
                 return None
             frame = bytes(buffer[:size])

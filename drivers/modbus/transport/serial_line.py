@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import errno
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from drivers.common.serial_port import PortSettings, Rs485, open_port
+from drivers.common.serialport import LineOptions, Port, PortReceiver, open_port
 from drivers.modbus.link import LinkOptions
 from drivers.modbus.transport.conversation import Conversation
+from gateway.driver import LinkDown
 
 C = TypeVar("C", bound=Conversation)  # type: ignore[type-arg]
+
+_DAMAGED = b"\0"
+"""Stands for a character that the line is known to have spoilt: the checksum then tells, and the length stays right."""
 
 
 class SerialDial:
@@ -18,28 +22,52 @@ class SerialDial:
 
     def __init__(self, options: LinkOptions) -> None:
         self.peer = options.peer
-        rs485 = Rs485(
-            rts_high_while_sending=options.rs485_rts == "high",
-            before_s=options.rs485_before_ms / 1000,
-            after_s=options.rs485_after_ms / 1000,
-        )
-        self._settings = PortSettings(
-            device=options.peer,
+        self._line = LineOptions(
             baud=options.baud,
             data_bits=options.data_bits or (7 if options.transport == "ascii" else 8),
             parity=options.parity,
             stop_bits=options.stop_bits,
-            rs485=rs485 if options.rs485 else None,
+            rs485=options.rs485,
         )
 
     async def open(self, converse: Callable[[], C]) -> C:
-        """Never waits. Raises LinkDown."""
-        _, conversation = open_port(self._settings, converse)
-        conversation.explain = _explain
+        """Raises LinkDown."""
+        conversation = converse()
+        link = _PortTransport(conversation)
+        link.port = await open_port(self.peer, self._line, link)
+        conversation.connection_made(link)
         return conversation
 
 
-def _explain(error: Exception) -> str | None:
-    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ENXIO, errno.ENODEV):
-        return "the port is gone; was the adapter unplugged?"
-    return None
+class _PortTransport(asyncio.Transport, PortReceiver):
+    """Between a port and a conversation."""
+
+    port: Port
+
+    def __init__(self, conversation: Conversation) -> None:  # type: ignore[type-arg]
+        super().__init__()
+        self._conversation = conversation
+        self._closing: asyncio.Task[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self._conversation.data_received(data)
+
+    def line_error(self) -> None:
+        self._conversation.data_received(_DAMAGED)
+
+    def port_lost(self, reason: str) -> None:
+        self._conversation.ended(reason)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            self.port.write(bytes(data))
+        except LinkDown as error:
+            self._conversation.give_up(str(error))
+
+    def abort(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    async def _close(self) -> None:
+        await self.port.close()
+        self._conversation.ended("")

@@ -25,6 +25,7 @@ _UNTRUSTED = {18, 19, 20, 21}
 """X509_V_ERR_*: self-signed (alone, in the chain), no local issuer, leaf not verifiable."""
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _WRONG_NAME = {62, 64}
+_HUNG_UP = "it hung up in the handshake; does it speak TLS on this port, and trust the CA of our certificate?"
 
 
 class TlsDial(StreamDial):
@@ -55,7 +56,7 @@ class TlsDial(StreamDial):
         if isinstance(error, ssl.SSLError):
             return self._why_failed(error)
         if isinstance(error, ConnectionResetError):
-            return "it hung up in the middle of it; does it speak TLS on this port, and know our certificate's CA?"
+            return _HUNG_UP
         return None
 
     def _why_untrusted(self, error: ssl.SSLCertVerificationError) -> str:
@@ -80,7 +81,7 @@ class TlsDial(StreamDial):
             "HANDSHAKE_FAILURE": "it refuses the handshake"
             + ("" if own else ", most often for want of a certificate of ours: set certificate and key"),
             "UNKNOWN_CA": f"it doesn't trust the CA of our certificate {own}: give the device that CA, or use another",
-            "CERTIFICATE_EXPIRED": f"it says that our certificate {own} has expired: renew it, or set the device's clock",
+            "CERTIFICATE_EXPIRED": f"it says that our certificate {own} has expired: renew it",
             "CERTIFICATE_REVOKED": f"it says that our certificate {own} was revoked: get a new one",
             "BAD_CERTIFICATE": f"it refuses our certificate {own}: check that it is meant for clients",
             "CERTIFICATE_UNKNOWN": f"it refuses our certificate {own}: check that it is meant for clients",
@@ -89,7 +90,7 @@ class TlsDial(StreamDial):
             "UNSUPPORTED_PROTOCOL": "it speaks no TLS version from 1.2 on: update it",
             "WRONG_VERSION_NUMBER": "it doesn't speak TLS on this port: Modbus/TCP Security is usually on 802",
             "RECORD_LAYER_FAILURE": "it doesn't speak TLS on this port: Modbus/TCP Security is usually on 802",
-            "UNEXPECTED_EOF_WHILE_READING": "it hung up; does it speak TLS on this port, and know our certificate's CA?",
+            "UNEXPECTED_EOF_WHILE_READING": _HUNG_UP,
         }
         for end, sentence in sentences.items():
             if reason.endswith(end):

@@ -53,6 +53,10 @@ class WireBus(BusState, Generic[P]):
         self.peer = dial.peer
         self._connection = await dial.open(self._converse)
         self.counters["connects"] += 1
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Give a device the time it needs after a connection is made."""
         if self.options.pause_after_connect_ms:
             await asyncio.sleep(self.options.pause_after_connect_ms / 1000)
 
