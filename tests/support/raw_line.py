@@ -144,7 +144,7 @@ class LineSlave(RawSlave):
 
 
 class NullModem(asyncio.Transport):
-    """A line within the process. Implements :class:`drivers.modbus.transport.wire.Dial` as well: there is always one."""
+    """A line within the process. Implements :class:`drivers.modbus.transport.wire.Dial` as well."""
 
     def __init__(self, slave: LineSlave) -> None:
         super().__init__()
