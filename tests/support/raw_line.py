@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from tests.support.pty_port import PtyPort
@@ -82,6 +84,13 @@ def _ascii_request(data: bytearray) -> bytes | None:
     return frame[:-1]
 
 
+@dataclass(frozen=True)
+class HeardRequest(Request):
+    """A request without a transaction id, and when it was heard (monotonic seconds)."""
+
+    heard_at: float = 0.0
+
+
 class LineSlave(RawSlave):
     """Units on a line. A behaviour sends frames through ``slave.frame``."""
 
@@ -103,7 +112,7 @@ class LineSlave(RawSlave):
             send(data)
         self._heard += data
         while (frame := self._take(self._heard)) is not None:
-            request = Request(0, frame[0], frame[1:])
+            request = HeardRequest(0, frame[0], frame[1:], time.monotonic())
             self.requests.append(request)
             self._spawn(self._behave(request, send))
 
@@ -129,7 +138,7 @@ class LineSlave(RawSlave):
         try:
             while data := await reader.read(4096):
                 self.hear(data, writer.write)
-        except (ConnectionError, HungUp):
+        except (ConnectionError, HungUp, asyncio.CancelledError):
             pass
         finally:
             self._heard.clear()
@@ -159,11 +168,14 @@ class NullModem(asyncio.Transport):
         return self._near
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._loop.call_soon(self._slave.hear, bytes(data), self._send)
+        self._slave.hear(bytes(data), self._send)
 
     def _send(self, data: bytes) -> None:
-        near = self._near
-        self._loop.call_soon(lambda: near is self._near and near.data_received(data))
+        self._loop.call_soon(self._deliver, self._near, data)
+
+    def _deliver(self, near: Any, data: bytes) -> None:
+        if near is not None and near is self._near:
+            near.data_received(data)
 
     def abort(self) -> None:
         near, self._near = self._near, None
@@ -225,8 +237,10 @@ def late(seconds: float) -> Behaviour:
 
     async def wait(slave: RawSlave, request: Request, send: Send) -> None:
         assert isinstance(slave, LineSlave)
+        assert isinstance(request, HeardRequest)
         reply = slave.frame(request.unit, slave.reply(request))
-        asyncio.get_running_loop().call_later(seconds, send, reply)
+        # Counted from when it was heard, so that a busy loop makes it no later than the client's own clock.
+        asyncio.get_running_loop().call_later(request.heard_at + seconds - time.monotonic(), send, reply)
 
     return wait
 
