@@ -16,7 +16,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from drivers.modbus.errors import Refused, ReplyTimeout
 from drivers.modbus.link import LinkOptions
@@ -183,7 +183,7 @@ class Conversation(asyncio.Protocol, Generic[P]):
         self._down = reason
         self._fail_waiter(LinkDown(reason))
         if transport is not None:
-            cast(Any, transport).abort()
+            cast(asyncio.Transport, transport).abort()
 
     def _fail_waiter(self, error: Exception) -> None:
         waiter = self._waiter
@@ -192,10 +192,9 @@ class Conversation(asyncio.Protocol, Generic[P]):
             waiter.set_exception(error)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports don't inherit from asyncio's, and datagrams have another word for write.
+        # uvloop's transports don't inherit from asyncio's.
         self._transport = transport
-        anything = cast(Any, transport)
-        self._write = anything.write if hasattr(transport, "write") else anything.sendto
+        self._write = cast(asyncio.Transport, transport).write
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended(self._why_lost(exc))

@@ -10,6 +10,9 @@ and byte count (of a write: the whole echo). Everything else is sorted out slowl
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 from drivers.modbus.errors import EchoDiffers
 from drivers.modbus.transport import mbap
 from drivers.modbus.transport.conversation import BusState, Conversation
@@ -110,6 +113,10 @@ class NumberedConversation(Conversation[PreparedRequest]):
 
 class DatagramConversation(NumberedConversation):
     """One MBAP frame a datagram. Each stands for itself: what comes in pieces or joined isn't Modbus."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._write = cast(asyncio.DatagramTransport, transport).sendto
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self.data_received(data)
