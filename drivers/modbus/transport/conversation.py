@@ -77,8 +77,8 @@ class Conversation(asyncio.Protocol, Generic[P]):
         """Monotonic seconds of the last byte, or of what else ended the last transaction."""
         self.answered = False
         """Whether anything was ever answered on it."""
-        self.explain: Callable[[Exception], str | None] = _no_explanation
-        """What an error that ended the connection means, where the transport knows more than its name."""
+        self.explain: Callable[[Exception | None], str | None] = _no_explanation
+        """What it means that the far end closed the connection, where the transport knows more than the error."""
         # The current transaction.
         self._waiter: asyncio.Future[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -210,7 +210,7 @@ class Conversation(asyncio.Protocol, Generic[P]):
             self._closed.set_result(None)
 
     def _why_lost(self, error: Exception | None) -> str:
-        if error is not None and (meaning := self.explain(error)):
+        if meaning := self.explain(error):
             return f"{self._state.peer} closed the connection: {meaning}"
         cause = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else ""
         return f"{self._state.peer} closed the connection{cause}"
@@ -230,5 +230,5 @@ def _not_connected(data: bytes) -> object:
     raise RuntimeError("nothing can be sent before the connection is made")
 
 
-def _no_explanation(error: Exception) -> str | None:
+def _no_explanation(error: Exception | None) -> str | None:
     return None

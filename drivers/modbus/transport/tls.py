@@ -25,7 +25,6 @@ _UNTRUSTED = {18, 19, 20, 21}
 """X509_V_ERR_*: self-signed (alone, in the chain), no local issuer, leaf not verifiable."""
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _WRONG_NAME = {62, 64}
-_HUNG_UP = "it hung up in the handshake; does it speak TLS on this port, and trust the CA of our certificate?"
 
 
 class TlsDial(StreamDial):
@@ -40,8 +39,12 @@ class TlsDial(StreamDial):
 
         def explained() -> C:
             conversation = converse()
-            # With TLS 1.3 the device judges our certificate only after the handshake.
-            conversation.explain = self._explain
+
+            def explain(error: Exception | None) -> str | None:
+                # With TLS 1.3 the device judges our certificate only after the handshake.
+                return None if conversation.answered else self._explain(error) or self._hung_up()
+
+            conversation.explain = explain
             return conversation
 
         return await self._connect(explained, context, self._name)
@@ -50,14 +53,21 @@ class TlsDial(StreamDial):
         meaning = self._explain(error)
         return f"{self.peer} can't be spoken to by TLS: {meaning}" if meaning else super()._failure(error)
 
-    def _explain(self, error: Exception) -> str | None:
+    def _explain(self, error: Exception | None) -> str | None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return self._why_untrusted(error)
         if isinstance(error, ssl.SSLError):
             return self._why_failed(error)
-        if isinstance(error, ConnectionResetError):
-            return _HUNG_UP
+        if isinstance(error, ConnectionResetError | ConnectionAbortedError):
+            return self._hung_up()
         return None
+
+    def _hung_up(self) -> str:
+        """The device says nothing about why."""
+        own = self._options.certificate
+        if own is None:
+            return "it hung up on us, most often for want of a certificate of ours: set certificate and key"
+        return f"it hung up on us; does it speak TLS on this port, and trust the CA of our certificate {own}?"
 
     def _why_untrusted(self, error: ssl.SSLCertVerificationError) -> str:
         """We refuse the device."""
@@ -90,7 +100,7 @@ class TlsDial(StreamDial):
             "UNSUPPORTED_PROTOCOL": "it speaks no TLS version from 1.2 on: update it",
             "WRONG_VERSION_NUMBER": "it doesn't speak TLS on this port: Modbus/TCP Security is usually on 802",
             "RECORD_LAYER_FAILURE": "it doesn't speak TLS on this port: Modbus/TCP Security is usually on 802",
-            "UNEXPECTED_EOF_WHILE_READING": _HUNG_UP,
+            "UNEXPECTED_EOF_WHILE_READING": self._hung_up(),
         }
         for end, sentence in sentences.items():
             if reason.endswith(end):
