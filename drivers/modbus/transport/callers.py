@@ -37,11 +37,10 @@ class CalledBus(WireBus[P]):
 
     def _called(self, caller: str, conversation: Conversation[P]) -> None:
         """Another call came in while there is a connection."""
-        former, self._connection = self._connection, conversation
-        self.counters["connects"] += 1
         _log.info("link %s: %s calls anew; its earlier connection is closed", self.name, caller)
-        if former is not None:
-            former.supersede(f"the device behind {self.peer} called anew")
+        if self._connection is not None:
+            self._connection = conversation
+            self.counters["connects"] += 1
 
     async def close(self) -> None:
         self._door.close()
@@ -61,7 +60,8 @@ class _Door:
         self._networks = [ipaddress.ip_network(network) for network in options.allow]
         self._server: asyncio.Server | None = None
         self._converse: Callable[[], Conversation[Any]] | None = None
-        self._first: asyncio.Future[Conversation[Any]] | None = None
+        self._somebody = asyncio.Event()
+        self._newest: Conversation[Any] | None = None
         self._rejected = 0
         self._why_rejected = ""
 
@@ -69,7 +69,7 @@ class _Door:
         """Listen until somebody calls. Bounded by the connect timeout. Raises LinkDown."""
         loop = asyncio.get_running_loop()
         self._converse = converse
-        self._first = loop.create_future()
+        self._somebody.clear()
         host, port = self._options.endpoint
         try:
             self._server = await loop.create_server(lambda: _Caller(self), host, port, backlog=_PENDING)
@@ -82,7 +82,9 @@ class _Door:
         timeout_s = self._options.connect_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(self._first)
+                while self._newest is None:
+                    await self._somebody.wait()
+                return self._newest
         except TimeoutError:
             turned_away = f"; {self._rejected} callers were turned away: {self._why_rejected}" if self._rejected else ""
             raise LinkDown(
@@ -97,10 +99,9 @@ class _Door:
             server.close()
         for caller in list(self.pending):
             caller.hang_up()
-        first, self._first = self._first, None
-        if first is not None and first.done():
-            # Let in, but its connect was cancelled.
-            first.result().give_up(f"the connection to {self.peer} is closed")
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            newest.give_up(f"the connection to {self.peer} is closed")
 
     def take_rejected(self) -> int:
         """How many were rejected since this was last asked."""
@@ -119,19 +120,23 @@ class _Door:
 
     def admit(self, caller: _Caller, transport: asyncio.Transport, rest: bytes) -> None:
         """`rest` is what came after the registration."""
-        if self._converse is None or self._first is None:
+        if self._server is None or self._converse is None:
             transport.abort()
             return
-        conversation = self._converse()
-        transport.set_protocol(conversation)
-        conversation.connection_made(transport)
-        tune(transport.get_extra_info("socket"), self._options.keepalive_s)
+        try:
+            tune(transport.get_extra_info("socket"), self._options.keepalive_s)
+        except OSError:  # it has hung up already
+            transport.abort()
+            return
+        former, self._newest = self._newest, self._converse()
+        transport.set_protocol(self._newest)
+        self._newest.connection_made(transport)
+        self._somebody.set()
+        if former is not None:
+            self._called(caller.address, self._newest)
+            former.supersede(f"the device behind {self.peer} called anew")
         if rest:
-            conversation.data_received(rest)
-        if self._first.done():
-            self._called(caller.address, conversation)
-        else:
-            self._first.set_result(conversation)
+            self._newest.data_received(rest)
 
 
 class _Caller(asyncio.Protocol):
