@@ -143,9 +143,9 @@ class LinkOptions(BaseModel):
         default=None, description="Another way to the same devices, taken while `host` can't be reached or is silent."
     )
     backup_port: int | None = Field(default=None, ge=1, le=65535, description="Port of the backup. Default: as `port`.")
-    failback_s: int = Field(
+    failback_s: float = Field(
         default=30,
-        ge=1,
+        ge=0.1,
         le=86_400,
         description="While on the backup: how often `host` is tried. Once it answers a request, it is used again.",
     )

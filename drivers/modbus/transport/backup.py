@@ -97,30 +97,32 @@ class BackedUpBus(WireBus[P]):
         """See :meth:`drivers.modbus.bus.ModbusBus.transact`."""
         if self._in_use is self._backup and self._connection is not None and prepared.function in _READS:
             if self._candidate is not None:
-                return self._try_beside(prepared, self._connection)
+                return self._try_beside(prepared, self._candidate, self._connection)
             if self.options.single_connection and time.monotonic() >= self._trial_at:
                 return self._try_instead(prepared, self._connection)
         return super().transact(prepared)
 
-    async def _try_beside(self, prepared: P, backup: Conversation[P]) -> bytes:
+    async def _try_beside(self, prepared: P, candidate: Conversation[P], backup: Conversation[P]) -> bytes:
         """Ask the primary, and the backup if that gives no answer."""
-        candidate, self._candidate = self._candidate, None
-        assert candidate is not None
+        proved = False
         try:
             data = await self._attempt(candidate, prepared)
-        except BaseException as error:
-            if isinstance(error, Refused | EchoDiffers):
-                self._fail_back(candidate)
-                await backup.close()
-                raise
-            await candidate.close()
-            self._watch_primary()
-            if isinstance(error, ReplyTimeout | LinkDown):
-                return await backup.transact(prepared)
+            proved = True
+            return data
+        except (Refused, EchoDiffers):
+            proved = True
             raise
-        self._fail_back(candidate)
-        await backup.close()
-        return data
+        except (ReplyTimeout, LinkDown):
+            return await backup.transact(prepared)
+        finally:
+            if self._candidate is candidate:
+                self._candidate = None
+                if proved:
+                    self._fail_back(candidate)
+                    await backup.close()
+                else:
+                    self._watch_primary()
+                    await candidate.close()
 
     async def _attempt(self, candidate: Conversation[P], prepared: P) -> bytes:
         try:
