@@ -41,6 +41,8 @@ class TagRules:
     clamp: bool = False
     """Limit to the engineering range; the quality still says so."""
     report: ReportPolicy | None = None
+    count: int | None = None
+    """None: a single value. Otherwise an array of so many elements, each under these rules; 0: of any number."""
 
     @property
     def scaled(self) -> bool:

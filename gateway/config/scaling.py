@@ -6,6 +6,8 @@ The rule for the published type, where none is given:
 - an integer scaled by whole numbers: the smallest integer type that holds every possible value, never narrower than
   the wire type;
 - scaled otherwise: ``float64``.
+
+For an array all of it is said of its elements.
 """
 
 from __future__ import annotations
@@ -175,6 +177,19 @@ def _exact_as_float32(scaling: Scaling, least: float, most: float) -> bool:
 def _fitting(wire: DataType) -> tuple[DataType, ...]:
     """Integer types in the order they should be proposed."""
     return (*_SIGNED, *_UNSIGNED) if wire in _SIGNED else (*_UNSIGNED, *_SIGNED)
+
+
+_NO_ARRAYS = {
+    DataType.BYTES: "bytes are as long as they are",
+    DataType.JSON: "a structure has arrays of its own",
+}
+
+
+def array_findings(wire: DataType, count: int | None) -> list[Finding]:
+    """What is wrong with an array of this type."""
+    if count is None or wire not in _NO_ARRAYS:
+        return []
+    return [Finding(("count",), f"there are no arrays of {wire}: {_NO_ARRAYS[wire]}", "take count out")]
 
 
 def report_findings(

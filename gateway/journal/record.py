@@ -118,7 +118,8 @@ class _ValueCodec:
         if not self._listed:
             return numbers
         values = list(numbers)
-        for position, value in zip(self._listed, _arrays(json.loads(payload[start + packing.size :])), strict=True):
+        listed = json.loads(payload[start + packing.size :])
+        for position, value in zip(self._listed, _arrays(listed) if self.arrays else listed, strict=True):
             values.insert(position, value)  # positions ascend, so each lands where it was
         return tuple(values)
 

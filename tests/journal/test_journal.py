@@ -11,7 +11,7 @@ import pytest
 
 from gateway.journal import Alarm, Journal, JournalError
 from gateway.journal.feed import JournalFeed
-from gateway.model import Batch, DataType, Record
+from gateway.model import Batch, DataType, Layout, Record, Tag
 from tests.journal.toys import MS, HandJournal, batch, layout, opened, take_all
 
 OF = layout()
@@ -574,6 +574,21 @@ def test_memory_is_bounded_while_the_disk_stalls(tmp_path: Path) -> None:
     assert 3 * len(taken) + dropped == entry["last"] == 6000
     assert entry["delivered"] == 3 * len(taken)
     assert ("memory", False) in [(alarm.name, alarm.active) for alarm in alarms]
+    hand.store.close()
+
+
+def test_arrays_take_memory_by_their_elements(tmp_path: Path) -> None:
+    of = Layout("filler1", "fast", ("acme", "plant1", "filler1"), (Tag("wave", DataType.UINT16, count=0),))
+    hand = HandJournal(tmp_path / "j", memory_values=3000)
+    hand.owner.stalled = True
+    for _ in range(100):
+        hand.append(of, [tuple(range(99))])
+        hand.advance(1)
+    hand.owner.stalled = False
+    hand.settle_down()
+    taken = hand.drain(hand.journal.feed("plant"))
+    assert 20 <= len(taken) <= 30
+    assert all(record.batch.values == (tuple(range(99)),) for record in taken)
     hand.store.close()
 
 
