@@ -60,9 +60,9 @@ def published_type(scaling: Scaling) -> tuple[DataType, tuple[Finding, ...]]:
     if not wire.is_numeric:
         if scaled:
             key = "scale" if scale != 1 else "offset"
-            return wire, (Finding((key,), f"a {wire} can't be scaled", f"take {key} out, or mend the type"),)
+            return wire, (Finding((key,), f"{_one(wire)} can't be scaled", f"take {key} out, or mend the type"),)
         if output not in (None, wire):
-            message = f'output is "{output}", but a {wire} can only be published as it is'
+            message = f'output is "{output}", but {_one(wire)} can only be published as it is'
             return wire, (Finding(("output",), message, "take output out"),)
         return wire, ()
     if scale == 0:
@@ -72,6 +72,10 @@ def published_type(scaling: Scaling) -> tuple[DataType, tuple[Finding, ...]]:
     if output is None:
         return _clamped(scaling, *_default_type(scaling, scaled))
     return _clamped(scaling, output, tuple(_output_findings(scaling, output)))
+
+
+def _one(kind: DataType) -> str:
+    return f"a {kind} value" if kind in (DataType.BYTES, DataType.JSON) else f"a {kind}"
 
 
 def _clamped(scaling: Scaling, output: DataType, findings: tuple[Finding, ...]) -> tuple[DataType, tuple[Finding, ...]]:
@@ -87,7 +91,7 @@ def _range_findings(scaling: Scaling) -> list[Finding]:
     wire, low, high, clamp = scaling.wire, scaling.low, scaling.high, scaling.clamp
     if not wire.is_numeric:
         return [
-            Finding((key,), f"a {wire} has no engineering range", f"take {key} out")
+            Finding((key,), f"{_one(wire)} has no engineering range", f"take {key} out")
             for key, given in (("low", low is not None), ("high", high is not None), ("clamp", clamp))
             if given
         ]
@@ -213,7 +217,9 @@ def report_findings(
         )
     if not wire.is_numeric and deadband:
         findings.append(
-            Finding(("report", "deadband"), f"a {wire} has no size of change", "write deadband = 0: any change counts")
+            Finding(
+                ("report", "deadband"), f"{_one(wire)} has no size of change", "write deadband = 0: any change counts"
+            )
         )
     if max_interval_ms is not None and max_interval_ms < min_interval_ms:
         findings.append(
