@@ -84,6 +84,11 @@ class LinkSettings:
     breaker: BreakerSettings = BreakerSettings()
 
 
+def site_of(gateway: str, data_dir: Path, driver: str) -> Site:
+    """Where a driver of a gateway works."""
+    return Site(gateway, data_dir / "drivers" / driver)
+
+
 @dataclass(frozen=True, slots=True)
 class JournalSettings:
     path: Path

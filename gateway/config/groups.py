@@ -131,7 +131,7 @@ class GroupReader:
             interval_s = SUBSCRIBED_INTERVAL_S
         if interval_s is None:
             self._report.add(group.place, f"{group.place.label}.interval_ms is missing", "add interval_ms = 1000")
-        if group.tags is None:
+        if group.tags is None and not self._context.unfinished:
             message = f"the group {quote(group.name)} has no tags"
             self._report.add(group.place, message, f'add [[{group.place.label}.tag]] tables, or tags_csv = "FILE"')
         if interval_s is None or group.tags is None:
