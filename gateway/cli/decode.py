@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _NOTHING = "–"
 _MARK = "*"
+_FLOAT32 = struct.Struct("<f")
 
 
 @click.command()
@@ -143,7 +145,15 @@ def _text(decoding: Decoding | None) -> str:
         return ""
     if decoding.value is None:
         return _NOTHING
-    return f"{printable(decoding.value)}{f' {_MARK}' if is_plausible(decoding) else ''}"
+    value = decoding.value
+    text = _shortest(value) if decoding.type is DataType.FLOAT32 and isinstance(value, float) else printable(value)
+    return f"{text} {_MARK}" if is_plausible(decoding) else text
+
+
+def _shortest(value: float) -> str:
+    """The fewest digits that are this float32 and no other; 9 always are."""
+    texts = (f"{value:.{digits}g}" for digits in range(6, 10))
+    return next((text for text in texts if _FLOAT32.pack(float(text)) == _FLOAT32.pack(value)), repr(value))
 
 
 def _show(decodings: Sequence[Decoding], *, as_json: bool) -> None:
