@@ -116,6 +116,7 @@ def _option(flag: str, field: str, about: Mapping[str, Any], secret: bool, *, re
     kind = _Secret() if secret else _type(about)
     many = isinstance(kind, _Several)
     is_flag = kind is click.BOOL
+    default: dict[str, Any] = {} if required else {"default": None}  # a default of None counts as given
     return click.Option(
         [_PREFIX + field, f"{flag}/--no-{flag.removeprefix('--')}" if is_flag else flag],
         type=None if is_flag else kind,
@@ -123,7 +124,7 @@ def _option(flag: str, field: str, about: Mapping[str, Any], secret: bool, *, re
         multiple=many,
         required=required,
         help=_help(about),
-        **({} if required else {"default": None}),
+        **default,
     )
 
 
