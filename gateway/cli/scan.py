@@ -113,23 +113,22 @@ class _Found:
 
 
 def _search(power: Scan, options: Any, site: Site, found: _Found) -> None:
+    ended = "stopped"
     try:
-        asyncio.run(_follow(power, options, site, found))
+        try:
+            asyncio.run(_follow(power, options, site, found))
+            ended = "done"
+        finally:
+            found.stream.end()
     except KeyboardInterrupt:
-        found.stream.end()
-        found.say("stopped")
+        pass
     except LinkDown as error:
-        found.stream.end()
         fail(str(error), "check the connection and the options: --help lists them", Exit.UNREACHABLE)
     except ScanFailed as error:
-        found.stream.end()
         fail(str(error), "mend it and search again; --help lists the options")
     except PermissionError as error:
-        found.stream.end()
         not_permitted(error)
-    else:
-        found.stream.end()
-        found.say("done")
+    found.say(ended)
 
 
 async def _follow(power: Scan, options: Any, site: Site, found: _Found) -> None:
