@@ -341,7 +341,7 @@ def test_values_read_before_the_time_was_known_get_the_right_time(tmp_path: Path
     feed = hand.journal.feed("plant")
     made = Batch(OF, 5, hand.loop.now_ns, [1, 2, 3], trusted=False)
     hand.journal.append(made)
-    hand.journal.append(Batch(OF, 6, hand.loop.now_ns, [1, 2, 3], trusted=False))
+    hand.journal.append(Batch(OF, 6, hand.loop.now_ns, [1, 2, 3], source_ns=[7, 8, 9], trusted=False, history=True))
     untrusted = feed.take()
     assert untrusted is not None
     assert not untrusted.batch.trusted
@@ -351,7 +351,7 @@ def test_values_read_before_the_time_was_known_get_the_right_time(tmp_path: Path
     assert hand.clock.trusted
     feed.restore()
     stored = hand.drain(feed)
-    assert [record.batch.trusted for record in stored] == [True, True]
+    assert [(record.batch.trusted, record.batch.history) for record in stored] == [(True, False), (True, True)]
     assert {record.batch.read_ns for record in stored} == {hand.clock.now_ns() - (hand.loop.now_ns - made.mono_ns)}
     hand.store.close()
 
