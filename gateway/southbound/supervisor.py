@@ -122,6 +122,7 @@ class Supervisor:
                 "bad": sum(group.bad for group in groups),
                 "late": sum(group.late for group in groups),
                 "missed": sum(group.missed for group in groups),
+                "lost": sum(group.subscription.lost for group in groups if group.subscription is not None),
                 "lateness_ms": Histogram.merged(group.lateness for group in groups).summary(),
                 "read_ms": Histogram.merged(group.duration for group in groups).summary(),
                 "refused_batches": self._refused_batches,
