@@ -165,7 +165,11 @@ class Image:
             if is_bad(code := self.quality(column)):
                 yield column, code
 
-    def batch(self, columns: Sequence[int] | None = None) -> Batch | None:
+    def current(self, columns: Sequence[int]) -> list[int]:
+        """Those of `columns` that are as the device said."""
+        return [column for column in columns if column not in self._unknown and column not in self._stale]
+
+    def batch(self, columns: Sequence[int] | None, now: float) -> Batch | None:
         """`columns` (None: all that was ever reported) as they are now, or None if there is nothing to say.
 
         It holds now, so it is stamped now; since when it holds stands in `source_ns`.
@@ -178,7 +182,7 @@ class Image:
         return Batch(
             self._layout,
             time.time_ns(),
-            time.monotonic_ns(),
+            round(now * 1e9),
             [self._value(column) for column in chosen],
             codes if any(codes) else None,
             None if len(chosen) == len(self._all) else chosen,

@@ -131,7 +131,7 @@ class Link:
             restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, jitter)
             restart.next_s()
             device = Device.of(device_settings, restart)
-            device.groups = [Group.of(device, group.poll, next(rest), self, clock) for group in device_settings.groups]
+            device.groups = [Group.of(device, group, next(rest), self, clock) for group in device_settings.groups]
             self.devices.append(device)
         self._timetable = Timetable()
         self._ended: deque[Group] = deque()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.driver import DeviceSilent, LinkDown, PollGroup, Receiver
 from gateway.model import Batch, Quality, is_bad
+from gateway.settings import TagRules
 from gateway.southbound.image import Image
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOSS_EPISODE_S = 60.0
 """Losses with shorter pauses between them are one piece of news."""
+LEAST_OFFER_S = 0.1
 OFFER_AGAIN_S = 1.0
 """What couldn't be handed on is offered again after this long: the device won't repeat it."""
 
@@ -46,7 +49,8 @@ class Owner(Protocol):
 class Subscription:
     """One subscribed group at run time, over all the times it is set up. Times are CLOCK_MONOTONIC, in seconds."""
 
-    def __init__(self, group: Group, owner: Owner, clock: Callable[[], float]) -> None:
+    def __init__(self, group: Group, rules: Sequence[TagRules], owner: Owner, clock: Callable[[], float]) -> None:
+        """`rules`: position *i* belongs to column *i*."""
         self.failure: Exception | None = None
         """What ended it, until the link's task has seen to that."""
         self.image = Image(group.poll.layout, group.poll.stale_s)
@@ -67,6 +71,11 @@ class Subscription:
         self._lost_at = -math.inf
         self._owed = False
         """Something couldn't be handed on since the image last was."""
+        self._newest_ns = 0
+        """`mono_ns` of what was handed on last: order is that of the calls, whatever a driver stamps."""
+        self._timed = [i for i, rule in enumerate(rules) if _pace_s(rule) < math.inf]
+        self._offer_s = min(map(_pace_s, rules), default=math.inf)
+        self._offer_at = math.inf
 
     # -- for the link's task -------------------------------------------------------------------------------------------
 
@@ -77,6 +86,7 @@ class Subscription:
         self.set_up_at = self._clock()
         self._errors = frozenset(errors)
         self.image.begin(self._errors, self.set_up_at)
+        self._offer_at = self.set_up_at + self._offer_s
         self._receiver = _Receiver(self)
         return self._receiver
 
@@ -100,8 +110,11 @@ class Subscription:
         return not fresh or now >= self.set_up_at + retry_s
 
     def look(self, now: float) -> None:
-        """Report what has become stale, and what couldn't be handed on before."""
+        """Report what has become stale, and what couldn't be handed on before; offer what may have been held back."""
         self._report(() if self.set_up_at is None else self.image.expire(now))
+        if self.set_up_at is not None and now >= self._offer_at:
+            self._report(self.image.current(self._timed))
+            self._offer_at = now + self._offer_s
 
     def next_look(self, now: float, retry_s: float, *, resting: bool) -> float:
         """When the link's task is needed again; infinite if it isn't."""
@@ -109,7 +122,7 @@ class Subscription:
         if resting or self.image.all_stale:
             retry = (now if self.set_up_at is None else self.set_up_at) + retry_s
             return min(again, retry, now + (self._poll.stale_s or math.inf))
-        return min(again, self.image.next_expiry(now))
+        return min(again, self._offer_at, self.image.next_expiry(now))
 
     def mark(self, code: Quality, columns: Collection[int] | None = None) -> None:
         """Report `columns` (None: all) as bad, unless that is what was reported last."""
@@ -121,8 +134,9 @@ class Subscription:
 
     def _report(self, columns: Sequence[int] | None) -> None:
         """Hand on what `columns` (None: all) are now; all of them if something is owed."""
-        batch = self.image.batch(None if self._owed else columns)
+        batch = self.image.batch(None if self._owed else columns, self._clock())
         if batch is not None:
+            self._newest_ns = max(self._newest_ns, batch.mono_ns)
             self._owed = not self._owner.deliver(batch)
 
     # -- for its receiver ----------------------------------------------------------------------------------------------
@@ -144,6 +158,9 @@ class Subscription:
             bad = 0 if batch.qualities is None else sum(map(is_bad, batch.qualities))
             self._group.bad += bad
             self._group.good += len(batch) - bad
+            if batch.mono_ns < self._newest_ns:
+                batch = replace(batch, mono_ns=self._newest_ns)
+            self._newest_ns = batch.mono_ns
             taken = self._owner.deliver(batch)
             self.image.take(batch, now)
             if not taken:
@@ -219,6 +236,19 @@ class _Receiver:
     def down(self, reason: str) -> None:
         if self.subscription is not None:
             self.subscription.fail(LinkDown(reason))
+
+
+def _pace_s(rules: TagRules) -> float:
+    """How often to offer a value that the report filter may hold back for a time, to meet its intervals to a tenth.
+
+    A device that has said its value once won't say it again only because it was too early then. Infinite if there is
+    nothing to meet.
+    """
+    policy = rules.report
+    if policy is None:
+        return math.inf
+    longest = math.inf if policy.max_interval_s is None else policy.max_interval_s
+    return max(min(policy.min_interval_s or math.inf, longest) / 10, LEAST_OFFER_S)
 
 
 def require_fit(poll: PollGroup, batch: Batch) -> None:

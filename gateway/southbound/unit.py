@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.driver import Driver, Plan, PollGroup
 from gateway.model import Batch, is_bad, quality_name
-from gateway.settings import DeviceSettings
+from gateway.settings import DeviceSettings, GroupSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.histogram import Histogram
 from gateway.southbound.schedule import Backoff, Grid
@@ -72,11 +72,12 @@ class Group:
 
     @classmethod
     def of(
-        cls, device: Device, poll: PollGroup, phase_fraction: float, owner: Owner, clock: Callable[[], float]
+        cls, device: Device, settings: GroupSettings, phase_fraction: float, owner: Owner, clock: Callable[[], float]
     ) -> Group:
+        poll = settings.poll
         if poll.subscribed:
             group = cls(device, poll, None)
-            group.subscription = Subscription(group, owner, clock)
+            group.subscription = Subscription(group, settings.rules, owner, clock)
             return group
         return cls(device, poll, Grid(poll.interval_s, phase_fraction) if poll.interval_s > 0 else None)
 

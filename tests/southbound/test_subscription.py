@@ -10,8 +10,9 @@ import weakref
 import pytest
 
 from gateway.driver import LinkDown
-from gateway.model import Quality
-from gateway.settings import BreakerSettings
+from gateway.model import Batch, DataType, Quality, Value
+from gateway.pipeline import Stage
+from gateway.settings import BreakerSettings, LinkSettings, ReportPolicy, TagRules
 from gateway.southbound.probe import probe
 from tests.southbound.harness import SILENT, Field, Pushed, Subscribed, link, now, run
 
@@ -474,6 +475,69 @@ def test_what_couldnt_be_handed_on_is_offered_again() -> None:
             count = len(field.batches)
             await asyncio.sleep(100)
             assert len(field.batches) == count
+
+    run(main)
+
+
+def reported(field: Field, settings: LinkSettings) -> list[tuple[float, Value]]:
+    """What the report filter lets pass of the first tag: (when, value)."""
+    stage = Stage(settings.devices[0].groups[0])
+    passed: list[tuple[float, Value]] = []
+    for at, batch in field.batches:
+        report = stage.process(batch)
+        stage.accept()
+        if report is not None and (report.columns is None or 0 in report.columns):
+            passed.append((round(at - 1000, 1), report.values[0]))
+    return passed
+
+
+def test_a_change_that_came_too_soon_is_reported_in_time_though_the_device_says_no_more() -> None:
+    rules = TagRules(DataType.UINT16, DataType.UINT16, report=ReportPolicy(deadband=0, min_interval_s=10))
+    settings, wire = link("l", {"d": [Pushed()]}, rules=rules)
+    unit = wire.units["d"]
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(5)
+            unit.subscribed["g0"].say(2, columns=[0])
+            await asyncio.sleep(0.1)
+            unit.subscribed["g0"].say(3, columns=[0])
+            await asyncio.sleep(100)
+            ((_, first), (at, last)) = reported(field, settings)
+            assert (first, last) == (1, 3)
+            assert 10 <= at <= 11.1
+
+    run(main)
+
+
+def test_a_value_that_stays_is_sent_again_after_the_longest_interval() -> None:
+    rules = TagRules(DataType.UINT16, DataType.UINT16, report=ReportPolicy(deadband=5, max_interval_s=60))
+    settings, wire = link("l", {"d": [Pushed(stale_s=3600)]}, rules=rules)
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(300)
+            passed = reported(field, settings)
+            assert [value for _, value in passed] == [1] * 5
+            assert all(60 <= b - a <= 66 for (a, _), (b, _) in itertools.pairwise(passed))
+            assert len(wire.units["d"].subscribes) == 1
+
+    run(main)
+
+
+def test_order_is_that_of_the_calls_whatever_a_driver_stamps() -> None:
+    """Otherwise the report filter took the later one for a latecomer, and hid a return to the value before."""
+    rules = TagRules(DataType.UINT16, DataType.UINT16, report=ReportPolicy(deadband=0))
+    settings, wire = link("l", {"d": [Pushed()]}, rules=rules)
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            subscribed = wire.units["d"].subscribed["g0"]
+            for value, late_ns in ((5, 0), (6, 10**9), (5, 0)):
+                mono_ns = round(now() * 1e9) - late_ns
+                subscribed.receiver.take(Batch(subscribed.group.layout, mono_ns, mono_ns, [value], None, [0]))
+            assert [value for _, value in reported(field, settings)] == [1, 5, 6, 5]
 
     run(main)
 
