@@ -585,7 +585,6 @@ class Link:
 
     async def _close_bus(self) -> None:
         self._connected = False
-        self._ended.clear()
         for group in self.groups:
             if group.subscription is not None:
                 group.subscription.end()

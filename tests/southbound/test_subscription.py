@@ -378,6 +378,44 @@ def test_a_subscription_that_dies_unnoticed_is_noticed_and_made_anew(caplog: pyt
     assert said(caplog)[-2:] == ["device d: nothing was heard of it for 10 s", "device d is heard of again"]
 
 
+def test_it_is_made_anew_at_the_pace_of_the_breaker_however_short_the_staleness() -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=1)]}, breaker=BreakerSettings(retry_s=10.0))
+    unit = wire.units["d"]
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(0.5)
+            unit.on_subscribe = nothing
+            await asyncio.sleep(60)
+            assert len(unit.subscribes) == 7
+            # Confirming what was never told since brings nothing back.
+            unit.subscribed["g0"].receiver.confirm()
+            assert field.status("l", "d")["subscription"]["stale"] == 3
+            unit.subscribed["g0"].say(columns=[0])
+            await asyncio.sleep(1.2)
+            assert field.tags("d")[0] == (None, TIMEOUT), "noticed no later than it may"
+
+    run(main)
+
+
+def test_after_a_reconnect_a_device_may_be_found_quiet_once_more() -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=10)]})
+    unit = wire.units["d"]
+    unit.on_subscribe = nothing
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(15)
+            assert field.healths[-1].detail == "nothing was heard of it for 10 s"
+            unit.subscribed["g0"].receiver.down("lost")
+            await asyncio.sleep(1)
+            assert field.healths[-1].detail == "lost"
+            await asyncio.sleep(15)
+            assert field.healths[-1].detail == "nothing was heard of it for 10 s"
+
+    run(main)
+
+
 def test_a_quiet_device_that_answers_polls_is_in_failure_until_it_speaks() -> None:
     settings, wire = link("l", {"d": [Pushed(stale_s=10), 1.0]})
     unit = wire.units["d"]
@@ -525,6 +563,25 @@ def test_a_value_that_stays_is_sent_again_after_the_longest_interval() -> None:
     run(main)
 
 
+def test_what_is_stale_or_was_never_told_is_not_sent_again() -> None:
+    rules = TagRules(DataType.UINT16, DataType.UINT16, report=ReportPolicy(deadband=0, max_interval_s=1))
+    settings, wire = link("l", {"d": [Pushed(stale_s=10)]}, rules=rules)
+    unit = wire.units["d"]
+    unit.on_subscribe = lambda subscribed: subscribed.say(1, columns=[0])
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(5)
+            assert {tuple(batch.columns or ()) for _, batch in field.batches} == {(0,), (1, 2)}
+            unit.on_subscribe = nothing
+            await asyncio.sleep(10)
+            count = len(field.batches)
+            await asyncio.sleep(100)
+            assert len(field.batches) == count
+
+    run(main)
+
+
 def test_order_is_that_of_the_calls_whatever_a_driver_stamps() -> None:
     """Otherwise the report filter took the later one for a latecomer, and hid a return to the value before."""
     rules = TagRules(DataType.UINT16, DataType.UINT16, report=ReportPolicy(deadband=0))
@@ -614,12 +671,14 @@ def test_a_silent_device_is_probed_by_a_read_where_it_has_one() -> None:
         async with Field([settings]) as field:
             await asyncio.sleep(2.1)
             reads = len(unit.reads)
+            unit.on_subscribe = nothing
             unit.subscribed["g0"].receiver.silent("no keepalive for 5 s")
             await asyncio.sleep(4)
             assert (len(unit.subscribes), len(unit.reads)) == (1, reads)
             await asyncio.sleep(2)
             assert len(unit.subscribes) == 2
-            assert field.codes("d")[-1] == field.codes("d", "g1")[-1] == 0
+            assert field.status("l")["devices"]["d"]["breaker"] == "closed"
+            assert field.codes("d", "g1")[-1] == 0
 
     run(main)
 
@@ -639,9 +698,43 @@ def test_the_polls_of_a_device_go_on_when_another_on_the_wire_ends_its_subscript
     run(main)
 
 
+def test_silence_and_staleness_are_one_and_the_same_bad_news() -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=10)]})
+    unit = wire.units["d"]
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            unit.on_subscribe = nothing
+            unit.subscribed["g0"].receiver.silent("gone")
+            await asyncio.sleep(60)
+            assert field.codes("d") == [0, TIMEOUT]
+
+    run(main)
+
+
+def test_while_a_device_rests_all_its_receivers_are_deaf() -> None:
+    settings, wire = link("l", {"d": [Pushed(), Pushed()]})
+    unit = wire.units["d"]
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            other = unit.subscribed["g1"]
+            unit.subscribed["g0"].say(1)
+            await asyncio.sleep(0.5)
+            other.say(7, 7, 7)
+            assert field.transitions("d", "g1") == [0, INTERNAL]
+            await asyncio.sleep(5)
+            assert field.transitions("d", "g1") == [0, INTERNAL, 0]
+
+    run(main)
+
+
+@pytest.mark.parametrize("stale_s", [100, None])
 @pytest.mark.parametrize("end", ["silent", "down"])
-def test_an_end_within_subscribe_counts_whatever_subscribe_then_does(end: str) -> None:
-    settings, wire = link("l", {"d": [Pushed(stale_s=100)]})
+def test_an_end_within_subscribe_counts_whatever_subscribe_then_does(end: str, stale_s: float | None) -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=stale_s)]})
     unit = wire.units["d"]
     turn = itertools.count()
 
@@ -661,6 +754,7 @@ def test_an_end_within_subscribe_counts_whatever_subscribe_then_does(end: str) -
             await asyncio.sleep(30)
             assert field.transitions("d") == [TIMEOUT if end == "silent" else NO_COMMUNICATION, 0]
             assert field.status("l", "d")["failed"] == len(unit.subscribes) - 1
+            assert field.states("d").count("normal") == 1
 
     run(main)
 
