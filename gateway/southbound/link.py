@@ -22,15 +22,15 @@ raises anything else             a bug: the device's tags are BadInternalError, 
 doesn't return                   cancelled after `call_limit_s`, then as any other bug; the bus is reopened
 ===============================  ======================================================================================
 
-What a subscription may be told, and what follows. It is deaf once the bus is closed, the device rests, or it is set up
-anew, which in each case happens when the group is next due.
+What a subscription may be told, and what follows. Its receiver is deaf once the bus is closed, the device rests or the
+group is set up anew.
 
 ===============================  ======================================================================================
 the receiver's call              what follows
 ===============================  ======================================================================================
 take, confirm                    a sign of life, as an answered read: a circuit that was open closes. Where nothing
                                  need ever come (`stale_s` is None) that it was set up counts as one already
-silent                           as if a read had raised DeviceSilent
+silent                           as if a read had raised DeviceSilent; the group is set up anew when it is next due
 down                             as if a read had raised LinkDown
 take of what isn't of the group  a bug, as above
 nothing for `stale_s`            the tag is BadTimeout until it is heard of again. If no tag of the group is, it is set
@@ -116,7 +116,7 @@ class Link:
         self.connects = 0
         self.losses = 0
         self.crashes = 0
-        self._deliver = deliver
+        self.deliver = deliver
         self._on_health = on_health
         self._clock = clock
         self._watchdog = Watchdog(call_limit_s, clock)
@@ -389,9 +389,6 @@ class Link:
             await self._visit(group, self._clock())
 
     # -- what subscriptions call: see subscription.Owner ---------------------------------------------------------------
-
-    def deliver(self, batch: Batch) -> bool:
-        return self._deliver(batch)
 
     def heard(self, group: Group) -> None:
         """Also of an answered read."""

@@ -261,6 +261,9 @@ def require_fit(poll: PollGroup, batch: Batch) -> None:
         if columns and (min(columns) < 0 or max(columns) >= size or len(set(columns)) != len(columns)):
             raise TypeError(f"the driver gave columns that group {poll.name!r} hasn't, or one twice")
         size = len(columns)
-    for row in (batch.values, batch.qualities, batch.source_ns):
-        if row is not None and len(row) != size:
-            raise TypeError(f"the driver gave {len(row)} entries for {size} tags")
+    if len(batch.values) != size:
+        raise TypeError(f"the driver gave {len(batch.values)} values for {size} tags")
+    if batch.qualities is not None and len(batch.qualities) != size:
+        raise TypeError(f"the driver gave {len(batch.qualities)} qualities for {size} tags")
+    if batch.source_ns is not None and len(batch.source_ns) != size:
+        raise TypeError(f"the driver gave {len(batch.source_ns)} times for {size} tags")
