@@ -374,8 +374,19 @@ class Link:
                 raise subscription.failure
             if group.poll.stale_s is None and group.asks:
                 self.heard(group)
+            elif group.asks:
+                self._nothing_heard_yet(device)
         self._look_later(group, subscription)
         self._check_quiet(device)
+
+    def _nothing_heard_yet(self, device: Device) -> None:
+        """What made the device or the link bad may be over, without being well yet: say so unless it already is."""
+        sentence = "connected, but nothing was heard yet"
+        if self.state is not LinkState.UP:
+            self._set_state(LinkState.CONNECTING, sentence)
+        failed = device.health.state is HealthState.FAILURE
+        if failed and not device.quiet and device.circuit is Circuit.CLOSED:
+            self._set_health(device, HealthState.FAILURE, sentence)
 
     def _look_later(self, group: Group, subscription: Subscription) -> None:
         resting = group.device.circuit is not Circuit.CLOSED

@@ -136,8 +136,15 @@ class Subscription:
         """Hand on what `columns` (None: all) are now; all of them if something is owed."""
         batch = self.image.batch(None if self._owed else columns, self._clock())
         if batch is not None:
+            self._owed = False
             self._newest_ns = max(self._newest_ns, batch.mono_ns)
-            self._owed = not self._owner.deliver(batch)
+            self._hand_on(batch)
+
+    def _hand_on(self, batch: Batch) -> None:
+        if not self._owner.deliver(batch):
+            self._owed = True
+            if self.set_up_at is not None:
+                self._owner.owes(self._group)
 
     # -- for its receiver ----------------------------------------------------------------------------------------------
 
@@ -161,11 +168,8 @@ class Subscription:
             if batch.mono_ns < self._newest_ns:
                 batch = replace(batch, mono_ns=self._newest_ns)
             self._newest_ns = batch.mono_ns
-            taken = self._owner.deliver(batch)
+            self._hand_on(batch)
             self.image.take(batch, now)
-            if not taken:
-                self._owed = True
-                self._owner.owes(self._group)
         if not self._errors or not self._errors.issuperset(self._all if batch.columns is None else batch.columns):
             self._alive(now)
 

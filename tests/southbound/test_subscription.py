@@ -409,7 +409,7 @@ def test_after_a_reconnect_a_device_may_be_found_quiet_once_more() -> None:
             assert field.healths[-1].detail == "nothing was heard of it for 10 s"
             unit.subscribed["g0"].receiver.down("lost")
             await asyncio.sleep(1)
-            assert field.healths[-1].detail == "lost"
+            assert field.healths[-1].detail == "connected, but nothing was heard yet"
             await asyncio.sleep(15)
             assert field.healths[-1].detail == "nothing was heard of it for 10 s"
 
@@ -513,6 +513,11 @@ def test_what_couldnt_be_handed_on_is_offered_again() -> None:
             count = len(field.batches)
             await asyncio.sleep(100)
             assert len(field.batches) == count
+            field.refuse = OSError("disk full")
+            field.supervisor.refresh()
+            field.refuse = None
+            await asyncio.sleep(2)
+            assert len(field.batches) == count + 1
 
     run(main)
 
@@ -622,6 +627,26 @@ def test_a_lost_connection_makes_all_bad_and_what_isnt_reported_again_stays_so()
             assert field.codes("e")[-1] == 0
             assert len(wire.connects) == wire.closes + 1 == 2
             assert field.status("l")["losses"] == 1
+
+    run(main)
+
+
+def test_reconnected_but_not_heard_of_is_no_longer_called_disconnected() -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=100)]})
+    unit = wire.units["d"]
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(2)
+            unit.on_subscribe = nothing
+            unit.subscribed["g0"].receiver.down("the server closed the connection")
+            await asyncio.sleep(1)
+            body = field.status("l")
+            assert (body["state"], body["detail"]) == ("connecting", "connected, but nothing was heard yet")
+            assert (body["devices"]["d"]["state"], body["devices"]["d"]["detail"]) == ("failure", body["detail"])
+            unit.subscribed["g0"].say()
+            assert (field.status("l")["state"], field.states("d")[-1]) == ("up", "normal")
+            assert field.healths[-1].detail == ""
 
     run(main)
 
