@@ -119,6 +119,9 @@ class Image:
             i for i in late if self._qualities[i] != _STALE and (i in self._unknown or not is_bad(self._qualities[i]))
         ]
         self._stale.update(late)
+        for column in news:
+            if self._qualities[column] == _NOTHING:
+                self._qualities[column] = _STALE
         return news
 
     def next_expiry(self, now: float) -> float:
@@ -186,7 +189,7 @@ class Image:
             [self._value(column) for column in chosen],
             codes if any(codes) else None,
             None if len(chosen) == len(self._all) else chosen,
-            times if any(times) else None,
+            times if any(ns is not None for ns in times) else None,
         )
 
 

@@ -398,6 +398,18 @@ def test_it_is_made_anew_at_the_pace_of_the_breaker_however_short_the_staleness(
     run(main)
 
 
+def test_what_was_never_heard_of_is_stale_too_however_soon() -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=0.3)]}, breaker=BreakerSettings(retry_s=0.1))
+    wire.units["d"].on_subscribe = nothing
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(30)
+            assert field.codes("d") == [TIMEOUT]
+
+    run(main)
+
+
 def test_after_a_reconnect_a_device_may_be_found_quiet_once_more() -> None:
     settings, wire = link("l", {"d": [Pushed(stale_s=10)]})
     unit = wire.units["d"]
