@@ -17,14 +17,17 @@ __all__ = ["KIND"]
 def _open_bus(name: str, options: LinkOptions, site: Site) -> Bus:
     from drivers.modbus.transport.tcp import TcpBus
 
-    return TcpBus(name, options)
+    bus = TcpBus(name, options)
+    bus.state = site.state
+    return bus
 
 
 def _open_device(bus: Bus, name: str, options: DeviceOptions) -> Driver:
-    from drivers.modbus.device import ModbusDevice
+    from drivers.modbus.device import ModbusDevice, memory_of
     from drivers.modbus.transport.tcp import TcpBus
 
-    return ModbusDevice(cast(TcpBus, bus), name, options)
+    modbus = cast(TcpBus, bus)
+    return ModbusDevice(modbus, name, options, memory_of(modbus, name, options))
 
 
 def _describe_link(options: LinkOptions) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from drivers.modbus.pdu import Exchange
@@ -20,6 +21,10 @@ class ModbusBus(Protocol, Generic[P]):
 
     peer: str
     """The far end, as a user would write it."""
+    broadcasts: bool
+    """Whether unit 0 is every unit of a serial line, none of which answers."""
+    state: Path | None
+    """Where what is learnt about the devices is kept; None: nowhere."""
     reply_ns: int
     """Wall clock when the last reply was complete, ns since 1970 UTC."""
     reply_mono_ns: int

@@ -1,27 +1,30 @@
-"""One Modbus server on a bus: reading by plan, writing with read-back."""
+"""One Modbus server on a bus: reading by plan, and learning from what it refuses."""
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from drivers.common.words import decode, encode, mask
-from drivers.modbus import pdu
+from drivers.common.blocks import Span
+from drivers.modbus import pdu, writes
 from drivers.modbus.address import Table
 from drivers.modbus.bus import ModbusBus
-from drivers.modbus.errors import EchoDiffers, Refused, ReplyTimeout
+from drivers.modbus.errors import EXCEPTION_QUALITIES, UNREACHED, Refused, ReplyTimeout
+from drivers.modbus.identity import Identity
+from drivers.modbus.memory import Memory
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import Exchange
 from drivers.modbus.plan import ReadPlan, Request
-from drivers.modbus.points import Located, locate
-from gateway.driver import DeviceSilent, LinkDown, Plan, Point, PollGroup, WriteFailed
+from gateway.driver import DeviceSilent, Plan, Point, PollGroup
 from gateway.model import Batch, Quality, Value, is_bad
 
 _log = logging.getLogger(__name__)
+_NEVER = math.inf
 
 P = TypeVar("P")
 
@@ -32,44 +35,48 @@ _DIVISIONS_PER_READ = 32
 
 _NAMED_IN_LOG = 5
 
-_ILLEGAL_FUNCTION = 1
-_DIVISIBLE = {2: Quality.BAD_NODE_ID_INVALID, 3: Quality.BAD_OUT_OF_RANGE}
+_DIVISIBLE = (2, 3)
 """Exceptions that may be due to a part of the read: an address that doesn't exist, or a read that is too long."""
 _BUSY = (5, 6)
-_UNREACHED = (10, 11)
-"""Exceptions by which a gateway says that the device behind it didn't answer."""
-_QUALITIES = {
-    1: Quality.BAD_NOT_SUPPORTED,
-    2: Quality.BAD_NODE_ID_INVALID,
-    3: Quality.BAD_OUT_OF_RANGE,
-    4: Quality.BAD_DEVICE_FAILURE,
-    7: Quality.BAD_DEVICE_FAILURE,
-    8: Quality.BAD_DEVICE_FAILURE,
-    10: Quality.BAD_NO_COMMUNICATION,
-    11: Quality.BAD_NO_COMMUNICATION,
-}
+
+
+def memory_of(bus: ModbusBus[P], name: str, options: DeviceOptions) -> Memory:
+    """What is remembered of a device, as long as it and its place on the bus are configured as they were."""
+    if bus.state is None:
+        return Memory()
+    configured = f"{bus.peer}\n{options.model_dump_json()}"
+    return Memory(bus.state / f"{name}.json", hashlib.sha256(configured.encode()).hexdigest())
 
 
 class ModbusDevice(Generic[P]):
     """Implements :class:`gateway.driver.Driver` and :class:`gateway.driver.Writes`."""
 
-    def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions) -> None:
+    def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions, memory: Memory | None = None) -> None:
         self._bus = bus
         self._name = name
         self._options = options
-        self._mask_write = options.mask_write
+        self._memory = memory or Memory()
+        self._identity = Identity()
+        self._said: set[str] = set()
+        """Limits that were logged: finding one again each day is no news."""
+        self._writer = writes.Writer(bus, name, options)
 
     def plan(self, group: PollGroup) -> ReadPlan[P]:
-        return ReadPlan(group, self._options, self._bus)
-
-    # -- reading
+        return ReadPlan(group, self._options, self._bus, self._memory, self._identity)
 
     async def read(self, plan: Plan) -> Batch:
         """See :meth:`gateway.driver.Driver.read`. The batch is stamped when its last reply was complete."""
         assert isinstance(plan, ReadPlan)
         bus = self._bus
+        if plan.version != self._memory.version:
+            plan.rebuild()
         parts: list[tuple[Value, ...]] = []
-        if plan.first or not plan.requests or (plan.holes and plan.next_retry_at <= time.monotonic()):
+        if (
+            plan.first
+            or not plan.requests
+            or (plan.review_at < _NEVER and plan.review_at <= time.monotonic())
+            or (plan.objects and plan.wants_identity)
+        ):
             return await self._read_carefully(plan, parts, None)
         try:
             for request in plan.requests:
@@ -78,6 +85,10 @@ class ModbusDevice(Generic[P]):
         except (ReplyTimeout, Refused) as fault:
             return await self._read_carefully(plan, parts, fault)
         return plan.assemble(parts, bus.reply_ns, bus.reply_mono_ns)
+
+    async def write(self, point: Point, value: Value) -> Value:
+        """See :meth:`gateway.driver.Writes.write`."""
+        return await self._writer.write(point, value)
 
     async def _read_carefully(
         self, plan: ReadPlan[P], done: Sequence[tuple[Value, ...]], fault: ReplyTimeout | Refused | None
@@ -97,12 +108,15 @@ class ModbusDevice(Generic[P]):
             fault = None
         if not reading.timeouts:
             plan.first = 0
-            hole = plan.due_hole()
-            if hole is not None:
-                await self._retry_hole(reading, hole)
+            await self._retry_hole(reading)
+        if plan.wants_identity and not reading.timeouts:
+            await self._identify(reading)
         batch = reading.batch(self._bus)
-        if reading.learnt:
-            plan.learn()
+        self._memory.review()
+        plan.schedule()
+        if plan.version != self._memory.version:
+            plan.rebuild()
+            self._memory.save()
         self._report(reading)
         return batch
 
@@ -121,20 +135,20 @@ class ModbusDevice(Generic[P]):
             if request in plan.requests:
                 plan.first = (plan.requests.index(request) + 1) % len(plan.requests)
             if not reading.answered:
-                raise DeviceSilent(f"unit {self._options.unit} at {self._bus.peer}: {fault}")
+                raise self._silent(fault)
             reading.timeouts += 1
             reading.fail(request, Quality.BAD_TIMEOUT)
             return
-        if fault.code in _UNREACHED and not reading.answered:
+        if fault.code in UNREACHED and not reading.answered:
             raise DeviceSilent(f"unit {self._options.unit} behind {self._bus.peer}: {fault}")
-        if fault.code not in _UNREACHED:
+        if fault.code not in UNREACHED:
             reading.answered = True
         if fault.code in _DIVISIBLE:
             await self._divide(reading, request, fault)
         elif fault.code in _BUSY:
             reading.hold(request)
         else:
-            reading.fail(request, _QUALITIES.get(fault.code, Quality.BAD))
+            reading.fail(request, EXCEPTION_QUALITIES.get(fault.code, Quality.BAD))
 
     async def _divide(self, reading: _Reading[P], request: Request[P], fault: Refused) -> None:
         """Find out which part of a read is refused, so that the rest doesn't suffer for it; remember both."""
@@ -143,29 +157,61 @@ class ModbusDevice(Generic[P]):
         if halves is None:
             self._dig(reading, request, fault)
             return
-        refused = 0
+        answered = 0
         for half in halves:
             if reading.divisions >= _DIVISIONS_PER_READ or reading.timeouts:
                 # Not found out yet: the next read goes on with what this one has learnt.
                 reading.fail(half, Quality.BAD_WAITING_FOR_INITIAL_DATA)
-                refused += 1
                 continue
             reading.divisions += 1
             part_fault = await self._attempt(reading, half)
-            if part_fault is not None:
-                refused += 1
+            if part_fault is None:
+                answered += 1
+            else:
                 await self._settle(reading, half, part_fault)
-        if not refused:
-            plan.cut(halves[1])
-            reading.learnt = True
+        if answered == len(halves):
+            await self._measure(reading, request, halves)
+
+    async def _measure(self, reading: _Reading[P], request: Request[P], halves: Sequence[Request[P]]) -> None:
+        """A read is refused whose halves are not: is it too long, or is there an address it can't reach over?
+
+        The longest beginning of it that is answered tells. If as much can be read from one address on, too, length is
+        what matters; else what stands in between is a border.
+        """
+        table, start = request.table, request.span.address
+        longest, refused = halves[0].span.count, request.span.count
+        while refused - longest > 1:
+            middle = (longest + refused) // 2
+            allowed = await self._allows(reading, table, Span(start, middle))
+            if allowed is None:
+                self._memory.cut(table, halves[1].span.address)
+                return
+            longest, refused = (middle, refused) if allowed else (longest, middle)
+        if await self._allows(reading, table, Span(start + 1, longest)):
+            self._memory.limit(table, longest)
+            reading.learnt.append(f"at most {longest} {table.title} in one read")
+        else:
+            self._memory.cut(table, start + longest)
+
+    async def _allows(self, reading: _Reading[P], table: Table, span: Span) -> bool | None:
+        """Whether the device answers a read of `span`, or None if that can't be found out now."""
+        if reading.divisions >= _DIVISIONS_PER_READ or reading.timeouts:
+            return None
+        reading.divisions += 1
+        try:
+            await self._ask(pdu.read(table, span.address, span.count))
+        except Refused as fault:
+            return False if fault.code in _DIVISIBLE else None
+        except ReplyTimeout:
+            reading.timeouts += 1
+            return None
+        return True
 
     def _dig(self, reading: _Reading[P], request: Request[P], fault: Refused) -> None:
         plan = reading.plan
-        known = all(column in plan.holes for column in request.members)
-        plan.dig(request.members, _DIVISIBLE[fault.code])
-        reading.fail(request, _DIVISIBLE[fault.code])
-        if not known:
-            reading.learnt = True
+        news = [self._memory.dig(place, fault.code) for place in plan.places(request)]
+        reading.fail(request, EXCEPTION_QUALITIES[fault.code])
+        if any(news):
             reading.dug += [f"{self._name_of(plan, column)}: {fault}" for column in request.members]
 
     def _report(self, reading: _Reading[P]) -> None:
@@ -178,129 +224,49 @@ class ModbusDevice(Generic[P]):
                 ", ".join(reading.dug[:_NAMED_IN_LOG]),
                 f" and {more} more" if more > 0 else "",
             )
+        for limit in set(reading.learnt) - self._said:
+            self._said.add(limit)
+            _log.info("device %s gives %s", self._name, limit)
 
-    async def _retry_hole(self, reading: _Reading[P], request: Request[P]) -> None:
+    async def _retry_hole(self, reading: _Reading[P]) -> None:
         plan = reading.plan
+        request = plan.due_hole()
+        if request is None:
+            return
+        ((place, _),) = plan.places(request).items()
         fault = await self._attempt(reading, request)
         if fault is None:
-            plan.fill(request.members)
-            reading.learnt = True
+            self._memory.fill(place)
             for column in request.members:
                 _log.info("device %s: %s can be read now", self._name, self._name_of(plan, column))
         elif isinstance(fault, Refused) and fault.code in _DIVISIBLE:
             self._dig(reading, request, fault)
         else:
-            plan.dig(request.members, plan.holes[request.members[0]].quality)
+            self._memory.dig(place, self._memory.holes[place].code)
             if isinstance(fault, ReplyTimeout) and not reading.answered:
-                raise DeviceSilent(f"unit {self._options.unit} at {self._bus.peer}: {fault}")
+                raise self._silent(fault)
+
+    async def _identify(self, reading: _Reading[P]) -> None:
+        plan = reading.plan
+        try:
+            await self._identity.refresh(self._ask, plan.objects.values(), self._bus.counters["connects"])
+        except ReplyTimeout as fault:
+            reading.timeouts += 1
+            if not reading.answered and not plan.requests:
+                raise self._silent(fault) from None
+        else:
+            reading.answered = True
+        reading.refresh()
+
+    def _silent(self, fault: ReplyTimeout) -> DeviceSilent:
+        return DeviceSilent(f"unit {self._options.unit} at {self._bus.peer}: {fault}")
+
+    async def _ask(self, exchange: Exchange) -> bytes:
+        return await self._bus.transact(self._bus.prepare(self._options.unit, exchange))
 
     def _name_of(self, plan: ReadPlan[P], column: int) -> str:
         point = plan.group.points[column]
         return f"{point.path} ({point.options.address})"
-
-    # -- writing
-
-    async def write(self, point: Point, value: Value) -> Value:
-        """See :meth:`gateway.driver.Writes.write`."""
-        try:
-            place = locate(point, self._options)
-        except ValueError as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
-        if not place.table.writable:
-            kind = "discrete inputs" if place.table.holds_bits else "input registers"
-            raise WriteFailed(f"{point.path} can't be written: {kind} are read-only")
-        try:
-            wanted = _encoded(place, value)
-        except ValueError as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
-        if len(wanted) > 2 * pdu.MAX_WRITE_REGISTERS:
-            raise WriteFailed(
-                f"{point.path} can't be written: it takes {len(wanted) // 2} registers, "
-                f"one write holds {pdu.MAX_WRITE_REGISTERS}"
-            )
-        unknown = f"whether {point.path} was written is unknown"
-        try:
-            await self._send_write(place, value, wanted)
-        except ReplyTimeout as error:
-            raise DeviceSilent(f"unit {self._options.unit} at {self._bus.peer}: {error}; {unknown}") from None
-        except Refused as error:
-            if error.code in _UNREACHED:
-                raise DeviceSilent(f"unit {self._options.unit} behind {self._bus.peer}: {error}; {unknown}") from None
-            raise WriteFailed(f"{point.path}: the device refused the write with {error}") from None
-        except EchoDiffers:
-            raise WriteFailed(f"{point.path}: the device confirmed another write than this one; {unknown}") from None
-        except LinkDown as error:
-            raise LinkDown(f"{error}; {unknown}") from None
-        return await self._read_back(point, place, wanted)
-
-    async def _send_write(self, place: Located, value: Value, wanted: bytes) -> None:
-        address = place.span.address
-        multiple = self._options.write_multiple
-        if place.encoding is None:
-            await self._exchange(pdu.write_coil(address, bool(value), multiple=multiple))
-            return
-        if place.encoding.partial:
-            await self._write_partially(address, wanted, mask(place.encoding))
-            return
-        await self._exchange(pdu.write_registers(address, _registers(wanted), multiple=multiple))
-
-    async def _write_partially(self, address: int, wanted: bytes, ones: bytes) -> None:
-        """Change some bits of a register: by function 22, or by reading, changing and writing it."""
-        (set_bits,), (own_bits,) = _registers(wanted), _registers(ones)
-        if self._mask_write:
-            try:
-                await self._exchange(pdu.mask_write(address, 0xFFFF & ~own_bits, set_bits))
-            except Refused as error:
-                # A refused function has done nothing, so this is no repetition of a write.
-                if error.code != _ILLEGAL_FUNCTION:
-                    raise
-                self._mask_write = False
-                _log.info("device %s has no function 22: registers are read, changed and written instead", self._name)
-            else:
-                return
-        (current,) = _registers(await self._exchange(pdu.read(Table.HOLDING_REGISTERS, address, 1)))
-        changed = current & ~own_bits | set_bits
-        await self._exchange(pdu.write_registers(address, (changed,), multiple=self._options.write_multiple))
-
-    async def _read_back(self, point: Point, place: Located, wanted: bytes) -> Value:
-        if self._options.read_back_delay_ms:
-            await asyncio.sleep(self._options.read_back_delay_ms / 1000)
-        try:
-            data = await self._exchange(pdu.read(place.table, place.span.address, place.span.count))
-        except ReplyTimeout as error:
-            raise DeviceSilent(
-                f"unit {self._options.unit} at {self._bus.peer}: {error}; "
-                f"{point.path} was written, what it is now is unknown"
-            ) from None
-        except Refused as error:
-            raise WriteFailed(f"{point.path} was written but can't be read back: {error}") from None
-        except LinkDown as error:
-            raise LinkDown(f"{error}; {point.path} was written, what it is now is unknown") from None
-        if place.encoding is None:
-            now: Value = bool(data[0] & 1)
-            same = now == bool(wanted[0])
-        else:
-            now = decode(place.encoding, data)
-            ones = mask(place.encoding)
-            same = bytes(byte & one for byte, one in zip(data, ones, strict=True)) == wanted
-        if not same:
-            raise WriteFailed(f"{point.path} was written but reads {now!r} now")
-        return now
-
-    async def _exchange(self, exchange: Exchange) -> bytes:
-        return await self._bus.transact(self._bus.prepare(self._options.unit, exchange))
-
-
-def _encoded(place: Located, value: Value) -> bytes:
-    if place.encoding is not None:
-        return encode(place.encoding, value)
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a bool")
-    return bytes((value,))
-
-
-def _registers(data: bytes) -> tuple[int, ...]:
-    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
 
 
 @dataclass(slots=True)
@@ -314,14 +280,21 @@ class _Reading(Generic[P]):
     """The device has said something: data, or an exception of its own."""
     timeouts: int = 0
     divisions: int = 0
-    learnt: bool = False
     dug: list[str] = field(default_factory=list)
     """What this read found to be refused, for the log."""
+    learnt: list[str] = field(default_factory=list)
+    """What else it found out, for the log."""
 
     def __post_init__(self) -> None:
-        width = len(self.plan.group.points)
-        self.values = [None] * width
-        self.qualities = [self.plan.base_quality(column) for column in range(width)]
+        bases = [self.plan.base(column) for column in range(len(self.plan.group.points))]
+        self.values = [value for value, _ in bases]
+        self.qualities = [quality for _, quality in bases]
+
+    def refresh(self) -> None:
+        """The device has said who it is, or that it won't."""
+        self.plan.refresh()
+        for column in self.plan.objects:
+            self.values[column], self.qualities[column] = self.plan.base(column)
 
     def take(self, request: Request[P], part: Sequence[Value]) -> None:
         self.answered = True

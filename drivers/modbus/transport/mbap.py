@@ -37,6 +37,13 @@ class PreparedRequest:
     """Size of the right reply, header included."""
     data_at: int
     """Where the data begin that `reply_head` doesn't foresee."""
+    exchange: Exchange
+
+    def is_answered_by(self, frame: bytes) -> bool:
+        """Of a reply that tells its size itself: whether `frame` is one."""
+        pdu = frame[HEADER_SIZE:]
+        exchange = self.exchange
+        return exchange.measure is not None and pdu.startswith(exchange.head) and exchange.measure(pdu) == len(pdu)
 
 
 def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
@@ -50,4 +57,5 @@ def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
         reply_head=reply_header + exchange.head,
         reply_size=HEADER_SIZE + exchange.size,
         data_at=HEADER_SIZE + len(exchange.head),
+        exchange=exchange,
     )

@@ -20,6 +20,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import cast
 
 from drivers.modbus.errors import EchoDiffers, Refused, ReplyTimeout
@@ -45,6 +46,8 @@ class TcpBus:
         self.name = name
         self.options = options
         self.peer = options.peer
+        self.broadcasts = False
+        self.state: Path | None = None
         self.reply_ns = 0
         self.reply_mono_ns = 0
         self.counters: Counter[str] = Counter()
@@ -224,6 +227,9 @@ class _Connection(asyncio.Protocol):
             self._late()
         elif frame.startswith(self._reply) and len(frame) == request.reply_size:
             self._answer(waiter, frame)
+        elif frame[6] == request.unit and request.is_answered_by(frame):
+            self._replied()
+            waiter.set_result(frame[request.data_at :])
         elif frame[6] != request.unit:
             self._desynchronised(f"a reply of unit {frame[6]} to a request to unit {request.unit}")
         elif frame[7] == request.function | 0x80 and len(frame) == 9:
@@ -232,7 +238,7 @@ class _Connection(asyncio.Protocol):
             waiter.set_exception(Refused(frame[8]))
         elif frame[7] != request.function:
             self._desynchronised(f"a reply of function {frame[7]} to a request of function {request.function}")
-        elif len(frame) == request.reply_size == request.data_at:
+        elif len(frame) == request.reply_size == request.data_at and request.exchange.measure is None:
             self._counters["wrong_echoes"] += 1
             self._replied()
             waiter.set_exception(EchoDiffers())
