@@ -81,6 +81,7 @@ _BCD_DIGITS = {
     DataType.INT32: 7,
 }
 """Of a signed one, the four highest bits are the sign: 0000 or 1111, as in Siemens STEP 7."""
+BCD_TYPES = tuple(_BCD_DIGITS)
 
 
 @dataclass(frozen=True, slots=True)

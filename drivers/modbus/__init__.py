@@ -5,11 +5,14 @@ Importing this package loads the option models only; pymodbus comes with the fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, cast
 
-from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
-from gateway.driver import Bus, Driver, DriverKind, Site
+from drivers.modbus.options import DeviceOptions, LinkOptions, ScanOptions, TagOptions
+from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
+
+if TYPE_CHECKING:
+    from drivers.modbus.transport.tcp import TcpBus
 
 __all__ = ["KIND"]
 
@@ -40,6 +43,20 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast(TcpBus, bus).counters)
 
 
+async def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+    from drivers.modbus.scan import search
+
+    link = LinkOptions(
+        host=options.host,
+        port=options.port,
+        timeout_ms=options.timeout_ms,
+        timeouts_before_reconnect=0,
+        pause_between_requests_ms=round(1000 / options.rate),
+    )
+    async for each in search(cast("TcpBus", _open_bus("scan", link, site)), options):
+        yield each
+
+
 KIND = DriverKind(
     name="modbus",
     summary="Modbus TCP servers: PLCs, meters, drives, and serial devices behind Modbus gateways.",
@@ -50,4 +67,5 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    scan=Scan("Units at one Modbus TCP endpoint, who they are and what they let one read.", ScanOptions, _scan),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -211,3 +212,43 @@ class TagOptions(_Options):
         if self.address.table.holds_bits and self.length is not None:
             raise ValueError(f"address '{self.address}' is a single bit: drop 'length'")
         return self
+
+
+_UNITS = r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*"
+
+
+def _check_units(text: str) -> str:
+    numbers(text)
+    return text
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Units such as ``1-10,20``, ascending. Raises ValueError, in one sentence."""
+    if not re.fullmatch(_UNITS, text, re.ASCII):
+        raise ValueError(f"units '{text}' can't be understood: write them like '1-10,20'")
+    units: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        units.update(range(int(first), int(last or first) + 1))
+    if not units or max(units) > 255:
+        raise ValueError(f"units '{text}' must be from 0 to 255, the lower one first")
+    return tuple(sorted(units))
+
+
+class ScanOptions(_Options):
+    """Where to look for units, and how hard."""
+
+    host: Host = Field(description="Host name or IP address of the device or gateway.")
+    port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
+    units: Annotated[str, AfterValidator(_check_units)] = Field(
+        default="1-10", description="Units to ask for, such as `1-10,20`."
+    )
+    rate: float = Field(default=20.0, ge=0.1, le=1000, description="Most requests per second.")
+    timeout_ms: int = Field(default=500, ge=1, le=60_000, description="How long to wait for an answer.")
+    ranges: bool = Field(default=True, description="Find out which addresses each unit lets one read.")
+    requests: int = Field(default=1000, ge=1, le=100_000, description="Most requests per unit for that.")
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The units, ascending."""
+        return numbers(self.units)
