@@ -7,6 +7,7 @@ device's memory, and from there into every plan.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ class CarefulReader(Generic[P]):
                 answered += 1
             else:
                 await self._settle(reading, half, part_fault)
-        if answered == len(halves):
+        if answered == len(halves) and request.span.count <= self._memory.limits.get(request.table, math.inf):
             await self._measure(reading, request, halves)
 
     async def _measure(self, reading: _Reading[P], request: Request[P], halves: Sequence[Request[P]]) -> None:
