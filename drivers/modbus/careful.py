@@ -53,6 +53,7 @@ class CarefulReader(Generic[P]):
         self._options = options
         self._memory = memory
         self._identity = identity
+        self._saved = memory.version
         self._said: set[str] = set()
         """Limits that were logged: finding one again each day is no news."""
 
@@ -80,8 +81,9 @@ class CarefulReader(Generic[P]):
         batch = reading.batch(self._bus)
         self._memory.review()
         plan.schedule()
-        if plan.version != self._memory.version:
-            plan.rebuild()
+        plan.keep_up()
+        if self._memory.version != self._saved:
+            self._saved = self._memory.version
             self._memory.save()
         self._report(reading)
         return batch
@@ -258,7 +260,6 @@ class _Reading(Generic[P]):
 
     def refresh(self) -> None:
         """The device has said who it is, or that it won't."""
-        self.plan.refresh()
         for column in self.plan.objects:
             self.values[column], self.qualities[column] = self.plan.base(column)
 

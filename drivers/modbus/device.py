@@ -51,8 +51,7 @@ class ModbusDevice(Generic[P]):
         """See :meth:`gateway.driver.Driver.read`. The batch is stamped when its last reply was complete."""
         assert isinstance(plan, ReadPlan)
         bus = self._bus
-        if plan.version != self._memory.version:
-            plan.rebuild()
+        plan.keep_up()
         parts: list[tuple[Value, ...]] = []
         if (
             plan.first

@@ -13,6 +13,7 @@ from drivers.modbus import pdu
 from drivers.modbus.address import OBJECTS
 from drivers.modbus.errors import EXCEPTION_QUALITIES, Refused, ReplyTimeout
 from drivers.modbus.pdu import Exchange
+from gateway.driver import LinkDown
 from gateway.model import Quality
 
 _REFRESH_S = 3600.0
@@ -59,6 +60,8 @@ class Identity:
     """What a device said about itself, and when to ask again."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Changes with every answer, and with every failure to get one."""
         self._objects: dict[int, bytes] | None = None
         self._quality = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)
         self._level = 0
@@ -68,18 +71,24 @@ class Identity:
 
     def is_due(self, objects: Collection[int], connection: int) -> bool:
         """Whether to ask. After a reconnect another device may stand there."""
-        return connection != self._connection or level_of(objects) > self._level or self._due_at <= time.monotonic()
+        moved = self._objects is not None and connection != self._connection
+        return moved or level_of(objects) > self._level or self._due_at <= time.monotonic()
 
     async def refresh(self, ask: Ask, objects: Collection[int], connection: int) -> None:
-        """Ask the device. Raises LinkDown, and ReplyTimeout after noting it."""
+        """Ask the device. Raises ReplyTimeout and LinkDown, after noting it: some hang up on what they don't know, and
+        asking them again on each new connection would never end."""
         self._level = max(self._level, level_of(objects))
         self._connection = connection
+        self.version += 1
         try:
             self._objects = await read_objects(ask, self._level)
         except Refused as fault:
             self._failed(EXCEPTION_QUALITIES.get(fault.code, Quality.BAD))
         except ReplyTimeout:
             self._failed(Quality.BAD_TIMEOUT)
+            raise
+        except LinkDown:
+            self._failed(Quality.BAD_NO_COMMUNICATION)
             raise
         else:
             self._retry_s = _RETRY_S

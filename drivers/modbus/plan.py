@@ -81,8 +81,8 @@ class ReadPlan(Generic[P]):
         self.last: Batch | None = None
         """The batch last read, for values that are held."""
         self.requests: tuple[Request[P], ...] = ()
-        self.version = 0
-        """The memory's, when the requests were made."""
+        self._versions = (-1, -1)
+        """The memory's and the identity's, when the requests were made."""
         self.review_at = math.inf
         """Monotonic seconds at which something that was learnt is to be tried again."""
         self.rebuild()
@@ -199,6 +199,11 @@ class ReadPlan(Generic[P]):
         if self._located:
             self.review_at = min(self.review_at, self._memory.forget_at)
 
+    def keep_up(self) -> None:
+        """Take in what was learnt since the requests were made, by this plan or another of the device."""
+        if self._versions != (self._memory.version, self._identity.version):
+            self.rebuild()
+
     # -- building
 
     def request_for(self, columns: tuple[int, ...]) -> Request[P]:
@@ -225,7 +230,7 @@ class ReadPlan(Generic[P]):
 
     def rebuild(self) -> None:
         """Make the requests anew, with what the memory has."""
-        self.version = self._memory.version
+        self._versions = self._memory.version, self._identity.version
         tables: dict[Table, list[int]] = {}
         for place, columns in self._places.items():
             if place not in self._memory.holes:
@@ -246,11 +251,7 @@ class ReadPlan(Generic[P]):
             position |= {column: len(order) + 1 + index for index, column in enumerate(self.objects)}
             self._gather = picker([position.get(column, len(order)) for column in range(width)])
         self._fallible = any(place.encoding is not None and place.encoding.fallible for place in self._located.values())
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Take up what columns are whatever the requests are answered."""
-        bases = [self.base(column) for column in range(len(self.group.points))]
+        bases = [self.base(column) for column in range(width)]
         self._object_values = tuple(bases[column][0] for column in self.objects)
         qualities = tuple(quality for _, quality in bases)
         self._base_qualities: tuple[int, ...] | None = qualities if any(qualities) else None

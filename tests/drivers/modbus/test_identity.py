@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers.modbus import identity
-from gateway.driver import DeviceSilent
+from gateway.driver import DeviceSilent, LinkDown
 from gateway.model import DataType, Quality
 from tests.drivers.modbus.conftest import Plant
 from tests.drivers.modbus.points import group, point
@@ -99,6 +99,22 @@ async def test_a_device_that_ignores_it_costs_one_timeout(plant: Plant, slave: R
     other = await plant.device(slave.port, link={"timeout_ms": 60})
     with pytest.raises(DeviceSilent):
         await other.read(other.plan(alone.group))
+
+
+async def test_a_device_that_hangs_up_on_it_is_not_asked_on_each_connection(plant: Plant, slave: RawSlave) -> None:
+    async def hang_up_on_43(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        await (raw.hang_up if request.function == 43 else raw.answer)(slave, request, send)
+
+    slave.always(hang_up_on_43)
+    device = await plant.device(slave.port)
+    plan = device.plan(group(point("id/vendor", "id:vendor", T.STRING), point("a", "hr:100")))
+    with pytest.raises(LinkDown):
+        await device.read(plan)
+    for _ in range(3):
+        await plant.buses[-1].connect()
+        batch = await device.read(plan)
+        assert (batch.values, batch.qualities) == ((None, 1100), (Quality.BAD_NO_COMMUNICATION, 0))
+    assert [request.function for request in slave.requests].count(43) == 1
 
 
 async def test_an_identification_without_end_is_left_off(plant: Plant, known: RawSlave) -> None:

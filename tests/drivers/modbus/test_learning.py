@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import logging
 
@@ -30,7 +31,7 @@ async def test_a_limit_is_learnt_once_and_every_block_is_planned_to_it(
 ) -> None:
     slave.max_count = 51
     device = await plant.device(slave.port)
-    plan = device.plan(group(*(point(f"tag{index}", f"hr:{index}") for index in range(0, 200))))
+    plan = device.plan(group(*(point(f"tag{index}", f"hr:{index}") for index in range(200))))
     other = device.plan(group(*(point(f"tag{index}", f"hr:{1000 + index}") for index in range(120))))
     with caplog.at_level(logging.INFO):
         batch = await device.read(plan)
@@ -187,7 +188,7 @@ class Truth:
             fewest = len(spans)
             for stop in range(start + 1, len(spans) + 1):
                 run = spans[start:stop]
-                gaps = [after[0] - before[1] for before, after in zip(run, run[1:], strict=False)]
+                gaps = [after[0] - before[1] for before, after in itertools.pairwise(run)]
                 if all(gap <= max_gap for gap in gaps) and self.allows(run[0][0], run[-1][1]):
                     fewest = min(fewest, 1 + best(stop))
             return fewest
