@@ -238,7 +238,7 @@ class _Connection(asyncio.Protocol):
             waiter.set_exception(Refused(frame[8]))
         elif frame[7] != request.function:
             self._desynchronised(f"a reply of function {frame[7]} to a request of function {request.function}")
-        elif len(frame) == request.reply_size == request.data_at and request.exchange.measure is None:
+        elif len(frame) == request.reply_size == request.data_at:
             self._counters["wrong_echoes"] += 1
             self._replied()
             waiter.set_exception(EchoDiffers())
