@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from drivers.modbus.link import LinkOptions
 from drivers.modbus.pdu import Exchange
 
 P = TypeVar("P")
@@ -19,6 +20,7 @@ P = TypeVar("P")
 class ModbusBus(Protocol, Generic[P]):
     """One Modbus connection. `P` is the transport's own form of a prepared request."""
 
+    options: LinkOptions
     peer: str
     """The far end, as a user would write it."""
     broadcasts: bool

@@ -28,7 +28,7 @@ def memory_of(bus: ModbusBus[P], name: str, options: DeviceOptions) -> Memory:
     """What is remembered of a device, as long as it and its place on the bus are configured as they were."""
     if bus.state is None:
         return Memory()
-    configured = f"{bus.peer}\n{options.model_dump_json()}"
+    configured = f"{bus.options.peer}\n{options.model_dump_json()}"
     return Memory(bus.state / f"{name}.json", hashlib.sha256(configured.encode()).hexdigest())
 
 

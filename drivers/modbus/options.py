@@ -1,8 +1,7 @@
-"""What can be set for a Modbus link, device and tag: pydantic models whose descriptions become the reference page."""
+"""What can be set for a Modbus device and tag: pydantic models whose descriptions become the reference page."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,7 +19,6 @@ from drivers.common import times
 from drivers.common.texts import TextEncoding, TextOrder, Trim
 from drivers.common.words import Half, WordOrder
 from drivers.modbus.address import PATTERN, Address, parse
-from gateway.fields import Host
 
 
 def _parse_address(value: Any) -> Address:
@@ -54,48 +52,6 @@ def _check_time(name: str) -> str:
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkOptions(_Options):
-    """One Modbus connection."""
-
-    transport: Literal["tcp"] = Field(default="tcp", description="How frames travel. `tcp`: Modbus TCP (MBAP header).")
-    host: Host = Field(description="Host name or IP address of the device or gateway.")
-    port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
-    timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
-    connect_timeout_ms: int = Field(
-        default=3000, ge=1, le=60_000, description="How long to wait for the connection, name lookup included."
-    )
-    pause_after_connect_ms: int = Field(
-        default=0,
-        ge=0,
-        le=60_000,
-        description="Wait between connecting and the first request, for devices that need it.",
-    )
-    pause_between_requests_ms: int = Field(
-        default=0,
-        ge=0,
-        le=10_000,
-        description="Least time between a reply and the next request, for devices that need it.",
-    )
-    timeouts_before_reconnect: int = Field(
-        default=3,
-        ge=0,
-        le=100,
-        description="Unanswered requests in a row after which the connection is made anew. 0: never for this reason.",
-    )
-    keepalive_s: int = Field(
-        default=5,
-        ge=0,
-        le=3600,
-        description="Idle time after which TCP keepalive probes the far end, so that a dead one is noticed. 0: off.",
-    )
-
-    @property
-    def peer(self) -> str:
-        """The far end as a user would write it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class DeviceOptions(_Options):
@@ -212,43 +168,3 @@ class TagOptions(_Options):
         if self.address.table.holds_bits and self.length is not None:
             raise ValueError(f"address '{self.address}' is a single bit: drop 'length'")
         return self
-
-
-_UNITS = r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*"
-
-
-def _check_units(text: str) -> str:
-    numbers(text)
-    return text
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Units such as ``1-10,20``, ascending. Raises ValueError, in one sentence."""
-    if not re.fullmatch(_UNITS, text, re.ASCII):
-        raise ValueError(f"units '{text}' can't be understood: write them like '1-10,20'")
-    units: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        units.update(range(int(first), int(last or first) + 1))
-    if not units or max(units) > 255:
-        raise ValueError(f"units '{text}' must be from 0 to 255, the lower one first")
-    return tuple(sorted(units))
-
-
-class ScanOptions(_Options):
-    """Where to look for units, and how hard."""
-
-    host: Host = Field(description="Host name or IP address of the device or gateway.")
-    port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
-    units: Annotated[str, AfterValidator(_check_units)] = Field(
-        default="1-10", description="Units to ask for, such as `1-10,20`."
-    )
-    rate: float = Field(default=20.0, ge=0.1, le=1000, description="Most requests per second.")
-    timeout_ms: int = Field(default=500, ge=1, le=60_000, description="How long to wait for an answer.")
-    ranges: bool = Field(default=True, description="Find out which addresses each unit lets one read.")
-    requests: int = Field(default=1000, ge=1, le=100_000, description="Most requests per unit for that.")
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The units, ascending."""
-        return numbers(self.units)

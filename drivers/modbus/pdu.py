@@ -64,6 +64,11 @@ class Exchange:
     def function(self) -> int:
         return self.request[0]
 
+    @property
+    def most(self) -> int:
+        """The largest the whole reply PDU can be."""
+        return self.size if self.measure is None else MAX_PDU
+
     def size_of(self, beginning: bytes) -> int:
         """Size of the whole reply PDU as far as its `beginning` tells: at most the true one, and that once so much of
         it is there."""

@@ -16,8 +16,8 @@ from drivers.modbus import identity, pdu
 from drivers.modbus.address import DATA_TABLES, OBJECTS, Table
 from drivers.modbus.bus import ModbusBus
 from drivers.modbus.errors import UNREACHED, Refused, ReplyTimeout
-from drivers.modbus.options import ScanOptions
 from drivers.modbus.pdu import Exchange
+from drivers.modbus.scan_options import ScanOptions
 from drivers.modbus.survey import Survey
 from gateway.driver import Finding, LinkDown, Progress
 
@@ -122,14 +122,13 @@ def _listed(ranges: list[Span], complete: bool) -> str:
 
 def _config(unit: _Unit, options: ScanOptions) -> str:
     """TOML ready to paste: the link, the device, and the first value of each range to begin with."""
-    link = "modbus-" + "".join(letter if letter.isalnum() else "-" for letter in options.host)
+    link = "modbus-" + "".join(letter if letter.isalnum() else "-" for letter in str(options.host or options.device))
     lines = [
         "# One [[link]] serves all units at this endpoint.",
         "[[link]]",
         f"name = {json.dumps(link)}",
         'driver = "modbus"',
-        f"host = {json.dumps(options.host)}",
-        f"port = {options.port}",
+        *(f"{key} = {json.dumps(value)}" for key, value in options.link_table.items()),
         "",
         "[[device]]",
         f'name = "unit{unit.number}"',

@@ -7,6 +7,7 @@ is a coroutine function ``(slave, request, send)``; this module has the usual on
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -68,6 +69,8 @@ class RawSlave:
         self.requests: list[Request] = []
         self.connections = 0
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
+        """Speak TLS from the next start on."""
         self._queue: deque[Behaviour] = deque()
         self._always: Behaviour = answer
         self._server: asyncio.Server | None = None
@@ -86,7 +89,7 @@ class RawSlave:
 
     async def start(self, port: int = 0) -> int:
         """Listen on 127.0.0.1. Returns the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 

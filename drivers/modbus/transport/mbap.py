@@ -27,6 +27,9 @@ _FRAMER = FramerSocket(DecodePDU(is_server=False))
 class PreparedRequest:
     """A framed request and the framed reply it allows, both without their transaction id."""
 
+    wire_s = 0.0
+    """No serial line: the device's side of a gateway is in the timeout."""
+
     unit: int
     function: int
     tail: bytes

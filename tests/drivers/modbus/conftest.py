@@ -11,7 +11,7 @@ import pytest
 
 from drivers.modbus import KIND
 from drivers.modbus.device import ModbusDevice
-from drivers.modbus.transport.tcp import TcpBus
+from drivers.modbus.transport.wire import WireBus
 from gateway.driver import Site
 from tests.support.libmodbus_peer import LibmodbusPeer
 from tests.support.loops import LOOP_FACTORIES
@@ -29,7 +29,7 @@ class Plant:
     """Connected buses and their devices, closed at the end of the test."""
 
     state: Path
-    buses: list[TcpBus] = field(default_factory=list)
+    buses: list[WireBus[Any]] = field(default_factory=list)
 
     async def device(
         self, port: int, *, link: dict[str, Any] | None = None, state: str | None = None, **device: Any
@@ -38,7 +38,7 @@ class Plant:
         options = {"host": "127.0.0.1", "port": port, "timeout_ms": 100, **(link or {})}
         site = Site("gw1", self.state / (state or f"device{len(self.buses)}-{time.monotonic_ns()}"))
         bus = KIND.open_bus("link1", KIND.link_options(**options), site)
-        assert isinstance(bus, TcpBus)
+        assert isinstance(bus, WireBus)
         self.buses.append(bus)
         await bus.connect()
         opened = KIND.open_device(bus, "filler1", KIND.device_options(**device))

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from drivers.modbus import KIND
-from drivers.modbus.options import ScanOptions
+from drivers.modbus.scan_options import ScanOptions
 from gateway.config import load
 from gateway.driver import Browses, Decodes, DeviceSilent, Finding, Item, LinkDown, Progress, ScanFailed
 from gateway.model import DataType
