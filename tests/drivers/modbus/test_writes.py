@@ -245,12 +245,7 @@ async def test_the_day_of_the_week_is_the_devices_own(plant: Plant, slave: RawSl
     assert await device.write(point("clock", "hr:1", T.DATETIME, time="cp56time2a"), text) == text
 
 
-async def test_unit_0_of_a_serial_line_is_refused(plant: Plant, slave: RawSlave) -> None:
-    """It would be every device, and none answers: neither a read nor the proof of a write can come of it."""
+async def test_unit_0_over_tcp_is_a_unit_like_any_other(plant: Plant, slave: RawSlave) -> None:
     device = await plant.device(slave.port, unit=0)
     assert await device.write(point("set", "hr:1"), 7) == 7
-    plant.buses[-1].broadcasts = True
-    with pytest.raises(WriteFailed, match="unit 0 is every device on a serial line and none of them answers"):
-        await device.write(point("set", "hr:1"), 7)
-    (error,) = device.plan(group(point("a", "hr:1"))).errors
-    assert error.message.endswith("give the device's own unit, 1 to 247")
+    assert {request.unit for request in slave.requests} == {0}
