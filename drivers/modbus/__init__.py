@@ -5,12 +5,13 @@ Importing this package loads the option models only; pymodbus comes with the fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from drivers.modbus.link import LinkOptions, describe
 from drivers.modbus.options import DeviceOptions, TagOptions
-from gateway.driver import Bus, Driver, DriverKind, Site
+from drivers.modbus.scan_options import ScanOptions
+from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
 
 if TYPE_CHECKING:
     from drivers.modbus.bus import ModbusBus
@@ -21,17 +22,27 @@ __all__ = ["KIND"]
 def _open_bus(name: str, options: LinkOptions, site: Site) -> Bus:
     from drivers.modbus.transport.opening import open_bus
 
-    return open_bus(name, options)
+    bus = open_bus(name, options)
+    bus.state = site.state
+    return bus
 
 
 def _open_device(bus: Bus, name: str, options: DeviceOptions) -> Driver:
-    from drivers.modbus.device import ModbusDevice
+    from drivers.modbus.device import ModbusDevice, memory_of
 
-    return ModbusDevice(cast("ModbusBus[Any]", bus), name, options)
+    modbus = cast("ModbusBus[Any]", bus)
+    return ModbusDevice(modbus, name, options, memory_of(modbus, name, options))
 
 
 def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast("ModbusBus[Any]", bus).counters)
+
+
+async def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+    from drivers.modbus.scan import search
+
+    async for each in search(cast("ModbusBus[Any]", _open_bus("scan", options.link, site)), options):
+        yield each
 
 
 KIND = DriverKind(
@@ -44,4 +55,7 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=describe,
     counters=_counters,
+    scan=Scan(
+        "Units at one endpoint or on one serial line, who they are and what they let one read.", ScanOptions, _scan
+    ),
 )

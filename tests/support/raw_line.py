@@ -58,6 +58,8 @@ def _rtu_request(data: bytearray) -> bytes | None:
             size = 9 + data[6] if len(data) > 6 else 9
         case 22:
             size = 10
+        case 23:
+            size = 13 + data[10] if len(data) > 10 else 13
         case 17:
             size = 4
         case 43:

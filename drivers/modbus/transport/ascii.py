@@ -26,7 +26,7 @@ class AsciiFrames:
 
     def prepare(self, unit: int, exchange: Exchange) -> LineRequest:
         frame = _FRAMER.encode(exchange.request, unit, 0)
-        return LineRequest(unit, exchange, frame, (len(frame) + 2 * exchange.size + _AROUND_PDU) * self._byte_s)
+        return LineRequest(unit, exchange, frame, (len(frame) + 2 * exchange.most + _AROUND_PDU) * self._byte_s)
 
     def find(self, buffer: bytearray, request: LineRequest) -> bytes | None:
         """See :meth:`drivers.modbus.transport.line.Frames.find`."""
@@ -56,11 +56,10 @@ def _pdu(digits: bytes, request: LineRequest) -> bytes | None:
         raise Garbled
     pdu = frame[1:-1]
     exchange = request.exchange
-    is_read = len(exchange.head) < exchange.size
+    is_read = len(exchange.head) < exchange.size or exchange.measure is not None
     if frame[0] != request.unit:
         return None
     if pdu[0] == exchange.function | 0x80 and len(pdu) == 2:
         return pdu
-    return (
-        pdu if len(pdu) == exchange.size and pdu.startswith(exchange.head if is_read else exchange.head[:1]) else None
-    )
+    head = exchange.head if is_read else exchange.head[:1]
+    return pdu if pdu.startswith(head) and exchange.size_of(pdu) == len(pdu) else None

@@ -16,10 +16,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar, cast
 
 from drivers.modbus.errors import Refused, ReplyTimeout
-from drivers.modbus.link import LinkOptions
+from drivers.modbus.link import LINES, LinkOptions
 from gateway.driver import LinkDown
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class BusState:
         self.name = name
         self.options = options
         self.peer = options.peer
+        self.broadcasts = options.transport in LINES
+        self.state: Path | None = None
         self.reply_ns = 0
         self.reply_mono_ns = 0
         self.counters: Counter[str] = Counter()

@@ -37,7 +37,7 @@ class PreparedRequest:
     reply_head: bytes
     """What the right reply has from its third byte on, as far as it is known in advance."""
     reply_size: int
-    """Size of the right reply, header included."""
+    """Size of the right reply, header included; 0 if the reply itself tells."""
     data_at: int
     """Where the data begin that `reply_head` doesn't foresee."""
     exchange: Exchange
@@ -58,7 +58,8 @@ def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
         function=exchange.function,
         tail=frame[2:],
         reply_head=reply_header + exchange.head,
-        reply_size=HEADER_SIZE + exchange.size,
+        # One that tells its size itself is never taken unread.
+        reply_size=0 if exchange.measure else HEADER_SIZE + exchange.size,
         data_at=HEADER_SIZE + len(exchange.head),
         exchange=exchange,
     )

@@ -99,7 +99,7 @@ class NumberedConversation(Conversation[PreparedRequest]):
             self._refuse(waiter, frame[8])
         elif frame[7] != request.function:
             self._desynchronised(f"a reply of function {frame[7]} to a request of function {request.function}")
-        elif len(frame) == request.reply_size == request.data_at and request.exchange.measure is None:
+        elif len(frame) == request.reply_size == request.data_at:
             self._counters["wrong_echoes"] += 1
             self._replied()
             waiter.set_exception(EchoDiffers())

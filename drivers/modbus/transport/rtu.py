@@ -1,7 +1,7 @@
 """Framing of Modbus RTU (Modbus over Serial Line 1.02, §2.5.1): unit, PDU, CRC-16 low byte first.
 
 A frame has neither length nor end mark but silence, which an operating system can't time. So a reply ends where the
-request says it must: its size is known in advance.
+request says it must: its size is known in advance, or told by its beginning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RtuFrames:
 
     def prepare(self, unit: int, exchange: Exchange) -> LineRequest:
         frame = _FRAMER.encode(exchange.request, unit, 0)
-        return LineRequest(unit, exchange, frame, (len(frame) + exchange.size + _AROUND_PDU) * self._byte_s)
+        return LineRequest(unit, exchange, frame, (len(frame) + exchange.most + _AROUND_PDU) * self._byte_s)
 
     def find(self, buffer: bytearray, request: LineRequest) -> bytes | None:
         """See :meth:`drivers.modbus.transport.line.Frames.find`."""

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from drivers.modbus.device import ModbusDevice
+from drivers.modbus.scan import search
+from drivers.modbus.scan_options import ScanOptions
 from drivers.modbus.transport.wire import WireBus
-from gateway.driver import DeviceSilent, LinkDown, WriteFailed
+from gateway.driver import DeviceSilent, Finding, LinkDown, WriteFailed
 from gateway.model import DataType, Quality
 from tests.drivers.modbus.lines import device_on, null_modem
 from tests.drivers.modbus.points import group, point
@@ -270,3 +272,60 @@ async def test_an_echo_nobody_told_of_is_noticed_before_it_can_confirm_a_write(l
     line.slave.echo = True
     with pytest.raises(LinkDown, match="set echo = true"):
         await line.read()
+
+
+@pytest.mark.parametrize("behaviour", [raw.answer, raw.garbage_before, raw.dribble(0), raw.noise_after])
+async def test_a_reply_that_tells_its_size_itself_is_found(line: Line, behaviour: Behaviour) -> None:
+    """Identification: in pages of any length, between everyday reads, whatever else is on the line."""
+    line.slave.unsupported = set()
+    line.slave.objects = {0: b"ACME", 1: b"M1", 2: b"V2.11", 3: b"u" * 200, 4: b"n"}
+    plan = line.device.plan(
+        group(
+            point("id/vendor", "id:vendor", DataType.STRING),
+            point("a", "hr:100"),
+            point("id/url", "id:url", DataType.STRING),
+        )
+    )
+    line.slave.always(behaviour)
+    batch = await line.device.read(plan)
+    assert (batch.values, batch.qualities) == (("ACME", 1100, "u" * 200), None)
+    assert await line.read() == GOOD
+    assert line.bus.counters["drains"] == 0
+
+
+async def test_one_that_is_cut_short_or_garbled_is_no_answer(line: Line) -> None:
+    line.slave.unsupported = set()
+    line.slave.objects = {0: b"ACME"}
+    plan = line.device.plan(group(point("a", "hr:100"), point("id/vendor", "id:vendor", DataType.STRING)))
+    for behaviour in (raw.short, raw.bad_checksum):
+        device = device_on(line.bus)
+        plan = device.plan(plan.group)
+        line.slave.then(raw.answer, behaviour)
+        batch = await device.read(plan)
+        assert (batch.values, batch.qualities) == ((1100, None), (0, Quality.BAD_TIMEOUT))
+        assert await line.read() == GOOD
+
+
+async def test_units_of_a_line_are_searched_for(line: Line) -> None:
+    line.slave.unsupported = {1, 2, 4, 43}
+    line.slave.server_id = b"pump"
+    line.slave.holes = set(range(200, 65536))
+
+    async def unit_2(slave: RawSlave, request: Request, send: Send) -> None:
+        if request.unit == 2:
+            await raw.answer(slave, request, send)
+
+    line.slave.always(unit_2)
+    options = ScanOptions(host="127.0.0.1", units="1-3")
+    found = [each async for each in search(line.bus, options) if isinstance(each, Finding)]
+    assert [(each.row["unit"], each.row["server id"], each.row["holding registers"]) for each in found] == [
+        (2, "pump", "0-199")
+    ]
+
+
+async def test_unit_0_of_a_line_is_nobody(line: Line) -> None:
+    device = device_on(line.bus, unit=0)
+    (error, _) = device.plan(POINTS).errors
+    assert error.message.endswith("give the device's own unit, 1 to 247")
+    with pytest.raises(WriteFailed, match="unit 0 is every device on a serial line"):
+        await device.write(POINTS.points[0], 7)
