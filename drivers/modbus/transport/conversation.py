@@ -54,6 +54,8 @@ class BusState:
         self.reply_ns = 0
         self.reply_mono_ns = 0
         self.counters: Counter[str] = Counter()
+        self.owed: set[int] = set()
+        """Units on a line without transaction ids whose reply may still come, also after a reconnect."""
         self.transaction = 0
         """The id last used. It goes on over reconnects, so that even a gateway that mixes up its sessions can't pass a
         stale reply off as a fresh one."""

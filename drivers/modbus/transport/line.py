@@ -2,8 +2,9 @@
 
 Nothing in a reply says which request it answers, so what was asked before must have been heard out:
 
-- After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout. What
-  comes meanwhile is thrown away and counted. A line that isn't silent for four is given up (LinkDown).
+- After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout, also if
+  it has been opened anew. What comes meanwhile is thrown away and counted. A line that isn't silent for four is given
+  up (LinkDown).
 - A unit whose replies such a wait has found not to come at all is *mute*: from then on its timeouts hold up only its
   own next request. Nothing of a unit's can pass for another's, and a dead unit must not cost its neighbours twice.
 - What is heard while nothing was asked, unless it is too short for a frame, is treated like a timeout.
@@ -95,8 +96,9 @@ class LineConversation(Conversation[LineRequest]):
         self._buffer = bytearray()
         self._strays = 0
         """Bytes since the last request was sent that are no part of its answer."""
-        self._unsettled = False
+        self._unsettled = bool(state.owed)
         """Whether the line must fall silent before anything is sent."""
+        self._quiet_since = time.monotonic()
         self._suspect: int | None = None
         """The unit that made it so by not answering, if that is all that happened."""
         self._mute: dict[int, float] = {}
@@ -127,6 +129,7 @@ class LineConversation(Conversation[LineRequest]):
         self._counters["stray_bytes"] += len(self._buffer)
         self._buffer.clear()
         self._strays = 0
+        self._state.owed.add(prepared.unit)
         self._echo_due = prepared.frame if self._echoes else b""
         self._heard = b""
         self._write(prepared.frame)
@@ -143,6 +146,7 @@ class LineConversation(Conversation[LineRequest]):
                 raise LinkDown(self._down)
             await asyncio.sleep(wait_s)
         self._unsettled = False
+        self._state.owed.clear()
         if self._suspect is not None:
             self._mute[self._suspect] = 0.0
         self._suspect = None
@@ -194,6 +198,11 @@ class LineConversation(Conversation[LineRequest]):
             self._counters["wrong_echoes"] += 1
             self._replied()
             waiter.set_exception(EchoDiffers())
+
+    def _replied(self) -> None:
+        if self._request is not None:
+            self._state.owed.discard(self._request.unit)
+        super()._replied()
 
     def _take_echo(self) -> bool:
         """Swallow what is there of the request's echo. True once it is complete."""
