@@ -87,7 +87,9 @@ def markdown() -> str:
             ("[[device]]", kind.device_options),
             ("[[device.group.tag]]", kind.tag_options),
         ):
-            parts.append(f"### {heading} with driver `{name}`\n\n{_keys(table_schema(options))}")
+            schema = table_schema(options)
+            parts.append(f"### {heading} with driver `{name}`\n\n{_keys(schema)}")
+            parts += [f"In `{path}`:\n\n{_keys(table)}" for path, table in _nested(schema, "")]
     return "\n".join(parts)
 
 
@@ -115,6 +117,16 @@ def _keys(schema: dict[str, Any]) -> str:
         cells = (f"`{key}`", _kind(item), default, item.get("description", ""))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _nested(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables inside a driver's table, each by its path; NAME stands for one that the user gives."""
+    for key, item in schema["properties"].items():
+        named = item.get("additionalProperties")
+        spot, table = (f"{path}{key}.NAME", named) if isinstance(named, dict) else (f"{path}{key}", item)
+        if "properties" in table:
+            yield spot, table
+            yield from _nested(table, f"{spot}.")
 
 
 def _default(item: dict[str, Any]) -> str:
