@@ -28,6 +28,8 @@ from gateway.driver import LinkDown
 
 _DRAIN_LIMIT = 4
 """Reply timeouts within which the line must have fallen silent."""
+_LOOK_S = 0.001
+"""Gives the event loop the time to read what has come in."""
 _NOISE = 4
 """Fewer bytes than this are no frame in any framing."""
 _KEPT = 1024
@@ -117,10 +119,12 @@ class LineConversation(Conversation[LineRequest]):
     async def _transact_carefully(self, prepared: LineRequest) -> bytes:
         if self._unsettled:
             await self._drain()
-        while (wait_s := self._mute.get(prepared.unit, 0.0) - time.monotonic()) > 0:
-            await asyncio.sleep(wait_s)
+        while (again_at := self._mute.get(prepared.unit, 0.0)) > 0.0:
+            await asyncio.sleep(max(again_at - time.monotonic(), _LOOK_S))
             if self._unsettled:
                 await self._drain()
+            elif time.monotonic() >= again_at:
+                break
         if self._pause_s:
             await self._rest(self._pause_s)
         return await self.send(prepared)
@@ -138,13 +142,17 @@ class LineConversation(Conversation[LineRequest]):
         """Wait until the line has been silent for one reply timeout. Raises LinkDown if it never is."""
         self._counters["drains"] += 1
         limit = time.monotonic() + _DRAIN_LIMIT * self._timeout_s
-        while (wait_s := self._quiet_since + self._timeout_s - time.monotonic()) > 0:
+        silent = False
+        while not silent:
+            heard_at = self._quiet_since
+            # Even if the time has passed: what came meanwhile may not have been read yet.
+            await asyncio.sleep(max(heard_at + self._timeout_s - time.monotonic(), _LOOK_S))
+            silent = self._quiet_since == heard_at and time.monotonic() >= heard_at + self._timeout_s
             if self._transport is None:
                 raise LinkDown(self._down)
-            if time.monotonic() >= limit:
+            if not silent and time.monotonic() >= limit:
                 self._desynchronised("without end, asked or not: is there another master on the line?")
                 raise LinkDown(self._down)
-            await asyncio.sleep(wait_s)
         self._unsettled = False
         self._state.owed.clear()
         if self._suspect is not None:

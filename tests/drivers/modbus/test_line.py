@@ -103,6 +103,19 @@ async def test_a_late_reply_is_never_the_next_ones(line: Line, delay_s: float) -
     assert line.bus.counters["late_replies"] == 3
 
 
+async def test_what_came_while_the_process_was_held_up_is_no_answer(line: Line) -> None:
+    """The time of a drain has passed on the clock, but what came meanwhile hasn't been read yet."""
+    for value in range(3):
+        line.slave.holding[100] = value
+        line.slave.then(raw.late(1.3 * TIMEOUT_S))
+        with pytest.raises(DeviceSilent):
+            await line.read()
+        time.sleep(1.2 * TIMEOUT_S)  # noqa: ASYNC251 - this is the point
+        line.slave.holding[100] = 500 + value
+        assert await line.read() == (500 + value, 1101)
+    assert line.bus.counters["late_replies"] == 3
+
+
 async def test_a_cancelled_read_leaves_nothing_behind(line: Line) -> None:
     for value in range(3):
         line.slave.holding[100] = value
