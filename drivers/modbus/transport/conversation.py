@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from drivers.modbus.errors import Refused, ReplyTimeout
 from drivers.modbus.link import LINES, LinkOptions
@@ -40,6 +40,7 @@ class Prepared(Protocol):
 
 
 P = TypeVar("P", bound=Prepared)
+C = TypeVar("C", bound="Conversation[Any]")
 
 
 class BusState:
