@@ -56,10 +56,8 @@ def _pdu(digits: bytes, request: LineRequest) -> bytes | None:
         raise Garbled
     pdu = frame[1:-1]
     exchange = request.exchange
-    is_read = len(exchange.head) < exchange.size or exchange.measure is not None
     if frame[0] != request.unit:
         return None
-    if pdu[0] == exchange.function | 0x80 and len(pdu) == 2:
-        return pdu
-    head = exchange.head if is_read else exchange.head[:1]
-    return pdu if pdu.startswith(head) and exchange.size_of(pdu) == len(pdu) else None
+    is_refusal = len(pdu) == 2 and pdu[0] == exchange.function | 0x80
+    is_reply = pdu.startswith(request.mark) and exchange.size_of(pdu) == len(pdu)
+    return pdu if is_refusal or is_reply else None
