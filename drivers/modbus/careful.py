@@ -63,6 +63,7 @@ class CarefulReader(Generic[P]):
         """Read, or go on reading after `fault`, with an eye on what fails. `done` are the replies so far."""
         reading = _Reading(plan)
         for request, part in zip(plan.requests, done, strict=False):
+            self._memory.answered(request.table, request.span.count)
             reading.take(request, part)
         for request in (*plan.requests[plan.first + len(done) :], *plan.requests[: plan.first]):
             if reading.timeouts >= _TIMEOUTS_PER_READ:
@@ -93,6 +94,7 @@ class CarefulReader(Generic[P]):
             reply = await self._bus.transact(request.prepared)
         except (ReplyTimeout, Refused) as fault:
             return fault
+        self._memory.answered(request.table, request.span.count)
         reading.take(request, request.decode(reply))
         return None
 
@@ -143,8 +145,8 @@ class CarefulReader(Generic[P]):
     async def _measure(self, reading: _Reading[P], request: Request[P], halves: Sequence[Request[P]]) -> None:
         """A read is refused whose halves are not: is it too long, or is there an address it can't reach over?
 
-        The longest beginning of it that is answered tells. If as much can be read from one address on, too, length is
-        what matters; else what stands in between is a border.
+        The longest beginning of it that is answered tells. If a longer read was answered elsewhere, there is a border.
+        If as much can be read from one address on, across that place, length is what matters.
         """
         table, start = request.table, request.span.address
         longest, refused = halves[0].span.count, request.span.count
@@ -155,11 +157,17 @@ class CarefulReader(Generic[P]):
                 self._memory.cut(table, halves[1].span.address)
                 return
             longest, refused = (middle, refused) if allowed else (longest, middle)
-        if await self._allows(reading, table, Span(start + 1, longest)):
-            self._memory.limit(table, longest)
-            reading.learnt.append(f"at most {longest} {table.title} in one read")
+        memory = self._memory
+        if longest < memory.longest[table]:
+            memory.cut(table, start + longest)
+        elif longest == 1:
+            if memory.cut_single(table, start + 1):
+                reading.learnt.append(f"at most 1 of the {table.title} in one read")
+        elif await self._allows(reading, table, Span(start + 1, longest)):
+            memory.limit(table, longest)
+            reading.learnt.append(f"at most {longest} of the {table.title} in one read")
         else:
-            self._memory.cut(table, start + longest)
+            memory.cut(table, start + longest)
 
     async def _allows(self, reading: _Reading[P], table: Table, span: Span) -> bool | None:
         """Whether the device answers a read of `span`, or None if that can't be found out now."""
@@ -173,6 +181,7 @@ class CarefulReader(Generic[P]):
         except ReplyTimeout:
             reading.timeouts += 1
             return None
+        self._memory.answered(table, span.count)
         return True
 
     def _dig(self, reading: _Reading[P], request: Request[P], fault: Refused) -> None:

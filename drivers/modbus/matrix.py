@@ -25,6 +25,8 @@ def _orders(registers: int) -> tuple[WordOrder, ...]:
 
 def _candidates() -> Iterator[tuple[str, Encoding]]:
     """(order in words, encoding) of everything that can be tried."""
+    for bit in range(_BITS):
+        yield f"bit {bit}", Encoding(DataType.BOOL, bit=bit)
     for type_ in (type_ for type_ in DataType if type_.is_numeric):
         if type_ in (DataType.INT8, DataType.UINT8):
             for half in (Half.HIGH, Half.LOW):
@@ -56,18 +58,15 @@ def window(address: int) -> range:
 
 
 def decodings(table: Table, address: int, address_offset: int, registers: Mapping[int, bytes]) -> Iterator[Decoding]:
-    """Every type and order at `address` − 1, at it, and at + 1; its single bits, too.
+    """Every type and order at `address` − 1, at it, and at + 1.
 
     `registers`: wire bytes by address on the wire, those of :func:`window` that could be read.
     """
     for at in (address - 1, address, address + 1):
-        name = f"{table.prefix}:{at + address_offset}"
-        if at == address and at in registers:
-            for bit in range(_BITS):
-                encoding = Encoding(DataType.BOOL, bit=bit)
-                yield Decoding(f"{name}.{bit}", DataType.BOOL, "", registers[at], decode(encoding, registers[at]))
         for order, encoding in CANDIDATES:
             span = range(at, at + encoding.registers)
             if all(number in registers for number in span):
                 raw = b"".join(registers[number] for number in span)
-                yield Decoding(name, encoding.type, order, raw, decode(encoding, raw))
+                yield Decoding(
+                    f"{table.prefix}:{at + address_offset}", encoding.type, order, raw, decode(encoding, raw)
+                )

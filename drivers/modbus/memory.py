@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +26,9 @@ RETRY_S = 10.0
 DAY_S = 86_400.0
 _RETRY_AFTER_START_S = 60.0
 """At most so long after a start, everything known to be missing is asked for once more."""
+_SINGLES = 8
+"""So many cuts after a single address, and never a longer read answered, are no borders but a device that gives one
+value a read."""
 _FORMAT = 1
 
 Place: TypeAlias = tuple[Table, Span]
@@ -56,6 +60,10 @@ class Memory:
     """Addresses that no read may reach into from below: the device answers both sides, but not together."""
     limits: dict[Table, int] = field(default_factory=dict, init=False)
     """The most a table gives in one read, where that is less than was tried."""
+    longest: Counter[Table] = field(default_factory=Counter, init=False)
+    """The longest read of each table that was answered while something was found out: no limit is below it."""
+    singles: Counter[Table] = field(default_factory=Counter, init=False)
+    """Cuts of each table before which one address alone could be read."""
     forget_at: float = field(default=math.inf, init=False)
     """Monotonic seconds at which cuts and limits are to be found out anew."""
 
@@ -78,9 +86,23 @@ class Memory:
         del self.holes[place]
         self.version += 1
 
+    def answered(self, table: Table, size: int) -> None:
+        """A read of that size was."""
+        self.longest[table] = max(self.longest[table], size)
+
     def cut(self, table: Table, address: int) -> None:
         self.cuts[table].add(address)
         self._learnt()
+
+    def cut_single(self, table: Table, address: int) -> bool:
+        """Cut where one address alone can be read before. True if that is so everywhere, and the limit is 1."""
+        self.cut(table, address)
+        self.singles[table] += 1
+        if self.longest[table] > 1 or self.singles[table] < _SINGLES:
+            return False
+        self.cuts[table].clear()
+        self.limit(table, 1)
+        return True
 
     def limit(self, table: Table, size: int) -> None:
         self.limits[table] = size
@@ -95,6 +117,8 @@ class Memory:
         if self.forget_at <= time.monotonic():
             self.cuts = {table: set() for table in DATA_TABLES}
             self.limits.clear()
+            self.longest.clear()
+            self.singles.clear()
             self.forget_at = math.inf
             self.version += 1
 

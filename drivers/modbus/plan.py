@@ -118,7 +118,7 @@ class ReadPlan(Generic[P]):
             if table not in used:
                 continue
             if table in memory.limits:
-                yield f"learnt: at most {memory.limits[table]} {table.title} in one read"
+                yield f"learnt: at most {memory.limits[table]} of the {table.title} in one read"
             cuts = sorted(memory.cuts[table])
             if cuts:
                 yield f"learnt: no read across {', '.join(self._name(table, cut) for cut in cuts)}"

@@ -25,6 +25,7 @@ _REGULAR = 2
 """The level of identification asked for: what is beyond is the maker's own."""
 _SHOWN = 40
 """Ranges of one table that a row has room for."""
+_LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
@@ -122,7 +123,8 @@ def _listed(ranges: list[Span], complete: bool) -> str:
 
 def _config(unit: _Unit, options: ScanOptions) -> str:
     """TOML ready to paste: the link, the device, and the first value of each range to begin with."""
-    link = "modbus-" + "".join(letter if letter.isalnum() else "-" for letter in str(options.host or options.device))
+    place = str(options.host or options.device)
+    link = "".join(letter if letter.isalnum() else "-" for letter in f"modbus-{place}")[:_LONGEST_NAME]
     lines = [
         "# One [[link]] serves all units at this endpoint.",
         "[[link]]",

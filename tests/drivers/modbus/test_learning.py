@@ -38,14 +38,14 @@ async def test_a_limit_is_learnt_once_and_every_block_is_planned_to_it(
     assert (batch.values, batch.qualities) == (tuple(range(1000, 1200)), None)
     assert spans(plan) == [(0, 51), (51, 51), (102, 51), (153, 47)]
     assert [record.message for record in caplog.records] == [
-        "device filler1 gives at most 51 holding registers in one read"
+        "device filler1 gives at most 51 of the holding registers in one read"
     ]
     # The other group was planned before that was known, and pays nothing for it.
     asked = len(slave.requests)
     await device.read(other)
     assert spans(other) == [(1000, 51), (1051, 51), (1102, 18)]
     assert len(slave.requests) == asked + 3
-    assert plan.describe()[-1] == "learnt: at most 51 holding registers in one read"
+    assert plan.describe()[-1] == "learnt: at most 51 of the holding registers in one read"
 
 
 async def test_a_border_is_found_where_it_is(plant: Plant, slave: RawSlave) -> None:
@@ -58,6 +58,28 @@ async def test_a_border_is_found_where_it_is(plant: Plant, slave: RawSlave) -> N
         assert (batch.values, batch.qualities) == (tuple(range(1000, 1100)), None)
     assert spans(plan) == [(0, 37), (37, 63)]
     assert plan.describe()[-1] == "learnt: no read across hr:37"
+
+
+async def test_a_border_after_the_first_address_is_no_limit_of_one(plant: Plant, slave: RawSlave) -> None:
+    slave.borders = {1}
+    device = await plant.device(slave.port)
+    plan = device.plan(group(point("a", "hr:0"), point("b", "hr:1")))
+    assert (await device.read(plan)).qualities is None
+    assert plan.describe()[-1] == "learnt: no read across hr:1"
+    other = device.plan(HUNDRED)
+    assert (await device.read(other)).qualities is None
+    assert spans(other) == [(0, 1), (1, 99)]
+
+
+async def test_a_device_that_gives_one_register_a_read(plant: Plant, slave: RawSlave) -> None:
+    slave.max_count = 1
+    device = await plant.device(slave.port)
+    plan = device.plan(HUNDRED)
+    for _ in range(8):
+        batch = await device.read(plan)
+    assert (batch.values, batch.qualities) == (tuple(range(1000, 1100)), None)
+    assert plan.describe()[-1] == "learnt: at most 1 of the holding registers in one read"
+    assert len(plan.requests) == 100
 
 
 async def test_it_outlives_a_restart_and_is_tried_again_soon(plant: Plant, slave: RawSlave) -> None:
