@@ -43,6 +43,11 @@ P = TypeVar("P", bound=Prepared)
 C = TypeVar("C", bound="Conversation[Any]")
 
 
+ANYBODY = -1
+"""A unit that somebody else may have asked just before a bus was opened for the first time: this gateway, too, with
+the configuration it had until then."""
+
+
 class BusState:
     """What outlives a single connection."""
 
@@ -55,7 +60,7 @@ class BusState:
         self.reply_ns = 0
         self.reply_mono_ns = 0
         self.counters: Counter[str] = Counter()
-        self.owed: set[int] = set()
+        self.owed = {ANYBODY}
         """Units on a line without transaction ids whose reply may still come, also after a reconnect."""
         self.transaction = 0
         """The id last used. It goes on over reconnects, so that even a gateway that mixes up its sessions can't pass a

@@ -3,8 +3,8 @@
 Nothing in a reply says which request it answers, so what was asked before must have been heard out:
 
 - After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout, also if
-  it has been opened anew. What comes meanwhile is thrown away and counted. A line that isn't silent for four is given
-  up (LinkDown).
+  it has been opened anew. The same goes for a line that is opened for the first time: somebody may just have asked.
+  What comes meanwhile is thrown away and counted. A line that isn't silent for four is given up (LinkDown).
 - A unit whose replies such a wait has found not to come at all is *mute*: from then on its timeouts hold up only its
   own next request. Nothing of a unit's can pass for another's, and a dead unit must not cost its neighbours twice.
 - What is heard while nothing was asked, unless it is too short for a frame, is treated like a timeout.
