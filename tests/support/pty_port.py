@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import pty
 import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+
+_TIOCGEXCL = 0x80045440
+"""Of asm-generic/ioctls.h; the module termios doesn't name it."""
 
 
 class PtyPort:
@@ -29,6 +33,15 @@ class PtyPort:
     @property
     def device(self) -> str:
         return str(self.path)
+
+    @property
+    def plugged(self) -> bool:
+        return self._master >= 0
+
+    @property
+    def opened(self) -> bool:
+        """Whether anybody has opened the port for himself alone."""
+        return self._master >= 0 and fcntl.ioctl(self._slave, _TIOCGEXCL, bytes(4)) != bytes(4)
 
     def plug(self) -> None:
         """Make the port appear."""
