@@ -6,11 +6,11 @@ package ``import serial`` is pyserial; this package is ``drivers.serial``.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
-from drivers.serial.options import DeviceOptions, LinkOptions, TagOptions
-from gateway.driver import Bus, Driver, DriverKind, Site
+from drivers.serial.options import DeviceOptions, LinkOptions, ScanOptions, TagOptions
+from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
 
 __all__ = ["KIND"]
 
@@ -38,6 +38,12 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast(SerialBus, bus).counters)
 
 
+def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+    from drivers.serial.scan import scan
+
+    return scan(options, site)
+
+
 KIND = DriverKind(
     name="serial",
     summary="Serial instruments by description: scales, GPS receivers, barcode readers, ASCII and binary protocols.",
@@ -50,4 +56,5 @@ KIND = DriverKind(
     counters=_counters,
     subscribes=True,
     stale_s=30.0,
+    scan=Scan("The serial ports of this machine, who has them, and what talks on one.", ScanOptions, _scan),
 )

@@ -191,9 +191,16 @@ class SerialBus(PortReceiver):
         self._heard_at = now
         skipped = self.counters["skipped_bytes"]
         strange = False
+        owner: _Stream | None = None
         for stream in self._streams:
             for frame in stream.decoder.feed(data, quiet_s):
-                strange = not self._take(stream, frame) or strange
+                wanted, known = self._take(stream, frame)
+                strange = strange or not known
+                owner = stream if wanted else owner
+        for stream in self._streams:
+            if owner is not None and stream is not owner:
+                # Devices of different framings take turns: what one said must not run into what the next says.
+                stream.decoder.forget()
             if stream.decoder.gap_s is not None and stream.decoder.pending and stream.timer is None:
                 self._wait_for_pause(stream, stream.decoder.gap_s)
         self._received += len(data)
@@ -222,17 +229,16 @@ class SerialBus(PortReceiver):
         for frame in stream.decoder.pause():
             self._take(stream, frame)
 
-    def _take(self, stream: _Stream, frame: Frame) -> bool:
-        """Give a frame to whom it concerns; whether it is one that a device sends by itself."""
+    def _take(self, stream: _Stream, frame: Frame) -> tuple[bool, bool]:
+        """Give a frame to whom it concerns: whether there was anybody, and whether a device sends it by itself."""
         self.heard_ns, self.heard_mono_ns = time.time_ns(), time.monotonic_ns()
-        content = frame.content
         answer = self._answer(stream, frame)
         known = False
         for party in stream.parties:
-            known = party.hear(content) or known
+            known = party.hear(frame.content) or known
         if not (answer or known):
             self.counters["unexpected_frames"] += 1
-        return known
+        return answer or known, known
 
     def _answer(self, stream: _Stream, frame: Frame) -> bool:
         waiting = self._waiting

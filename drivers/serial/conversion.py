@@ -317,7 +317,7 @@ def _datetime(name: str, rules: FieldRules) -> Callable[[bytes], tuple[Value, in
         match = pattern.fullmatch(raw)
         if match is None:
             return _UNDECODABLE
-        parts = {key: text.decode() for key, text in match.groupdict().items()}
+        parts = {key: text.decode() for key, text in match.groupdict().items() if text is not None}
         year = int(parts.get("Y", 0)) or int(parts["y"]) + (2000 if int(parts["y"]) < PIVOT else 1900)
         hour, minute, second = (int(parts.get(key, 0)) for key in "HMS")
         try:

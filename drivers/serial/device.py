@@ -169,6 +169,7 @@ class SerialDevice:
                 await self._bus.listen(self, self._speaks, self._listen_s)
         except NoAnswer as error:
             self._end(plan.group.name)
+            self._ready = 0
             raise DeviceSilent(f"{self._where}: {error}") from None
         except BaseException:
             self._end(plan.group.name)

@@ -206,6 +206,11 @@ class Decoder:
         self._skip(len(self._buffer))
         self.synced = True
 
+    def forget(self) -> None:
+        """What is under way was a frame of another framing."""
+        self._drop(len(self._buffer))
+        self.synced = True
+
     # -- finding frames
 
     def _find(self, frames: list[Frame]) -> None:

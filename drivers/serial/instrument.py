@@ -52,8 +52,8 @@ class Checksum(Options):
     """What proves that a frame is whole."""
 
     kind: Annotated[str, AfterValidator(lambda name: size_of(name) and name)] = Field(
-        description="`xor`, `sum8`, `sum16`, `sum8-twos`, `sum16-twos`, `sum7-twos`, or a CRC by its catalogue name: "
-        "`crc8-smbus`, `crc16-modbus`, `crc32-iso-hdlc` …"
+        description="`xor`, `sum8`, `sum16`, `sum8-twos`, `sum16-twos`, `sum7-twos`, or a CRC by its catalogue name, "
+        "such as `crc8-smbus`, `crc16-modbus` or `crc32-iso-hdlc`."
     )
     format: Literal["binary", "hex"] = Field(
         default="binary", description="`hex`: two hexadecimal digits a byte, in either case."

@@ -81,7 +81,8 @@ def parse(text: str) -> bytes:
 
 def show(data: bytes) -> str:
     """The notation of `data`; :func:`parse` is its inverse."""
-    return "".join(_SHOWN.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in data)
+    text = "".join(_SHOWN.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in data)
+    return "\\x68" + text[1:] if text.startswith("hex:") else text
 
 
 def _from_text(value: Any) -> bytes:

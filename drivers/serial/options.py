@@ -115,3 +115,13 @@ class TagOptions(Options):
         if self.field is None and self.command is None:
             raise ValueError("a tag needs the field it is read from: give field, or a command")
         return self
+
+
+class ScanOptions(Options):
+    """What `tidegate scan serial` looks for."""
+
+    listen: Device | None = Field(default=None, description="Listen on this port, too. Nothing is sent.")
+    bauds: tuple[int, ...] = Field(
+        default=(9600, 4800, 19200, 38400, 115200, 2400), description="Speeds to try, in this order."
+    )
+    seconds: float = Field(default=2.0, gt=0, le=60, description="How long to listen at each speed, in seconds.")
