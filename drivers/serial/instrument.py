@@ -31,14 +31,19 @@ def _check_quality(name: str) -> str:
     return name
 
 
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value,)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 QualityName = Annotated[str, AfterValidator(_check_quality)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """One text or several."""
 Delimiters = Annotated[tuple[ByteText, ...], BeforeValidator(_listed)]
+Texts = Annotated[tuple[ByteText, ...], BeforeValidator(_as_tuple)]
 Type = Annotated[DataType, Field(strict=False)]
 
 
@@ -179,7 +184,7 @@ class Message(Options):
         default=None,
         description="Regular expression over the whole content; its named groups are the fields.",
     )
-    columns: tuple[str, ...] | None = Field(
+    columns: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = Field(
         default=None, description="Names of the fields between `separator`s, in order; an empty one is left out."
     )
     pairs: ByteText | None = Field(

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from drivers.common.serialport import Device, LineOptions
 from drivers.serial import patterns
-from drivers.serial.instrument import Command, FieldRules, Framing, KeepAlive, Message, Options
+from drivers.serial.instrument import Command, FieldRules, Framing, KeepAlive, Message, Options, Texts
 from drivers.serial.notation import ByteText
 from drivers.serial.presets import merged
 
@@ -54,7 +54,7 @@ class DeviceOptions(Options):
         default_factory=dict, description="How fields become values, by the field's name, where it isn't plain."
     )
     command: dict[str, Command] = Field(default_factory=dict, description="What can be written, by name.")
-    init: tuple[ByteText, ...] = Field(
+    init: Texts = Field(
         default=(), description="What to send once the port is open, and when a silent instrument is tried again."
     )
     init_pause_ms: int = Field(default=50, ge=0, le=10_000, description="Wait after each of them.")
