@@ -414,6 +414,9 @@ def _open_tty(device: str, line: LineOptions) -> Any:
     import serial
     from serial.rs485 import RS485Settings
 
+    if _is_pseudo(device):
+        # It has no line, and refuses the settings of one; whoever simulates a device keeps the real configuration.
+        line = line.model_copy(update={"data_bits": 8, "parity": "none", "stop_bits": 1})
     port = serial.Serial(
         baudrate=line.baud,
         bytesize=line.data_bits,
@@ -436,7 +439,7 @@ def _open_tty(device: str, line: LineOptions) -> Any:
         )
     try:
         port.open()
-    except (serial.SerialException, OSError, ValueError) as error:
+    except (serial.SerialException, OSError, ValueError, termios.error) as error:
         raise LinkDown(_why_not(device, line, error)) from None
     try:
         _finish(port, device, line)
@@ -444,6 +447,10 @@ def _open_tty(device: str, line: LineOptions) -> Any:
         port.close()
         raise
     return port
+
+
+def _is_pseudo(device: str) -> bool:
+    return os.path.realpath(device).startswith("/dev/pts/")
 
 
 def _finish(port: Any, device: str, line: LineOptions) -> None:
@@ -460,9 +467,7 @@ def _finish(port: Any, device: str, line: LineOptions) -> None:
         taken = termios.tcgetattr(port.fd)
     except termios.error as error:
         raise LinkDown(f"{device} can't be set up: {os.strerror(error.args[0])}") from None
-    if not os.path.realpath(device).startswith("/dev/pts/"):
-        # A pseudo-terminal has no line, so it needn't obey.
-        _check_taken(device, line, taken)
+    _check_taken(device, line, taken)
     if line.rs485 is not None:
         settings = array.array("i", [0] * 8)
         fcntl.ioctl(port.fd, 0x542E, settings)  # TIOCGRS485
@@ -489,11 +494,17 @@ def _check_taken(device: str, line: LineOptions, taken: list[Any]) -> None:
         raise LinkDown(f"{device} can't do {' and '.join(wrong)}: use what it can, or another port")
 
 
+def _number(error: BaseException) -> int | None:
+    """The errno of an error; termios has it as its first argument only."""
+    number = getattr(error, "errno", None)
+    if number is None and isinstance(error, termios.error):
+        number = error.args[0]
+    return number if isinstance(number, int) else None
+
+
 def _why_not(device: str, line: LineOptions, error: Exception) -> str:
     """Why a port can't be opened, and what to do about it."""
-    number = getattr(error, "errno", None)
-    if number is None and error.__context__ is not None:
-        number = getattr(error.__context__, "errno", None) or next(iter(error.__context__.args), None)
+    number = _number(error) or (_number(error.__context__) if error.__context__ is not None else None)
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return f"there is no port {device}: {_what_there_is()}"
     if number in (errno.EBUSY, errno.EWOULDBLOCK):
@@ -508,7 +519,7 @@ def _why_not(device: str, line: LineOptions, error: Exception) -> str:
         return f"{device} isn't a serial port: {_what_there_is()}"
     if number == errno.EINVAL or isinstance(error, ValueError):
         return f"{device} can't do {line}: use what it can, or another port"
-    cause = os.strerror(number) if isinstance(number, int) else str(error)
+    cause = os.strerror(number) if number is not None else str(error)
     return f"{device} can't be opened: {cause}"
 
 
