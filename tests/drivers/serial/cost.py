@@ -1,13 +1,15 @@
 """CPU of one frame, from what the kernel read to the batch handed over: a talker at full speed.
 
 Run it with ``python -m tests.drivers.serial.cost``; the README of the driver quotes what it prints. Not a test: figures
-depend on the machine. 230400 bit/s are 23,040 characters a second.
+depend on the machine. 230400 bit/s are 23,040 characters a second. The event loop's own cost of a read comes on top.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import uvloop
@@ -18,6 +20,7 @@ from drivers.serial.device import SerialDevice
 from gateway.driver import Point
 from gateway.model import Batch, DataType
 from tests.drivers.serial.bench import Ear, group, point
+from tests.support.pty_port import PtyPort
 from tests.support.site import SITE
 
 ROUNDS = 15
@@ -36,15 +39,10 @@ class _Sink(Ear):
 
 
 async def _measure(
-    options: dict[str, Any], points: tuple[Point, ...], unit: str | None, frame: bytes, chunk: int
+    bus: SerialBus, options: dict[str, Any], points: tuple[Point, ...], unit: str | None, frame: bytes, chunk: int
 ) -> float:
     """Least CPU of a frame, in µs, if `chunk` characters are read at a time."""
-    bus = cast(SerialBus, KIND.open_bus("link1", KIND.link_options(device="/dev/none"), SITE))
     device = cast(SerialDevice, KIND.open_device(bus, "d", KIND.device_options.model_validate(options)))
-    bus._down = ""
-    bus._port = cast(Any, object())
-    bus._arrange()
-    bus.lives = 1
     await device.subscribe(device.plan(group(*points, subscribed=True, units=[unit] * len(points))), _Sink())
     stream = frame * FRAMES
     parts = [stream[at : at + chunk] for at in range(0, len(stream), chunk)]
@@ -64,7 +62,11 @@ async def _all() -> None:
         ("Toledo continuous, 1 tag", {"preset": "toledo-continuous"}, WEIGHT, "kg", TOLEDO),
     ):
         for chunk in (8, 62, 4095):
-            cost = await _measure(options, points, unit, frame, chunk)
+            with tempfile.TemporaryDirectory() as folder, PtyPort(Path(folder)) as far:
+                bus = cast(SerialBus, KIND.open_bus("link1", KIND.link_options(device=far.device), SITE))
+                await bus.connect()
+                cost = await _measure(bus, options, points, unit, frame, chunk)
+                await bus.close()
             load = cost * 1e-6 * CHARACTERS_PER_S / len(frame)
             sys.stdout.write(f"{name}, {chunk} characters a read: {cost:.1f} µs a frame, {load:.2%} at 230400 bit/s\n")
 
