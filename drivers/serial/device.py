@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from drivers.serial import patterns
 from drivers.serial.bus import NoAnswer, SerialBus
@@ -20,8 +20,9 @@ from gateway.model import Batch, Layout, Quality, Tag, Value
 
 _TIMEOUTS_PER_READ = 2
 """Requests that may stay unanswered before the rest of a read is given up, which bounds the delay of other devices."""
-_CONFIRMS_PER_STALE = 3
-"""How often, in the time after which a tag would be stale, one is confirmed of which silence says nothing."""
+_WAITING = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)
+_LOOKS_PER_STALE = 3
+"""How often a subscription is looked at in the time after which a tag would be stale."""
 
 
 @dataclass(eq=False)
@@ -30,8 +31,8 @@ class _Subscription:
 
     plan: SerialPlan
     receiver: Receiver
-    confirmed: set[int] = field(default_factory=set)
-    """Columns of events that were handed over: they hold until the next event."""
+    begun: float
+    """Monotonic seconds."""
     timer: asyncio.TimerHandle | None = None
 
 
@@ -154,26 +155,41 @@ class SerialDevice:
         """See :meth:`gateway.driver.Subscribes.subscribe`. An instrument that was silent must speak first."""
         assert isinstance(plan, SerialPlan)
         self._bus.require_port()
+        before = self._subscriptions.get(plan.group.name)
+        if before is not None and self._is_silent(before):
+            self._fell_silent()
         self._end(plan.group.name)
-        subscription = _Subscription(plan, receiver)
+        subscription = _Subscription(plan, receiver, time.monotonic())
         self._subscriptions[plan.group.name] = subscription
-        wrong = [column for column, code in enumerate(plan.base) if code != Quality.BAD_WAITING_FOR_INITIAL_DATA]
-        if wrong:
-            now, mono = time.time_ns(), time.monotonic_ns()
-            codes = [plan.base[column] for column in wrong]
-            receiver.take(Batch(plan.group.layout, now, mono, [None] * len(wrong), codes, wrong))
+        known = [column for column, code in enumerate(plan.base) if code != _WAITING or column in plan.events]
+        if known:
+            codes = [plan.base[column] for column in known]
+            nothing: list[Value] = [None] * len(known)
+            receiver.take(Batch(plan.group.layout, time.time_ns(), time.monotonic_ns(), nothing, codes, known))
         self._watch(subscription)
         try:
             await self._get_ready()
-            if self._silent and subscription.timer is not None:
+            if self._silent and plan.talks:
                 await self._bus.listen(self, self._speaks, self._listen_s)
         except NoAnswer as error:
             self._end(plan.group.name)
-            self._ready = 0
+            self._fell_silent()
             raise DeviceSilent(f"{self._where}: {error}") from None
         except BaseException:
             self._end(plan.group.name)
             raise
+
+    def _is_silent(self, subscription: _Subscription) -> bool:
+        """Whether it should have been heard of by now."""
+        stale_s = subscription.plan.group.stale_s
+        if stale_s is None or not subscription.plan.talks:
+            return False
+        return time.monotonic() - max(subscription.begun, self._heard_at) >= stale_s
+
+    def _fell_silent(self) -> None:
+        """What `init` asks for is forgotten by an instrument that was switched off."""
+        self._silent = True
+        self._ready = 0
 
     def _end(self, group: str) -> None:
         subscription = self._subscriptions.pop(group, None)
@@ -199,8 +215,6 @@ class SerialDevice:
                 share = subscription.plan.by_kind.get(kind.name)
                 if share is not None:
                     batch = share.batch(subscription.plan.group, fields, self._bus.heard_ns, self._bus.heard_mono_ns)
-                    if kind.options.event:
-                        subscription.confirmed.update(share.columns)
                     subscription.receiver.take(batch)
         return known
 
@@ -217,28 +231,23 @@ class SerialDevice:
             self._end(group)
 
     def _watch(self, subscription: _Subscription) -> None:
-        """From now on, as long as the group may turn stale: confirm events, and notice an instrument that is silent."""
-        stale_s = subscription.plan.group.stale_s
-        if stale_s is None or not subscription.plan.shares:
+        """As long as it may turn stale: say that silence about events means nothing, and notice any other silence."""
+        plan, stale_s = subscription.plan, subscription.plan.group.stale_s
+        if stale_s is None or not plan.shares:
             return
-        talks = any(not share.kind.options.event for share in subscription.plan.shares)
         loop = asyncio.get_running_loop()
-        begun = time.monotonic()
 
         def look() -> None:
-            silent_s = time.monotonic() - max(begun, self._heard_at)
-            if talks and silent_s >= stale_s:
-                self._end(subscription.plan.group.name)
-                # What `init` asks for is forgotten by an instrument that was switched off.
-                self._ready = 0
-                self._silent = True
+            if self._is_silent(subscription):
+                self._end(plan.group.name)
+                self._fell_silent()
                 subscription.receiver.silent(f"{self._where}: nothing came for {stale_s:g} s")
                 return
-            if subscription.confirmed:
-                subscription.receiver.confirm(sorted(subscription.confirmed))
-            subscription.timer = loop.call_later(stale_s / _CONFIRMS_PER_STALE, look)
+            if plan.events:
+                subscription.receiver.confirm(plan.events)
+            subscription.timer = loop.call_later(stale_s / _LOOKS_PER_STALE, look)
 
-        subscription.timer = loop.call_later(stale_s / _CONFIRMS_PER_STALE, look)
+        subscription.timer = loop.call_later(stale_s / _LOOKS_PER_STALE, look)
 
     # -- writing
 

@@ -176,7 +176,7 @@ class Message(Options):
         default=None,
         description="It also comes by itself, so a group may be subscribed to it. Default: if it has no `request`.",
     )
-    event: bool = Field(default=False, description="It comes when something happens: silence makes nothing stale.")
+    event: bool = Field(default=False, description="It says what happened, not what is: every one is published once.")
     match: str | None = Field(
         default=None, description="Regular expression that the frame's beginning must match to be this message."
     )

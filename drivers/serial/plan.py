@@ -35,8 +35,15 @@ class Share:
             value, quality = convert(fields)
             values.append(value)
             qualities.append(quality)
-        columns = None if self.whole else self.columns
-        return Batch(group.layout, read_ns, mono_ns, values, qualities if any(qualities) else None, columns)
+        return Batch(
+            group.layout,
+            read_ns,
+            mono_ns,
+            values,
+            qualities if any(qualities) else None,
+            None if self.whole else self.columns,
+            event=self.kind.options.event,
+        )
 
 
 class SerialPlan:
@@ -69,6 +76,10 @@ class SerialPlan:
             if kind.name in wanted
         )
         self.by_kind = {share.kind.name: share for share in self.shares}
+        self.events = tuple(column for share in self.shares if share.kind.options.event for column in share.columns)
+        """Columns of which nothing is current: what comes is an event."""
+        self.talks = any(not share.kind.options.event for share in self.shares)
+        """Whether lasting silence says something."""
 
     @property
     def asks(self) -> bool:
