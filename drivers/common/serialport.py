@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from drivers.common.portlist import holders, ports
+from drivers.common.quoting import quoted
 from gateway.driver import LinkDown
 from gateway.hosts import is_host
 
@@ -55,11 +56,13 @@ def _check_device(text: str) -> str:
     elif "://" in text:
         scheme = text.partition("://")[0]
         raise ValueError(
-            f"device '{text}' can't be opened: '{scheme}' isn't known here; write a path such as "
+            f"device {quoted(text)} can't be opened: {quoted(scheme)} isn't known here; write a path such as "
             "'/dev/serial/by-id/…', or 'socket://host:port' for a device server's raw TCP port"
         )
     elif not text.startswith("/"):
-        raise ValueError(f"device '{text}' isn't a whole path: write '/dev/{text.removeprefix('dev/')}'")
+        raise ValueError(
+            f"device {quoted(text)} isn't a whole path: write {quoted('/dev/' + text.removeprefix('dev/'))}"
+        )
     return text
 
 
@@ -71,7 +74,9 @@ def _host_and_port(url: str) -> tuple[str, int]:
     except ValueError:
         host = port = None
     if not host or not port or not is_host(host) or parts.path or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"device '{url}' isn't understood: write socket://host:port, such as 'socket://10.0.0.5:4001'")
+        raise ValueError(
+            f"device {quoted(url)} isn't understood: write socket://host:port, such as 'socket://10.0.0.5:4001'"
+        )
     return host, port
 
 

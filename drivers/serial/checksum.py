@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
+from drivers.common.quoting import quoted
+
 SIMPLE: dict[str, int] = {"xor": 1, "sum8": 1, "sum16": 2, "sum8-twos": 1, "sum16-twos": 2, "sum7-twos": 1}
 """Name → bytes. ``twos``: the two's complement, so that sum and checksum add up to zero; ``sum7``: of seven bits."""
 _CRC_BYTES = {"crc8": 1, "crc16": 2, "crc32": 4}
@@ -24,8 +26,8 @@ def size_of(name: str) -> int:
         return _CRC_BYTES[width]
     if width in _CRC_BYTES:
         choice = ", ".join(f"{width}-{known}" for known in sorted(_variants(width)))
-        raise ValueError(f"there is no checksum '{name}': of this width there are {choice}")
-    raise ValueError(f"there is no checksum '{name}': use {', '.join(SIMPLE)}, or a crc8-…, crc16-… or crc32-…")
+        raise ValueError(f"there is no checksum {quoted(name)}: of this width there are {choice}")
+    raise ValueError(f"there is no checksum {quoted(name)}: use {', '.join(SIMPLE)}, or a crc8-…, crc16-… or crc32-…")
 
 
 def function_of(name: str) -> Callable[[bytes], int]:

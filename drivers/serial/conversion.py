@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
+from drivers.common.quoting import quoted
 from drivers.serial.instrument import QUALITIES, FieldRules
 from drivers.serial.moments import PIVOT, moment_pattern
 from gateway.model import DataType, Quality, Scalar, Value, is_bad
@@ -67,11 +68,12 @@ def compile_tag(
     checks = [_status(source, codes, all_rules) for source, codes in rules.status.items() if has(source)]
     unit_of = _reader_of(rules.unit_from, all_rules) if rules.unit_from else None
     if unit_of is not None and unit is None:
-        raise ImpossibleTag(f"field '{name}' comes with its unit: give the tag the unit it is to have")
+        raise ImpossibleTag(f"field {quoted(name)} comes with its unit: give the tag the unit it is to have")
     if unit_of is not None and unit not in rules.units.values():
         known = ", ".join(dict.fromkeys(rules.units.values()))
         raise ImpossibleTag(
-            f"field '{name}' never comes in '{unit}': use one of {known}, or say with sent_unit what the tag expects"
+            f"field {quoted(name)} never comes in {quoted(unit or '')}: "
+            f"use one of {known}, or say with sent_unit what the tag expects"
         )
     right_unit = {_normal(text) for text, code in rules.units.items() if code == unit}
     known_units = {_normal(text) for text in rules.units}
@@ -109,7 +111,7 @@ def _reader(
     """How to get at the raw content of a field, which may be made of others or of some bits of one."""
     sources = rules.of or (name,)
     if depth > MAX_DEPTH:
-        raise ImpossibleTag(f"field '{name}' is made of itself: mend its 'of'")
+        raise ImpossibleTag(f"field {quoted(name)} is made of itself: mend its 'of'")
     if rules.bit is not None:
         (source,) = sources
         shift, mask = rules.bit, (1 << rules.bits) - 1
@@ -169,9 +171,9 @@ def _status(source: str, codes: Mapping[str, str], all_rules: Mapping[str, Field
 def _typed(name: str, rules: FieldRules, type_: DataType, encoding: str) -> Callable[[Raw], tuple[Value, int]]:
     """Raw content, not empty → value and quality."""
     if rules.convert and type_ is not DataType.FLOAT64:
-        raise ImpossibleTag(f"field '{name}' gives degrees: use type float64, not {type_}")
+        raise ImpossibleTag(f"field {quoted(name)} gives degrees: use type float64, not {type_}")
     if rules.format and type_ not in (DataType.DATETIME, DataType.STRING):
-        raise ImpossibleTag(f"field '{name}' is a moment: use type datetime, not {type_}")
+        raise ImpossibleTag(f"field {quoted(name)} is a moment: use type datetime, not {type_}")
     from_text = _from_text(name, rules, type_, encoding)
 
     def convert(raw: Raw) -> tuple[Value, int]:
@@ -188,7 +190,7 @@ def _from_text(name: str, rules: FieldRules, type_: DataType, encoding: str) -> 
     if type_ is DataType.FLOAT64:
         return _degrees(rules) if rules.convert else _float(rules)
     if type_.is_float:
-        raise ImpossibleTag(f"field '{name}' is a decimal number, which {type_} would round: use float64")
+        raise ImpossibleTag(f"field {quoted(name)} is a decimal number, which {type_} would round: use float64")
     if type_ is DataType.BOOL:
         return _bool(rules)
     if type_ is DataType.STRING:
@@ -197,7 +199,7 @@ def _from_text(name: str, rules: FieldRules, type_: DataType, encoding: str) -> 
         return lambda raw: (raw.hex(), 0)
     if type_ is DataType.DATETIME:
         return _datetime(name, rules)
-    raise ImpossibleTag(f"field '{name}' can't be a {type_}: use a number, bool, string, bytes or datetime")
+    raise ImpossibleTag(f"field {quoted(name)} can't be a {type_}: use a number, bool, string, bytes or datetime")
 
 
 def _integer(rules: FieldRules, type_: DataType) -> Callable[[bytes], tuple[Value, int]]:
@@ -309,7 +311,9 @@ def _string(encoding: str) -> Callable[[bytes], tuple[Value, int]]:
 
 def _datetime(name: str, rules: FieldRules) -> Callable[[bytes], tuple[Value, int]]:
     if rules.format is None:
-        raise ImpossibleTag(f"field '{name}' needs a format to be a datetime: give it one, such as '%Y-%m-%d %H:%M:%S'")
+        raise ImpossibleTag(
+            f"field {quoted(name)} needs a format to be a datetime: give it one, such as '%Y-%m-%d %H:%M:%S'"
+        )
     pattern = moment_pattern(rules.format)
     ahead = datetime.timedelta(minutes=rules.utc_offset_min)
 

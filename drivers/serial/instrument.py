@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from drivers.common.quoting import quoted
 from drivers.serial import patterns
 from drivers.serial.checksum import size_of
 from drivers.serial.moments import moment_pattern
@@ -27,7 +28,7 @@ def _check_quality(name: str) -> str:
     if name not in QUALITIES:
         near = difflib.get_close_matches(name, QUALITIES, 1)
         mend = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(QUALITIES)}"
-        raise ValueError(f"there is no quality '{name}': {mend}")
+        raise ValueError(f"there is no quality {quoted(name)}: {mend}")
     return name
 
 

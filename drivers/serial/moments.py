@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from drivers.common.quoting import quoted
+
 _TOKENS = {
     "Y": "(?P<Y>[0-9]{4})",
     "y": "(?P<y>[0-9]{2})",
@@ -30,7 +32,9 @@ def moment_pattern(format_: str) -> re.Pattern[bytes]:
         if letter is None:
             return re.escape(match[0])
         if letter not in _TOKENS or letter in seen:
-            raise ValueError(f"'%{letter}' in '{format_}' isn't known or stands twice: use %Y %y %m %d %H %M %S %f")
+            raise ValueError(
+                f"{quoted('%' + letter)} in {quoted(format_)} isn't known or stands twice: use %Y %y %m %d %H %M %S %f"
+            )
         if letter != "%":
             seen.append(letter)
         return _TOKENS[letter]
@@ -39,7 +43,7 @@ def moment_pattern(format_: str) -> re.Pattern[bytes]:
     # Instruments leave the fraction out when they have none.
     pattern = re.sub(r"(\\[.,])(\(\?P<f>[^)]*\))", r"(?:\1\2)?", pattern)
     if not {"m", "d"} <= {*seen} or ("Y" in seen) == ("y" in seen):
-        raise ValueError(f"'{format_}' has no whole date: it needs %Y or %y, %m and %d")
+        raise ValueError(f"{quoted(format_)} has no whole date: it needs %Y or %y, %m and %d")
     # Digits side by side must not shift between one token and the next.
     if re.search(r"\{1,2\}\)\(", pattern):
         pattern = pattern.replace("[0-9]{1,2}", "[0-9]{2}")

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from drivers.common.quoting import quoted
+
 _NAMES = [
     "NUL",
     "SOH",
@@ -59,21 +61,26 @@ def parse(text: str) -> bytes:
         try:
             return bytes.fromhex(text[4:])
         except ValueError:
-            raise ValueError(f"'{text}' isn't hexadecimal: write pairs of digits, such as 'hex: 02 41 0D'") from None
+            raise ValueError(
+                f"{quoted(text)} isn't hexadecimal: write pairs of digits, such as 'hex: 02 41 0D'"
+            ) from None
     out = bytearray()
     for code, escape, name, plain in _TOKEN.findall(text):
         if code:
             out.append(int(code, 16))
         elif escape:
             if escape not in _ESCAPES:
-                raise ValueError(f"'\\{escape}' in '{text}' isn't known: use \\r, \\n, \\t, \\0, \\xHH, \\\\ or \\<")
+                raise ValueError(
+                    f"{quoted(chr(92) + escape)} in {quoted(text)} isn't known: "
+                    "use \\r, \\n, \\t, \\0, \\xHH, \\\\ or \\<"
+                )
             out.append(_ESCAPES[escape])
         elif name:
             if name not in CONTROLS:
-                raise ValueError(f"'<{name}>' in '{text}' is no control character: write <STX>, <CR> or the like")
+                raise ValueError(f"'<{name}>' in {quoted(text)} is no control character: write <STX>, <CR> or the like")
             out.append(CONTROLS[name])
         elif ord(plain) > 0xFF:
-            raise ValueError(f"'{plain}' in '{text}' is more than one byte: write its bytes as \\xHH")
+            raise ValueError(f"{quoted(plain)} in {quoted(text)} is more than one byte: write its bytes as \\xHH")
         else:
             out.append(ord(plain))
     return bytes(out)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from drivers.common.quoting import quoted
 from drivers.common.serialport import Device, LineOptions
 from drivers.serial import patterns
 from drivers.serial.instrument import Command, FieldRules, Framing, KeepAlive, Message, Options, Texts
@@ -85,11 +86,11 @@ class DeviceOptions(Options):
                     patterns.check(text, self.framing.max_length)
         for name, command in self.command.items():
             if "{address}" in command.send and not self.address:
-                raise ValueError(f"command '{name}' needs the device's address: give address")
+                raise ValueError(f"command {quoted(name)} needs the device's address: give address")
         for name, message in self.message.items():
             texts = (message.pattern or "", message.match or "", message.request.decode("latin-1"))
             if any("{address}" in text for text in texts) and not self.address:
-                raise ValueError(f"message '{name}' needs the device's address: give address")
+                raise ValueError(f"message {quoted(name)} needs the device's address: give address")
         return self
 
 

@@ -18,6 +18,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from drivers.common.quoting import quoted
+
 MAX_STEPS = 1 << 21
 """About 20 ms of a small machine."""
 USUAL_LENGTH = 1024
@@ -43,9 +45,9 @@ def compiled(text: str) -> re.Pattern[bytes]:
     try:
         return re.compile(text.encode("latin-1"), re.DOTALL)
     except UnicodeEncodeError:
-        raise ValueError(f"the pattern '{text}' has characters beyond one byte: write them as \\xHH") from None
+        raise ValueError(f"the pattern {quoted(text)} has characters beyond one byte: write them as \\xHH") from None
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"the pattern '{text}' isn't a regular expression: {error}") from None
+        raise ValueError(f"the pattern {quoted(text)} isn't a regular expression: {error}") from None
 
 
 def groups(text: str) -> tuple[str, ...]:
@@ -60,8 +62,8 @@ def check(text: str, longest: int = USUAL_LENGTH) -> None:
     ways = _Judge(longest).ways(tree, frozenset())
     if ways * longest > MAX_STEPS:
         raise ValueError(
-            f"the pattern '{text}' could take for ever on a long frame: let what repeats differ from what follows it, "
-            "such as [0-9]+ before a comma, or write ++ and *+ instead of + and *"
+            f"the pattern {quoted(text)} could take for ever on a long frame: "
+            "let what repeats differ from what follows it, such as [0-9]+ before a comma, or write ++ and *+ instead of + and *"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from drivers.common.quoting import quoted
 from drivers.serial.conversion import MAX_DEPTH, PLAIN, Convert, Fields, compile_tag
 from drivers.serial.instrument import FieldRules
 from drivers.serial.message import Kind
@@ -107,7 +108,7 @@ def _located(
     if point.count is not None:
         raise ValueError("a field of a frame is a single value: drop 'count'")
     if wish.command is not None and wish.command not in options.command:
-        raise ValueError(f"there is no command '{wish.command}': {_choice(options.command, 'commands')}")
+        raise ValueError(f"there is no command {quoted(wish.command)}: {_choice(options.command, 'commands')}")
     if tag.writable and wish.command is None:
         raise ValueError("a writable tag needs a command that writes it: give command, or drop 'writable'")
     if wish.field is None:
@@ -121,16 +122,16 @@ def _located(
         found = [kind for kind in found if kind.options.comes_by_itself]
         if not found:
             raise ValueError(
-                f"message '{silent}' comes on request only: write mode = \"poll\" and interval_ms in the group"
+                f'message {quoted(silent)} comes on request only: write mode = "poll" and interval_ms in the group'
             )
     elif asked := next((kind for kind in found if kind.request), None):
         found = [asked]
     for kind in found:
         binary = (kind.options.bytes or {}).get(name)
         if binary is not None and binary.type is not point.type and not rules.format:
-            raise ValueError(f"field '{name}' is read as {binary.type}: write type = \"{binary.type}\"")
+            raise ValueError(f'field {quoted(name)} is read as {binary.type}: write type = "{binary.type}"')
     if wish.sent_unit is not None and rules.unit_from is None:
-        raise ValueError(f"field '{name}' comes without a unit: drop 'sent_unit'")
+        raise ValueError(f"field {quoted(name)} comes without a unit: drop 'sent_unit'")
     unit = wish.sent_unit or tag.unit
     return [
         (
@@ -159,15 +160,15 @@ def _has(kind: Kind, name: str, rules: Mapping[str, FieldRules], depth: int = 0)
 
 def _not_there(wish: TagOptions, options: DeviceOptions, kinds: Sequence[Kind]) -> str:
     if wish.message is not None and wish.message not in options.message:
-        return f"there is no message '{wish.message}': {_choice(options.message, 'messages')}"
+        return f"there is no message {quoted(wish.message)}: {_choice(options.message, 'messages')}"
     known = dict.fromkeys(name for kind in kinds for name in kind.fields or () if wish.message in (None, kind.name))
     known |= dict.fromkeys(
         name
         for name in options.field
         if any(wish.message in (None, kind.name) and _has(kind, name, options.field) for kind in kinds)
     )
-    where = f"message '{wish.message}' has" if wish.message else "there is"
-    return f"{where} no field '{wish.field}': {_choice(known, 'fields')}"
+    where = f"message {quoted(wish.message)} has" if wish.message else "there is"
+    return f"{where} no field {quoted(wish.field)}: {_choice(known, 'fields')}"
 
 
 def _choice(known: Iterable[str], what: str) -> str:

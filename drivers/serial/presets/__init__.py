@@ -13,6 +13,8 @@ from typing import Any
 
 import tomli
 
+from drivers.common.quoting import quoted
+
 FOLDER = Path(__file__).parent
 
 
@@ -36,7 +38,7 @@ def merged(given: Mapping[str, Any]) -> dict[str, Any]:
     """Device options with those of their preset below. Raises ValueError, in one sentence, if there is none."""
     name = given["preset"]
     if name not in names():
-        raise ValueError(f"there is no preset '{name}': there are {', '.join(names())}")
+        raise ValueError(f"there is no preset {quoted(name)}: there are {', '.join(names())}")
     base = copy.deepcopy(_read(name))
     del base["summary"], base["source"]
     return _over(base, given)

@@ -141,3 +141,21 @@ async def test_an_array_is_refused(bench: Bench) -> None:
 def test_a_tag_needs_a_field_or_a_command() -> None:
     with pytest.raises(ValidationError, match="give field, or a command"):
         TagOptions()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"init": ["\\q\r\n"]},
+        {"init": ["hex: \nx"]},
+        {"preset": "a\nb"},
+        message(pattern="(?P<a>\n"),
+        message(pattern="(?P<a>(\n+)+)\n"),
+        field(format="%q\n"),
+        framing(end="\r", checksum={"kind": "a\nb"}),
+    ],
+)
+def test_a_sentence_stays_on_one_line_whatever_is_quoted(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DeviceOptions.model_validate(given)
+    assert all("\n" not in error["msg"] for error in caught.value.errors())
