@@ -63,7 +63,8 @@ def check(text: str, longest: int = USUAL_LENGTH) -> None:
     if ways * longest > MAX_STEPS:
         raise ValueError(
             f"the pattern {quoted(text)} could take for ever on a long frame: "
-            "let what repeats differ from what follows it, such as [0-9]+ before a comma, or write ++ and *+ instead of + and *"
+            "let what repeats differ from what follows it, such as [0-9]+ before a comma, "
+            "or write ++ and *+ instead of + and *"
         )
 
 
