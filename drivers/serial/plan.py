@@ -168,7 +168,7 @@ def _not_there(wish: TagOptions, options: DeviceOptions, kinds: Sequence[Kind]) 
         if any(wish.message in (None, kind.name) and _has(kind, name, options.field) for kind in kinds)
     )
     where = f"message {quoted(wish.message)} has" if wish.message else "there is"
-    return f"{where} no field {quoted(wish.field)}: {_choice(known, 'fields')}"
+    return f"{where} no field {quoted(wish.field or "")}: {_choice(known, 'fields')}"
 
 
 def _choice(known: Iterable[str], what: str) -> str:
