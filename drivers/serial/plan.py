@@ -116,7 +116,7 @@ def _located(
     name, rules = wish.field, options.field.get(wish.field, PLAIN)
     found = [kind for kind in kinds if wish.message in (None, kind.name) and _has(kind, name, options.field)]
     if not found:
-        raise ValueError(_not_there(wish, options, kinds))
+        raise ValueError(_not_there(name, wish.message, options, kinds))
     if subscribed:
         silent = found[0].name
         found = [kind for kind in found if kind.options.comes_by_itself]
@@ -158,17 +158,14 @@ def _has(kind: Kind, name: str, rules: Mapping[str, FieldRules], depth: int = 0)
     return not rule.status or any(_has(kind, source, rules, depth + 1) for source in rule.status)
 
 
-def _not_there(wish: TagOptions, options: DeviceOptions, kinds: Sequence[Kind]) -> str:
-    if wish.message is not None and wish.message not in options.message:
-        return f"there is no message {quoted(wish.message)}: {_choice(options.message, 'messages')}"
-    known = dict.fromkeys(name for kind in kinds for name in kind.fields or () if wish.message in (None, kind.name))
-    known |= dict.fromkeys(
-        name
-        for name in options.field
-        if any(wish.message in (None, kind.name) and _has(kind, name, options.field) for kind in kinds)
-    )
-    where = f"message {quoted(wish.message)} has" if wish.message else "there is"
-    return f"{where} no field {quoted(wish.field or "")}: {_choice(known, 'fields')}"
+def _not_there(field: str, message: str | None, options: DeviceOptions, kinds: Sequence[Kind]) -> str:
+    if message is not None and message not in options.message:
+        return f"there is no message {quoted(message)}: {_choice(options.message, 'messages')}"
+    meant = [kind for kind in kinds if message in (None, kind.name)]
+    known = dict.fromkeys(name for kind in meant for name in kind.fields or ())
+    known |= dict.fromkeys(name for name in options.field if any(_has(kind, name, options.field) for kind in meant))
+    where = f"message {quoted(message)} has" if message else "there is"
+    return f"{where} no field {quoted(field)}: {_choice(known, 'fields')}"
 
 
 def _choice(known: Iterable[str], what: str) -> str:
