@@ -159,7 +159,7 @@ class SerialBus(PortReceiver):
             known = [*streams, *self._streams]
             stream = next((each for each in known if each.framing == party.framing), None)
             if stream is None:
-                stream = _Stream(party.framing, Decoder(party.framing, self.counters))
+                stream = _Stream(party.framing, Decoder(party.framing, self.counters, self._received))
             if stream not in streams:
                 stream.parties = []
                 streams.append(stream)
@@ -190,13 +190,10 @@ class SerialBus(PortReceiver):
         quiet_s = now - self._heard_at
         self._heard_at = now
         skipped = self.counters["skipped_bytes"]
-        strange = False
         owner: _Stream | None = None
         for stream in self._streams:
             for frame in stream.decoder.feed(data, quiet_s):
-                wanted, known = self._take(stream, frame)
-                strange = strange or not known
-                owner = stream if wanted else owner
+                owner = stream if self._take(stream, frame) else owner
         for stream in self._streams:
             if owner is not None and stream is not owner:
                 # Devices of different framings take turns: what one said must not run into what the next says.
@@ -204,7 +201,7 @@ class SerialBus(PortReceiver):
             if stream.decoder.gap_s is not None and stream.decoder.pending and stream.timer is None:
                 self._wait_for_pause(stream, stream.decoder.gap_s)
         self._received += len(data)
-        if strange or self.counters["skipped_bytes"] != skipped:
+        if self.counters["skipped_bytes"] != skipped:
             self._noise_at = now
 
     def line_error(self) -> None:
@@ -229,16 +226,20 @@ class SerialBus(PortReceiver):
         for frame in stream.decoder.pause():
             self._take(stream, frame)
 
-    def _take(self, stream: _Stream, frame: Frame) -> tuple[bool, bool]:
-        """Give a frame to whom it concerns: whether there was anybody, and whether a device sends it by itself."""
+    def _take(self, stream: _Stream, frame: Frame) -> bool:
+        """Give a frame to whom it concerns; whether there was anybody."""
         self.heard_ns, self.heard_mono_ns = time.time_ns(), time.monotonic_ns()
         answer = self._answer(stream, frame)
         known = False
         for party in stream.parties:
             known = party.hear(frame.content) or known
-        if not (answer or known):
-            self.counters["unexpected_frames"] += 1
-        return answer or known, known
+        if not known:
+            self._noise_at = self._heard_at
+        if answer or known:
+            self._timeouts = 0
+            return True
+        self.counters["unexpected_frames"] += 1
+        return False
 
     def _answer(self, stream: _Stream, frame: Frame) -> bool:
         waiting = self._waiting
@@ -286,7 +287,6 @@ class SerialBus(PortReceiver):
             raise
         finally:
             self._quiet_since = time.monotonic()
-        self._timeouts = 0
         return answer
 
     async def listen(self, party: Party, accept: Callable[[bytes], T | None], timeout_s: float) -> T:

@@ -96,7 +96,7 @@ def encode(framing: Framing, content: bytes) -> bytes:
     A length field is part of the content and is overwritten. Raises ValueError if there is no room for it.
     """
     check = _Check.of(framing.checksum)
-    ends = framing.ends
+    ends = framing.end
     end = ends[0] if ends else b""
     if framing.length_at is not None:
         content = _with_length(framing, content, check)
@@ -113,7 +113,7 @@ def _with_length(framing: Framing, content: bytes, check: _Check | None) -> byte
     at = framing.length_at - len(framing.start)
     if not 0 <= at <= len(content) - framing.length_size:
         raise ValueError("the length field lies outside what is to be sent")
-    ends = framing.ends
+    ends = framing.end
     total = len(framing.start) + len(content) + (len(ends[0]) if ends else 0)
     total += (check.inside + check.trailing) if check else 0
     field = (total - framing.length_adjust).to_bytes(framing.length_size, framing.length_endian)
@@ -125,7 +125,7 @@ def _escaped(framing: Framing, content: bytes) -> bytes:
         return content
     special = {framing.escape}
     if not framing.start.startswith(framing.escape):
-        special |= {framing.start, *framing.ends}
+        special |= {framing.start, *framing.end}
     pattern = b"|".join(re.escape(each) for each in special if each)
     return re.sub(pattern, lambda match: framing.escape + match[0], content)
 
@@ -133,7 +133,8 @@ def _escaped(framing: Framing, content: bytes) -> bytes:
 class Decoder:
     """Finds the frames of one framing. `counters`: ``frames``, ``skipped_bytes``, ``bad_checksums``, ``too_long``."""
 
-    def __init__(self, framing: Framing, counters: Counter[str]) -> None:
+    def __init__(self, framing: Framing, counters: Counter[str], position: int = 0) -> None:
+        """`position`: how much was received before it was made."""
         self._framing = framing
         self._counters = counters
         self._start = framing.start
@@ -141,7 +142,7 @@ class Decoder:
         self._trailing = self._check.trailing if self._check else 0
         self._slice = framing.max_length
         self._buffer = bytearray()
-        self._base = 0
+        self._base = position
         """Position of the buffer's first byte in all that was received."""
         self._searched = 0
         """Bytes of the buffer that are known to hold no end."""
@@ -151,9 +152,9 @@ class Decoder:
         sized = framing.length is not None or framing.length_at is not None
         self.gap_s: float | None = gap_ms / 1000 if gap_ms is not None else FIXED_GAP_S if sized else None
         """Pause that ends, or spoils, a frame."""
-        self._gap_ends = not sized and not framing.ends
-        self._end = re.compile(b"|".join(re.escape(end) for end in framing.ends)) if framing.ends else None
-        self._longest_end = max(map(len, framing.ends), default=0)
+        self._gap_ends = not sized and not framing.end
+        self._end = re.compile(b"|".join(re.escape(end) for end in framing.end)) if framing.end else None
+        self._longest_end = max(map(len, framing.end), default=0)
         self._most = (2 if framing.escape else 1) * framing.max_length + len(self._start) + self._longest_end
         self._most += (self._check.inside if self._check else 0) + self._trailing
         """Bytes of a frame at most."""
@@ -308,7 +309,7 @@ class Decoder:
     def _sized(self, frames: list[Frame]) -> int:
         framing, buffer = self._framing, self._buffer
         if self._length is not None:
-            size = len(self._start) + self._length + (len(framing.ends[0]) if framing.ends else 0) + self._trailing
+            size = len(self._start) + self._length + (len(framing.end[0]) if framing.end else 0) + self._trailing
         else:
             assert framing.length_at is not None
             after = framing.length_at + framing.length_size
@@ -321,8 +322,8 @@ class Decoder:
         if len(buffer) < size:
             return _UNFINISHED
         end = b""
-        if framing.ends:
-            end = framing.ends[0]
+        if framing.end:
+            end = framing.end[0]
             if not buffer.endswith(end, 0, size - self._trailing):
                 return _NO_FRAME
         raw = bytes(buffer[:size])
@@ -342,7 +343,7 @@ class Decoder:
             token = match[0]
             content += buffer[at : match.start()]
             at = match.end()
-            if token in framing.ends:
+            if token in framing.end:
                 size = at + self._trailing
                 if len(buffer) < size:
                     return _UNFINISHED
@@ -422,5 +423,5 @@ def _escape_pattern(framing: Framing) -> re.Pattern[bytes]:
     """What is special inside a frame with escapes: an escape and its second byte, a start, an end."""
     tokens = [re.escape(framing.escape) + b"[\\x00-\\xff]"]
     if not framing.start.startswith(framing.escape):
-        tokens += [re.escape(each) for each in (framing.start, *framing.ends) if each]
+        tokens += [re.escape(each) for each in (framing.start, *framing.end) if each]
     return re.compile(b"|".join((*tokens, re.escape(framing.escape))), re.DOTALL)

@@ -114,10 +114,6 @@ class Framing(Options):
     )
     checksum: Checksum | None = Field(default=None, description="What proves that a frame is whole.")
 
-    @property
-    def ends(self) -> tuple[bytes, ...]:
-        return self.end
-
     @model_validator(mode="after")
     def _possible(self) -> Framing:
         if self.length is not None and self.length_at is not None:

@@ -37,10 +37,10 @@ def contents(frame: Framing) -> st.SearchStrategy[bytes]:
     """What may stand in a frame: where nothing is escaped, neither start nor end."""
     size = content_size(frame)
     sizes = {"min_size": size, "max_size": size} if size is not None else {"min_size": 4, "max_size": 60}
-    if frame.escape or (not frame.ends and (frame.checksum or not frame.start)):
+    if frame.escape or (not frame.end and (frame.checksum or not frame.start)):
         return st.binary(**sizes)
-    special = {*frame.start, *itertools.chain(*frame.ends)}
-    if not frame.ends:
+    special = {*frame.start, *itertools.chain(*frame.end)}
+    if not frame.end:
         special = set(frame.start)
     return st.lists(st.sampled_from([code for code in range(256) if code not in special]), **sizes).map(bytes)
 
@@ -55,7 +55,7 @@ def with_length(frame: Framing, content: bytes) -> bytes:
 
 def junk(frame: Framing) -> st.SearchStrategy[bytes]:
     """Garbage that can't be part of a frame: no start, no end."""
-    special = {*frame.start, *itertools.chain(*frame.ends), *frame.escape}
+    special = {*frame.start, *itertools.chain(*frame.end), *frame.escape}
     return st.lists(st.sampled_from([code for code in range(256) if code not in special]), max_size=20).map(bytes)
 
 
@@ -213,7 +213,7 @@ def test_what_never_ends_is_dropped_and_counted(shape: str, size: int) -> None:
     for at in range(0, len(flood), size):
         got += decoder.feed(flood[at : at + size], 0)
         assert len(decoder._buffer) <= 300
-    got += decoder.feed(frame.ends[0] + encode(frame, b"after"), 0)
+    got += decoder.feed(frame.end[0] + encode(frame, b"after"), 0)
     assert [each.content for each in got] == [b"after"]
     assert counters["too_long"] >= 1
     assert counters["skipped_bytes"] >= 10_000
@@ -244,7 +244,7 @@ def test_any_stream_is_digested_in_time() -> None:
     frames = [each for _, each in COMBINATIONS]
     wires = [encode(each, bytes(content_size(each) or 12)) for each in frames]
     alphabets = [
-        sorted({*each.start, *itertools.chain(*each.ends), *each.escape, 0, 12, 42, 48, 65, 255}) for each in frames
+        sorted({*each.start, *itertools.chain(*each.end), *each.escape, 0, 12, 42, 48, 65, 255}) for each in frames
     ]
     decoders = [Decoder(each, Counter()) for each in frames]
     fed = [0] * len(frames)
@@ -271,7 +271,7 @@ def test_the_worst_stream_is_digested_in_time(frame: Framing) -> None:
     for filler in (
         frame.start or b"\x00",
         (frame.start or b"\x00") + b"\x00\xff",
-        b"".join(frame.ends) or b"\x00\x20",
+        b"".join(frame.end) or b"\x00\x20",
         b"\x10",
     ):
         decoder, _ = decoding(frame)

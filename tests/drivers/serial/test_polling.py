@@ -257,3 +257,32 @@ async def test_a_read_of_a_talker_ends_when_every_tag_is_known(bench: Bench) -> 
     bench.far.send(b"$GPVTG,252.9,T,,M,002.2,N,004.1,K,N*0B\r\n")
     async with asyncio.timeout(2):
         assert tuple((await reading).values) == (0.9, 4.1)
+
+
+async def test_a_device_may_be_opened_on_a_port_that_is_open_already(bench: Bench) -> None:
+    first = bench.device("a", framing={"end": "\n"}, message={"m": {"pattern": r"(?P<v>\d+)"}})
+    await bench.connect()
+    reading = asyncio.create_task(first.read(first.plan(group(point("v", DataType.UINT8)))))
+    await asyncio.sleep(0)
+    bench.far.send(b"garbage\n1\n")
+    await reading
+    second = bench.device("b", framing={"end": "\r"}, message={"m": {"request": "?\n", "pattern": r"(?P<w>\d+)"}})
+    bench.answer({b"?\n": b"2\r"})
+    assert (await second.read(second.plan(group(point("w", DataType.UINT8))))).values[0] == 2
+
+
+async def test_who_talks_keeps_the_port_open_for_one_who_does_not_answer(bench: Bench) -> None:
+    bench.bus(timeouts_before_reopen=2)
+    talker = bench.device("a", framing={"end": "\n"}, message={"m": {"pattern": r"(?P<v>\d+)"}})
+    dead = bench.device(
+        "b", framing={"end": "\n"}, message={"m": {"request": "?", "pattern": r"x(?P<v>\d+)"}}, timeout_ms=30
+    )
+    await bench.connect()
+    ear = await bench.listen(talker, group(point("v", DataType.UINT8), subscribed=True))
+    for _ in range(4):
+        with pytest.raises(DeviceSilent):
+            await dead.read(dead.plan(group(point("v", DataType.UINT8))))
+        heard = len(ear.batches)
+        bench.far.send(b"\n7\n")
+        await ear.until(lambda heard=heard: len(ear.batches) > heard)
+    assert ear.ends == []
