@@ -63,6 +63,13 @@ class PtyPort:
         os.close(self._master)
         self._master = self._slave = -1
 
+    def stop_reading(self) -> None:
+        """Hold the port's owner back, as flow control does."""
+        asyncio.get_running_loop().remove_reader(self._master)
+
+    def go_on_reading(self) -> None:
+        asyncio.get_running_loop().add_reader(self._master, self._on_readable)
+
     def send(self, data: bytes) -> None:
         """Speak. Raises BlockingIOError if nobody has listened for long."""
         if self._master >= 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import termios
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -74,7 +73,7 @@ async def test_a_setting_that_was_ignored_is_not_noticed(far: PtyPort, theirs: s
 
 async def test_closing_may_wait_for_output_that_nobody_takes(far: PtyPort) -> None:
     port = await ours(far)
-    asyncio.get_running_loop().remove_reader(far._master)
+    far.stop_reading()
     port.write(bytes(60_000))
     begun = time.monotonic()
     await port.close()

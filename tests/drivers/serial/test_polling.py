@@ -286,3 +286,15 @@ async def test_who_talks_keeps_the_port_open_for_one_who_does_not_answer(bench: 
         bench.far.send(b"\n7\n")
         await ear.until(lambda heard=heard: len(ear.batches) > heard)
     assert ear.ends == []
+
+
+async def test_a_request_that_was_held_back_is_not_sent_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port is told to forget what flow control held back; that it does is tested with the port."""
+    device = bench.device(**METER)
+    await bench.connect()
+    assert bench.opened is not None
+    forgotten: list[bool] = []
+    monkeypatch.setattr(bench.opened.require_port(), "discard_unsent", lambda: forgotten.append(True))
+    with pytest.raises(DeviceSilent):
+        await device.read(device.plan(group(point("volts"))))
+    assert forgotten == [True]
