@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from drivers.common.quoting import quoted
 from drivers.serial import patterns
@@ -41,9 +41,10 @@ def _listed(value: Any) -> Any:
 
 
 QualityName = Annotated[str, AfterValidator(_check_quality)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+_ONE_OR_MORE = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), _ONE_OR_MORE]
 """One text or several."""
-Delimiters = Annotated[tuple[ByteText, ...], BeforeValidator(_listed)]
+Delimiters = Annotated[tuple[ByteText, ...], BeforeValidator(_listed), _ONE_OR_MORE]
 Texts = Annotated[tuple[ByteText, ...], BeforeValidator(_as_tuple)]
 Type = Annotated[DataType, Field(strict=False)]
 
