@@ -345,6 +345,7 @@ class SerialBus(PortReceiver):
             if now >= limit and (self._stale or not decoder.synced):
                 raise NoAnswer(f"the line doesn't fall silent: {self.options.device} is never at rest")
             await asyncio.sleep(wait_s)
+            await asyncio.sleep(0)  # what had come in by now is heard before the silence is believed in
         self._stale = False
         if not decoder.synced:
             decoder.sync()

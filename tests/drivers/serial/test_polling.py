@@ -72,7 +72,7 @@ async def test_an_answer_that_refuses_is_a_quality_at_once(bench: Bench) -> None
 async def test_a_late_answer_is_never_taken_for_a_fresh_one(bench: Bench) -> None:
     """Every answer carries the number of its request; the instrument is often slower than the timeout."""
     device = bench.device(
-        framing={"end": "\n"}, message={"m": {"request": "?\n", "pattern": r"(?P<n>\d+)"}}, timeout_ms=20
+        framing={"end": "\n"}, message={"m": {"request": "?\n", "pattern": r"(?P<n>\d+)"}}, timeout_ms=40
     )
     loop = asyncio.get_running_loop()
     chance = random.Random(7)
@@ -85,7 +85,7 @@ async def test_a_late_answer_is_never_taken_for_a_fresh_one(bench: Bench) -> Non
             reply = b"%d\n" % asked
             if chance.random() < 0.4:
                 # In two parts, later than the timeout but before the line was silent for another.
-                late = chance.uniform(0.02, 0.036)
+                late = chance.uniform(0.04, 0.06)
                 loop.call_later(late, bench.far.send, reply[:1])
                 loop.call_later(late + 0.002, bench.far.send, reply[1:])
             else:
@@ -97,7 +97,7 @@ async def test_a_late_answer_is_never_taken_for_a_fresh_one(bench: Bench) -> Non
     await bench.connect()
     plan = device.plan(group(point("n", DataType.UINT32)))
     right = silent = 0
-    for _ in range(150):
+    for _ in range(100):
         try:
             batch = await device.read(plan)
         except DeviceSilent:
@@ -105,8 +105,8 @@ async def test_a_late_answer_is_never_taken_for_a_fresh_one(bench: Bench) -> Non
         else:
             right += 1
             assert batch.values[0] == asked
-    assert right > 50
-    assert silent > 20
+    assert right > 40
+    assert silent > 15
     assert bench.counters["unexpected_frames"] > 10
 
 
