@@ -89,7 +89,8 @@ def markdown() -> str:
         ):
             schema = table_schema(options)
             parts.append(f"### {heading} with driver `{name}`\n\n{_keys(schema)}")
-            parts += [f"In `{path}`:\n\n{_keys(table)}" for path, table in _nested(schema, "")]
+            for path, table in _tables_in(schema, ""):
+                parts.append(f"#### `{path}` of {heading} with driver `{name}`\n\n{_keys(table)}")
     return "\n".join(parts)
 
 
@@ -109,6 +110,17 @@ def files() -> dict[Path, str]:
     return {DIRECTORY / "configuration.md": markdown(), DIRECTORY / "tidegate.schema.json": schema_text()}
 
 
+def _tables_in(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables inside a driver's table, each by its path; NAME stands for one that the user gives."""
+    for key, item in schema["properties"].items():
+        named = item.get("additionalProperties")
+        table, spot = (named, f"{path}{key}.NAME") if isinstance(named, dict) else (item, f"{path}{key}")
+        keys = table.get("properties", {})
+        if keys and {*keys} != {*SecretReference.model_fields}:
+            yield spot, table
+            yield from _tables_in(table, f"{spot}.")
+
+
 def _keys(schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
@@ -117,16 +129,6 @@ def _keys(schema: dict[str, Any]) -> str:
         cells = (f"`{key}`", _kind(item), default, item.get("description", ""))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _nested(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tables inside a driver's table, each by its path; NAME stands for one that the user gives."""
-    for key, item in schema["properties"].items():
-        named = item.get("additionalProperties")
-        spot, table = (f"{path}{key}.NAME", named) if isinstance(named, dict) else (f"{path}{key}", item)
-        if "properties" in table:
-            yield spot, table
-            yield from _nested(table, f"{spot}.")
 
 
 def _default(item: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ from tests.conformance.adapters.adapter import TIMEOUT_S, Adapter, Asked, Changi
 from tests.conformance.adapters.modbus import ModbusAdapter
 from tests.conformance.adapters.modbus_rtu import ModbusRtuAdapter
 from tests.conformance.adapters.modbus_tls import ModbusTlsAdapter
+from tests.conformance.adapters.serial import SerialAdapter
 from tests.conformance.adapters.talker import TalkerAdapter
 
 __all__ = ["ADAPTERS", "TIMEOUT_S", "Adapter", "Asked", "Changing", "Written"]
 
-ADAPTERS: tuple[type[Adapter], ...] = (ModbusAdapter, ModbusTlsAdapter, ModbusRtuAdapter, TalkerAdapter)
+ADAPTERS: tuple[type[Adapter], ...] = (ModbusAdapter, ModbusTlsAdapter, ModbusRtuAdapter, SerialAdapter, TalkerAdapter)
