@@ -146,9 +146,9 @@ class BleBus:
         finally:
             if not task.done():
                 task.cancel()
-        if task.done():
+        if task.done() and not (ended.done() and task.exception()):
             return task.result()
-        self.require_open()
+        self.require_open()  # a radio that goes makes everything fail
         raise TimeoutError
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -83,19 +83,20 @@ class Hearing:
     def hear(self, device: BLEDevice, advert: AdvertisementData, ns: int, mono_ns: int) -> None:
         self.sighting = Sighting(device, advert, ns, mono_ns)
         self._seen = ns, mono_ns
-        fresh: Mapping[str, Value] = {}
+        found: Mapping[str, Value] = {}
         payload = self._format.payload(advert) if self._format else None
         if payload is not None:
             if payload != self._payload:
                 self._payload = payload
-                fresh = self._fields = self._decoded(payload, device.address, mono_ns)
-            for name, value in self._fields.items():
+                self._fields = self._decoded(payload, device.address, mono_ns)
+            found = self._fields
+            for name, value in found.items():
                 self._latest[name] = (value, mono_ns)
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         for listener in [*self.listeners]:
-            listener.advertised(self.sighting, fresh, self._fields if payload is not None else {})
+            listener.advertised(self.sighting, found)
 
     def answered(self) -> None:
         """The device gave a sign of life over its connection, during which most send no adverts."""

@@ -45,8 +45,8 @@ class Subscription:
         self._common = tuple(name for name in plan.fields if name in COMMON)
         self._own = tuple(column for name, columns in plan.fields.items() if name not in COMMON for column in columns)
         self._common_due_ns = 0
-        self._confirmed: dict[int, None] = {}
-        """Columns of the adverts' own fields that are as they were handed over."""
+        self._found: Mapping[str, Value] | None = None
+        """The fields handed over last."""
         self._notified: set[int] = set()
         self._notifications: dict[Target, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -83,8 +83,8 @@ class Subscription:
 
     # -- adverts
 
-    def advertised(self, sighting: Sighting, fresh: Mapping[str, Value], present: Mapping[str, Value]) -> None:
-        """An advert was heard. `present`: the fields it has; `fresh`: the same, if they may differ from the last."""
+    def advertised(self, sighting: Sighting, found: Mapping[str, Value]) -> None:
+        """An advert was heard. `found`: its fields; the same object as before if it is the same advert again."""
         fields = self._plan.fields
         columns: list[int] = []
         values: list[Value] = []
@@ -95,24 +95,25 @@ class Subscription:
                 if value is not None:
                     columns += fields[name]
                     values += [value] * len(fields[name])
-        for name, value in fresh.items():
-            for column in fields.get(name, ()):
-                columns.append(column)
-                values.append(value)
-                self._confirmed[column] = None
-        codes = None
-        if None in values:
-            codes = [int(Quality.BAD_SENSOR_FAILURE) if value is None else 0 for value in values]
+        repeated = found is self._found
+        if not repeated:
+            self._found = found
+            for name, value in found.items():
+                columns += fields.get(name, ())
+                values += [value] * len(fields.get(name, ()))
         if columns:
+            codes = None
+            if None in values:
+                codes = [int(Quality.BAD_SENSOR_FAILURE) if value is None else 0 for value in values]
             self._take(columns, values, codes, sighting.ns, sighting.mono_ns)
-        if present and not fresh and self._receiver is not None:
-            held = [column for name in present for column in fields.get(name, ()) if column in self._confirmed]
+        if repeated and self._receiver is not None:
+            held = [column for name in found for column in fields.get(name, ())]
             if held:
                 self._receiver.confirm(held)
 
     def unreadable(self, quality: int) -> None:
         """Adverts come, but none can be read."""
-        self._confirmed.clear()
+        self._found = None
         self._take(self._own, [None] * len(self._own), [int(quality)] * len(self._own))
 
     # -- characteristics
@@ -128,7 +129,7 @@ class Subscription:
             self.silent(str(error))
         except LinkDown:
             pass  # the bus tells
-        except Exception as error:  # in a task of its own, nobody else would hear of it
+        except Exception as error:  # noqa: BLE001 - in a task of its own, nobody else would hear of it
             _log.exception("device %s: the driver failed", self._hearing.name)
             self.silent(f"the driver failed: {error}")
 
@@ -144,7 +145,8 @@ class Subscription:
             async with self._connection.use():
                 gone = self._connection.gone
                 self._notifications.clear()
-                polled = [request for request in self._plan.requests if not await self._subscribe(request)]
+                requests = self._reader.in_order(self._plan.requests)
+                polled = [request for request in requests if not await self._subscribe(request)]
                 # A value that is only notified is known once it changes; all others now.
                 await self._ask([request for request in self._plan.requests if self._readable(request.target)])
                 confirm_at = time.monotonic() + _CONFIRM_S
@@ -168,8 +170,9 @@ class Subscription:
 
     async def _subscribe(self, request: Request) -> bool:
         """Whether it will be notified."""
-        if not request.notify or self._reader.shy(request.target):
+        if not request.notify or self._reader.resting(request.target):
             return False
+        others_answer = bool(self._notifications)
         try:
             properties = self._connection.find(request.target).properties
             if not {"notify", "indicate"} & set(properties):
@@ -180,7 +183,7 @@ class Subscription:
             self._notifications.pop(request.target, None)
             return False
         except NoAnswer as error:
-            self._reader.hesitate(request.target)
+            self._reader.hesitate(request.target, others_answer=others_answer)
             raise DeviceSilent(str(error)) from None
         return True
 

@@ -26,7 +26,7 @@ Take = Callable[[Request, Sequence[Value], Sequence[int]], None]
 
 @dataclass(slots=True)
 class _Shy:
-    """A characteristic that left a request unanswered while others were answered: protected, or out of order."""
+    """A characteristic that left a request unanswered: protected, or out of order, or the whole device was silent."""
 
     delay_s: float
     retry_at: float
@@ -50,17 +50,16 @@ class Reader:
         answered = False
         begun = time.monotonic()
         failed: DeviceSilent | None = None
-        for request in sorted(requests, key=lambda request: request.target in self._shy):
-            shy = self._shy.get(request.target)
+        for request in self.in_order(requests):
             late = time.monotonic() - begun > _READ_LIMIT_S
-            if failed or (answered and (late or (shy is not None and time.monotonic() < shy.retry_at))):
+            if failed or (answered and (late or self.resting(request.target))):
                 _fail(request, Quality.BAD_TIMEOUT, take)
                 continue
             try:
                 async with self._connection.use():
                     data = await self._connection.read(request.target)
             except NoAnswer as error:
-                self.hesitate(request.target)
+                self.hesitate(request.target, others_answer=answered)
                 if not answered:
                     raise DeviceSilent(str(error)) from None
                 self._say(str(error))
@@ -83,15 +82,21 @@ class Reader:
                 self._shy.pop(request.target, None)
                 take(request, *decoded(request, data))
 
-    def shy(self, target: Target) -> bool:
-        """Whether it left a request unanswered, and none was answered since."""
-        return target in self._shy
+    def in_order(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """Those that may not answer last: the rest is done by then."""
+        return sorted(requests, key=lambda request: request.target in self._shy)
 
-    def hesitate(self, target: Target) -> None:
-        """It left a request unanswered."""
+    def resting(self, target: Target) -> bool:
+        """Whether it is left alone for now."""
         shy = self._shy.get(target)
-        delay_s = _SHY_FIRST_S if shy is None else min(2 * shy.delay_s, _SHY_MAX_S)
-        self._shy[target] = _Shy(delay_s, time.monotonic() + delay_s)
+        return shy is not None and time.monotonic() < shy.retry_at
+
+    def hesitate(self, target: Target, *, others_answer: bool) -> None:
+        """It left a request unanswered. If others answer, the fault is its own, and it is asked more rarely."""
+        shy = self._shy.setdefault(target, _Shy(0.0, 0.0))
+        if others_answer:
+            shy.delay_s = min(max(_SHY_FIRST_S, 2 * shy.delay_s), _SHY_MAX_S)
+            shy.retry_at = time.monotonic() + shy.delay_s
 
     def _say(self, complaint: str) -> None:
         """Once."""
