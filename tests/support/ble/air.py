@@ -45,7 +45,7 @@ class Air(LocalLink):
         asyncio.get_running_loop().call_later(_PROMPT_S, self.prompt)
 
     def prompt(self) -> None:
-        for controller in [*self.controllers]:
+        for controller in 2 * [*self.controllers]:  # bumble's host holds an advert back until the next, or its answer
             controller.le_legacy_advertiser.send_advertising_data()
         self.prompted()
 
