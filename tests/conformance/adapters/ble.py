@@ -100,7 +100,10 @@ class BleAdapter(_BleAdapter):
 
     def device_options(self) -> Any:
         return KIND.device_options(
-            address=SENSOR.lower(), timeout_ms=int(1000 * self.timeout_s), advert_timeout_ms=1000, connect_timeout_ms=1000
+            address=SENSOR.lower(),
+            timeout_ms=int(1000 * self.timeout_s),
+            advert_timeout_ms=1000,
+            connect_timeout_ms=1000,
         )
 
     def silence(self) -> None:

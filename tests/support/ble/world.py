@@ -46,11 +46,15 @@ logging.getLogger("bumble.device").setLevel(logging.ERROR)
 _P, _R = Characteristic.Properties, Characteristic.Permissions
 
 
-def advert(*, name: str = "", service_data: dict[int, bytes] | None = None, company: dict[int, bytes] | None = None) -> bytes:
+def advert(
+    *, name: str = "", service_data: dict[int, bytes] | None = None, company: dict[int, bytes] | None = None
+) -> bytes:
     """An advertising payload."""
     flags = AdvertisingData.Flags.LE_GENERAL_DISCOVERABLE_MODE | AdvertisingData.Flags.BR_EDR_NOT_SUPPORTED
     items: list[Any] = [data_types.Flags(flags)]
-    items += [data_types.ServiceData16BitUUID(UUID.from_16_bits(uuid), data) for uuid, data in (service_data or {}).items()]
+    items += [
+        data_types.ServiceData16BitUUID(UUID.from_16_bits(uuid), data) for uuid, data in (service_data or {}).items()
+    ]
     items += [data_types.ManufacturerSpecificData(number, data) for number, data in (company or {}).items()]
     if name:
         items.append(data_types.CompleteLocalName(name))
@@ -83,9 +87,7 @@ class Sensor:
         self.thermometer = thermometer
         self.device.add_services(
             [
-                Service(
-                    UUID.from_16_bits(0x181A), [self.temperature, self._readable(0x2A6F, lambda: b"\xc6\x11")]
-                ),
+                Service(UUID.from_16_bits(0x181A), [self.temperature, self._readable(0x2A6F, lambda: b"\xc6\x11")]),
                 Service(UUID.from_16_bits(0x180F), [self._readable(0x2A19, lambda: b"\x57")]),
                 Service(UUID.from_16_bits(0x180A), [self._readable(0x2A29, lambda: b"ACME")]),
                 Service(UUID.from_16_bits(0x1809), [thermometer]),
@@ -152,16 +154,16 @@ class Sensor:
 
     # -- characteristics
 
-    def _readable(self, uuid: int | str, value: Callable[[], bytes], properties: Any = _P.READ) -> Characteristic[bytes]:
+    def _readable(
+        self, uuid: int | str, value: Callable[[], bytes], properties: Any = _P.READ
+    ) -> Characteristic[bytes]:
         async def read(_: Any) -> bytes:
             await self._answer()
             return value()
 
         return Characteristic(_uuid(uuid), properties, _R.READABLE, CharacteristicValue(read=read))
 
-    def _writable(
-        self, uuid: str, value: Callable[[], bytes], write: Callable[[bytes], None]
-    ) -> Characteristic[bytes]:
+    def _writable(self, uuid: str, value: Callable[[], bytes], write: Callable[[bytes], None]) -> Characteristic[bytes]:
         async def read(_: Any) -> bytes:
             await self._answer()
             return value()
