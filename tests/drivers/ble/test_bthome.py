@@ -180,6 +180,10 @@ def test_a_restarted_device_is_heard_again() -> None:
 # -- bthome-ble as an oracle
 
 NUMBERS = st.sampled_from(sorted(bthome._NUMBERS.keys() - {0x00, 0xF0}))
+ROUNDED = 0x58
+"""Steps of 0.35, of which the oracle gives one digit."""
+CONFUSED = (0x07, 0x40, 0x48)
+"""The oracle gives these the names of others (mass, distance, volume), whose values they overwrite."""
 SWITCHES = st.sampled_from(sorted(bthome._SWITCHES))
 
 
@@ -204,7 +208,9 @@ def _alike(ours: Value, theirs: Any, field: str) -> bool:
         theirs = theirs[1]["steps"] if field == "dimmer_steps" else theirs[0]
     if isinstance(theirs, datetime):
         return ours == theirs.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return ours == theirs or (isinstance(ours, float) and abs(ours - theirs) < 1e-9)
+    if isinstance(ours, float) and isinstance(theirs, int | float):
+        return abs(ours - theirs) < 1e-6  # the oracle rounds what it multiplied
+    return bool(ours == theirs)
 
 
 def _oracle_name(number: int) -> str:
@@ -217,10 +223,11 @@ def test_an_object_means_what_it_means_to_the_oracle(data: bytes) -> None:
     ours = decode_objects(data)
     theirs = oracles.bthome(b"\x40" + data)
     for field, value in ours.items():
-        assert _alike(value, theirs[_oracle_name(data[0])], field), (field, value, theirs)
+        found = theirs[_oracle_name(data[0])]
+        assert _alike(value, found, field) or (data[0] == ROUNDED and abs(value - found) < 0.0501), (value, theirs)
 
 
-@given(st.lists(_object(), min_size=1, max_size=6))
+@given(st.lists(_object().filter(lambda data: data[0] not in (ROUNDED, *CONFUSED)), min_size=1, max_size=6))
 def test_several_objects_mean_what_they_mean_to_the_oracle(objects: list[bytes]) -> None:
     """Whatever the names: the same values in the same order of objects."""
     ours = decode_objects(b"".join(sorted(objects)))

@@ -19,7 +19,12 @@ from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolErr
 from bumble.att import ATT_Error
 from bumble.core import UUID, AdvertisingData, BaseBumbleError
 from bumble.device import Connection, Device, Peer
-from bumble.hci import HCI_CONNECTION_TIMEOUT_ERROR, HCI_REMOTE_USER_TERMINATED_CONNECTION_ERROR, Address
+from bumble.hci import (
+    HCI_CONNECTION_TIMEOUT_ERROR,
+    HCI_REMOTE_USER_TERMINATED_CONNECTION_ERROR,
+    Address,
+    HCI_LE_Create_Connection_Cancel_Command,
+)
 from bumble.transport import open_transport
 
 from drivers.ble.radio import Heard
@@ -166,6 +171,10 @@ class _Client(BaseBleakClient):
             connection = self._connection = await host.connect(self._target, timeout=self._timeout)
         except BaseBumbleError:
             raise BleakDeviceNotFoundError(self.address, f"{self.address} not reachable") from None
+        except asyncio.CancelledError:
+            # bumble would leave the attempt pending, and refuse every other.
+            await host.send_sync_command(HCI_LE_Create_Connection_Cancel_Command())
+            raise
         connection.on("disconnection", self._on_disconnection)
         self.radio.joined(self)
         try:

@@ -150,6 +150,8 @@ class Sensor:
         self.air.remove(self.controller)
 
     def come_back(self) -> None:
+        """In range again; what had been a connection before has run out meanwhile."""
+        self.controller.lose_links()
         self.air.bring_back(self.controller)
 
     # -- characteristics
