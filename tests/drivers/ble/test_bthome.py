@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bthome_ble.const import MEAS_TYPES
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from drivers.ble.adverts import FORMATS, Unauthentic, Undecodable, bthome
@@ -182,8 +182,6 @@ def test_a_restarted_device_is_heard_again() -> None:
 NUMBERS = st.sampled_from(sorted(bthome._NUMBERS.keys() - {0x00, 0xF0}))
 ROUNDED = 0x58
 """Steps of 0.35, of which the oracle gives one digit."""
-CONFUSED = (0x07, 0x40, 0x48)
-"""The oracle gives these the names of others (mass, distance, volume), whose values they overwrite."""
 SWITCHES = st.sampled_from(sorted(bthome._SWITCHES))
 
 
@@ -227,9 +225,12 @@ def test_an_object_means_what_it_means_to_the_oracle(data: bytes) -> None:
         assert _alike(value, found, field) or (data[0] == ROUNDED and abs(value - found) < 0.0501), (value, theirs)
 
 
-@given(st.lists(_object().filter(lambda data: data[0] not in (ROUNDED, *CONFUSED)), min_size=1, max_size=6))
+@given(st.lists(_object().filter(lambda data: data[0] != ROUNDED), min_size=1, max_size=6))
 def test_several_objects_mean_what_they_mean_to_the_oracle(objects: list[bytes]) -> None:
-    """Whatever the names: the same values in the same order of objects."""
+    """Whatever the names: the same values."""
+    names = {(_oracle_name(data[0]), bthome._OBJECTS[data[0]].fields) for data in objects}
+    # The oracle gives some objects of different kinds one name (mass in kg and lb): they overwrite each other.
+    assume(len({name for name, _ in names}) == len(names))
     ours = decode_objects(b"".join(sorted(objects)))
     theirs = oracles.bthome(b"\x40" + b"".join(sorted(objects)))
     theirs.pop("signal_strength")
