@@ -16,9 +16,7 @@ from drivers.ble.options import DeviceOptions, TagOptions
 from drivers.ble.plan import BlePlan, Request, Target, codec_of, plan
 from drivers.ble.subscription import Subscription
 from gateway.driver import DeviceSilent, Item, LinkDown, Plan, Point, PollGroup, Receiver, WriteFailed
-from gateway.fields import SecretReference
 from gateway.model import Batch, Quality, Value
-from gateway.secrets import SecretError
 
 _log = logging.getLogger(__name__)
 
@@ -30,20 +28,13 @@ class BleDevice:
         self._bus = bus
         self._name = name
         self._options = options
-        self._trouble = ""
-        key: bytes | None = None
-        if options.bindkey is not None:
-            try:
-                key = _key(options.bindkey)
-            except (SecretError, ValueError) as error:
-                self._trouble = str(error)
-        self._hearing = Hearing(name, options, key, bus.counters)
+        self._hearing = Hearing(name, options, bus.counters)
         self._connection = Connection(bus, self._hearing, options)
         self._reader = Reader(name, self._connection)
         bus.attach(name, self._hearing, self._connection.drop)
 
     def plan(self, group: PollGroup) -> BlePlan:
-        return plan(group, self._options, self._trouble)
+        return plan(group, self._options)
 
     # -- reading
 
@@ -75,19 +66,24 @@ class BleDevice:
 
     async def _listen(self, plan: BlePlan, values: list[Value], codes: list[int], *, alone: bool) -> None:
         timeout_s = self._options.advert_timeout_ms / 1000
+        wanted = frozenset(plan.fields)
+        missing = Quality.BAD_NO_COMMUNICATION
+        if not self._hearing.prepare():
+            wanted, missing = wanted & COMMON.keys(), Quality.BAD_CONFIGURATION_ERROR
         try:
-            heard = await self._bus.bounded(self._hearing.fresh(plan.wanted), timeout_s + 1)
+            heard = await self._bus.bounded(self._hearing.fresh(wanted), timeout_s + 1)
         except DeviceSilent:
             if alone:
                 raise
             heard = {}
+        if self._hearing.unreadable:
+            missing = Quality.BAD_DECODING_ERROR
         for name, columns in plan.fields.items():
             if name in heard:
                 value = heard[name]
                 code = int(Quality.BAD_SENSOR_FAILURE) if value is None else 0
             else:
-                unreadable = self._hearing.unreadable and name not in COMMON
-                value, code = None, int(Quality.BAD_DECODING_ERROR if unreadable else Quality.BAD_NO_COMMUNICATION)
+                value, code = None, int(Quality.BAD_NO_COMMUNICATION if name in COMMON else missing)
             for column in columns:
                 values[column], codes[column] = value, code
 
@@ -101,6 +97,7 @@ class BleDevice:
         former = self._bus.subscriptions.get(key)
         if former is not None:
             former.end()
+        self._hearing.prepare()
         subscription = self._bus.subscriptions[key] = Subscription(
             plan, receiver, self._bus, self._hearing, self._connection, self._reader
         )
@@ -169,14 +166,3 @@ class BleDevice:
         """See :meth:`gateway.driver.Browses.browse`: services, and in them characteristics with what they read now."""
         return browse(self._connection, start, depth)
 
-
-def _key(reference: SecretReference) -> bytes:
-    text = reference.read().strip()
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 16:
-        home, name = next(iter(reference.homes.items()))
-        raise ValueError(f"the bindkey in {home} {name} is not a key: 32 hexadecimal digits are wanted")
-    return key

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drivers.ble.adverts import FORMATS, Field, Unauthentic, Undecodable
+from drivers.ble.adverts.format import Decoder
 from drivers.ble.options import DeviceOptions
 from gateway.driver import DeviceSilent
+from gateway.fields import SecretReference
 from gateway.model import DataType, Quality, Value
+from gateway.secrets import SecretError
 
 if TYPE_CHECKING:
     from bleak.backends.device import BLEDevice
@@ -49,13 +52,13 @@ class Sighting:
 class Hearing:
     """Decodes one device's adverts and hands them to whom it may concern."""
 
-    def __init__(self, name: str, options: DeviceOptions, key: bytes | None, counters: Counter[str]) -> None:
+    def __init__(self, name: str, options: DeviceOptions, counters: Counter[str]) -> None:
         self.name = name
         self.options = options
         self.sighting: Sighting | None = None
         self.listeners: set[Subscription] = set()
         self._format = FORMATS[options.format] if options.format else None
-        self._decode = self._format.decoder(key) if self._format else None
+        self._decode: Decoder | None = None
         self._counters = counters
         self._payload: bytes | None = None
         self._fields: Mapping[str, Value] = {}
@@ -69,6 +72,28 @@ class Hearing:
         self._readable_ns: int | None = None
         self._complaint = ""
         self._waiters: set[asyncio.Future[None]] = set()
+
+    def prepare(self) -> bool:
+        """Get the key, if there is one to get; whether adverts of the device's format can be decoded."""
+        if self._format is None or self._decode is not None:
+            return True
+        key: bytes | None = None
+        if self.options.bindkey is not None:
+            try:
+                key = _key(self.options.bindkey)
+            except (SecretError, ValueError) as error:
+                if self._complaint != str(error):
+                    self._complaint = str(error)
+                    _log.error("device %s: %s", self.name, error)
+                return False
+        self._decode = self._format.decoder(key)
+        self._complaint = ""
+        return True
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the key that its adverts need couldn't be got."""
+        return self._format is not None and self._decode is None
 
     def forget(self) -> None:
         """The radio was closed: what was heard with it is of no more use."""
@@ -84,7 +109,7 @@ class Hearing:
         self.sighting = Sighting(device, advert, ns, mono_ns)
         self._seen = ns, mono_ns
         found: Mapping[str, Value] = {}
-        payload = self._format.payload(advert) if self._format else None
+        payload = self._format.payload(advert) if self._format and self._decode else None
         if payload is not None:
             if payload != self._payload:
                 self._payload = payload
@@ -105,7 +130,7 @@ class Hearing:
     @property
     def unreadable(self) -> bool:
         """Whether the adverts heard last were, and none since could be read."""
-        return bool(self._complaint)
+        return bool(self._complaint) and self._decode is not None
 
     def _decoded(self, payload: bytes, address: str, mono_ns: int) -> Mapping[str, Value]:
         assert self._decode is not None
@@ -191,6 +216,18 @@ class Hearing:
             await asyncio.wait({waiter}, timeout=timeout_s)
         finally:
             self._waiters.discard(waiter)
+
+
+def _key(reference: SecretReference) -> bytes:
+    text = reference.read().strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 16:
+        ((home, name),) = reference.homes.items()
+        raise ValueError(f"the bindkey in {home} {name} is not a key: write 32 hexadecimal digits into it")
+    return key
 
 
 def common(name: str, sighting: Sighting) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from drivers.ble.adverts import FORMATS
 from drivers.ble.gatt.codec import Codec, Encoding, codec
@@ -53,10 +53,6 @@ class BlePlan:
     requests: tuple[Request, ...]
     base_qualities: tuple[int, ...]
     """0 for a column that can be planned."""
-    wanted: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "wanted", frozenset(self.fields))
 
     @property
     def asks(self) -> bool:
@@ -67,8 +63,8 @@ class BlePlan:
         return adverts + [f"read {request.target} ({_count(len(request.columns))})" for request in self.requests]
 
 
-def plan(group: PollGroup, options: DeviceOptions, trouble: str = "") -> BlePlan:
-    """`trouble`: why this device's adverts can't be decoded at all, or empty."""
+def plan(group: PollGroup, options: DeviceOptions) -> BlePlan:
+    """Pure: not even the device's key is looked at."""
     errors: list[PointError] = []
     fields: dict[str, list[int]] = {}
     parts: dict[Target, list[tuple[int, Codec, bool]]] = {}
@@ -78,7 +74,7 @@ def plan(group: PollGroup, options: DeviceOptions, trouble: str = "") -> BlePlan
         try:
             if tag.characteristic is None:
                 assert tag.field is not None
-                _check_field(tag.field, point, options, trouble)
+                _check_field(tag.field, point, options)
                 fields.setdefault(tag.field, []).append(column)
             else:
                 place = Target(tag.characteristic, tag.service)
@@ -132,7 +128,7 @@ def codec_of(point: Point) -> Codec:
     return found
 
 
-def _check_field(name: str, point: Point, options: DeviceOptions, trouble: str) -> None:
+def _check_field(name: str, point: Point, options: DeviceOptions) -> None:
     _check_single(point)
     if name in COMMON:
         _check_type(f"field '{name}'", COMMON[name].type, point.type)
@@ -143,8 +139,6 @@ def _check_field(name: str, point: Point, options: DeviceOptions, trouble: str) 
     if found is None:
         known = ", ".join([*FORMATS[options.format].fields, *COMMON])
         raise ValueError(f"format {options.format} has no field '{name}': it has {known}")
-    if trouble:
-        raise ValueError(trouble)
     _check_type(f"field '{name}'", found.type, point.type)
 
 

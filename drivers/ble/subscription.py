@@ -54,7 +54,9 @@ class Subscription:
     def begin(self) -> None:
         """Report what can't be planned, and listen from now on."""
         columns = [column for column, code in enumerate(self._plan.base_qualities) if code]
-        self._take(columns, [None] * len(columns), [self._plan.base_qualities[column] for column in columns])
+        if self._hearing.deaf:
+            columns += self._own
+        self._take(columns, [None] * len(columns), [int(Quality.BAD_CONFIGURATION_ERROR)] * len(columns))
         if self._plan.fields:
             self._hearing.listeners.add(self)
         if self._plan.requests:

@@ -159,20 +159,20 @@ async def test_a_wrong_key_makes_its_tags_bad_and_says_so(
     [("xyz", 0o600, "32 hexadecimal digits"), (KEY.hex(), 0o604, "chmod o-rwx"), (None, 0o600, "doesn't exist")],
 )
 async def test_a_key_that_cannot_be_read_is_an_error_of_the_tags_that_need_it(
-    site: Site, tmp_path: Path, text: str | None, mode: int, sentence: str
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | None, mode: int, sentence: str
 ) -> None:
     file = tmp_path / "bindkey"
     if text is not None:
         file.write_text(text)
         file.chmod(mode)
+    await site.world.do("beacon", BEACON, bthome(b"\x40\x01\x61"))
     device = site.device(address=BEACON, format="bthome", bindkey={"file": str(file)})
     listener = await site.listen(device, BATTERY, RSSI)
     assert listener.latest == {0: (None, Quality.BAD_CONFIGURATION_ERROR)}
-    from tests.drivers.ble.conftest import group
-
-    (error,) = device.plan(group(BATTERY, RSSI)).errors
-    assert error.path == "battery"
-    assert sentence in error.message
+    await listener.until(lambda: listener.latest.get(1) == (-60, 0), SOON)
+    batch = await site.read(device, BATTERY, RSSI)
+    assert (list(batch.values), list(batch.qualities or ())) == ([None, -60], [Quality.BAD_CONFIGURATION_ERROR, 0])
+    assert [sentence in record.message for record in caplog.records if record.name == "drivers.ble.hearing"] == [True]
 
 
 # -- what goes wrong
