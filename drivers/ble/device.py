@@ -165,4 +165,3 @@ class BleDevice:
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`: services, and in them characteristics with what they read now."""
         return browse(self._connection, start, depth)
-

@@ -133,15 +133,15 @@ class DeviceOptions(_Options):
 class TagOptions(_Options):
     """One value: a field of the adverts, or a characteristic."""
 
+    characteristic: Uuid | None = Field(
+        default=None,
+        description="UUID of a characteristic, which is read or notified over a connection: `2A6E`, or all 36 digits.",
+    )
     field: str | None = Field(
         default=None,
         min_length=1,
         description="A field of the device's adverts: one of its `format`, or `rssi`, `last_seen`, `local_name`. With "
         "`characteristic`: the part of it that is wanted, if it has several.",
-    )
-    characteristic: Uuid | None = Field(
-        default=None,
-        description="UUID of a characteristic, which is read or notified over a connection: `2A6E`, or all 36 digits.",
     )
     service: Uuid | None = Field(
         default=None, description="UUID of its service, where several services have such a characteristic."

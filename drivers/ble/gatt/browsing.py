@@ -60,7 +60,7 @@ async def _item(
             async with connection.use():
                 value = codec.decode(await connection.read(Target(characteristic.uuid, service.uuid)))
         except (NoAnswer, NotThere, Refused, ValueError) as error:
-            problem = f"; {error}"
+            problem = str(error)
     return Item(
         address=short(characteristic.uuid),
         path=f"{folder}/{_segment(name, characteristic.uuid)}",
@@ -69,9 +69,9 @@ async def _item(
         writable=bool({"write", "write-without-response"} & set(characteristic.properties)),
         name=name,
         unit=codec.unit,
-        description=f"{', '.join(sorted(characteristic.properties))}{problem}",
+        description=problem,
         value=value,
-        options={"characteristic": short(characteristic.uuid), **options},
+        options=options,
     )
 
 

@@ -9,21 +9,13 @@ import pytest
 from drivers.ble import KIND
 from drivers.ble.bus import BleBus
 from drivers.ble.device import BleDevice
-from gateway.driver import Point, PollGroup
-from gateway.model import Batch, DataType, Layout, Tag
+from gateway.driver import Point
+from gateway.model import Batch
 from tests.conformance.rig import Listener
+from tests.drivers.ble.points import group
 from tests.support.ble.process import WorldProcess
 from tests.support.ble.radio import BumbleRadio
 from tests.support.ble.world import SENSOR
-
-
-def tag(path: str, type_: str, **options: Any) -> Point:
-    return Point(path, DataType(type_), KIND.tag_options(**options))
-
-
-def group(*points: Point, name: str = "main", interval_s: float = 60.0, subscribed: bool = True) -> PollGroup:
-    tags = tuple(Tag(point.path, point.type) for point in points)
-    return PollGroup(name, Layout("device1", name, ("acme", "plant1", "device1"), tags), points, interval_s, subscribed)
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 from drivers.ble.gatt.errors import BAD_USER_ACCESS_DENIED
 from gateway.driver import DeviceSilent, LinkDown, ScanFailed, WriteFailed
 from gateway.model import Quality
-from tests.drivers.ble.conftest import Site, tag
+from tests.drivers.ble.conftest import Site
+from tests.drivers.ble.points import tag
 from tests.support.ble.world import BONDED, CLAMPED, CUSTOM, HANGING, LONG, PROTECTED, SETPOINT
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,8 @@ from drivers.ble.bus import BleBus
 from drivers.ble.scan import search
 from gateway.driver import DeviceSilent, Finding, LinkDown, Progress
 from gateway.model import Quality
-from tests.drivers.ble.conftest import Site, tag
+from tests.drivers.ble.conftest import Site
+from tests.drivers.ble.points import tag
 from tests.drivers.ble.test_bthome import KEY, seal
 from tests.support.ble.process import WorldProcess
 from tests.support.ble.radio import BumbleRadio
