@@ -86,3 +86,4 @@ packages-demo: packages-python
 packages-test: packages-demo
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
+	$(call need,command -v dbus-daemon,dbus-daemon)

@@ -95,7 +95,7 @@ class BleAdapter(_BleAdapter):
 
     async def disconnect(self) -> None:
         await super().disconnect()
-        while self.sensor.device.connections or not self.sensor.advertising:
+        while self.sensor.device.connections or not self.sensor.advertising:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
     def device_options(self) -> Any:

@@ -1,4 +1,4 @@
-"""Public decoders that share no code with ours, spoken to in one way: (payload, address, key) → what they make of it."""
+"""Public decoders that share no code with ours, spoken to in one way."""
 
 from __future__ import annotations
 

@@ -102,7 +102,10 @@ async def test_notifications_and_indications_arrive_in_order(site: Site) -> None
     await site.world.do("sensor.measure", bytes.fromhex("006C0100FF"))
     await listener.until(lambda: listener.values == (21.7, 36.4, 45.5), SOON)
     seen = [
-        value for batch in listener.batches for column, value in zip(batch.columns or (), batch.values) if column == 0
+        value
+        for batch in listener.batches
+        for column, value in zip(batch.columns or (), batch.values, strict=True)
+        if column == 0
     ]
     assert seen == sorted(seen)
     assert len(seen) == 21
@@ -259,7 +262,7 @@ async def test_a_device_that_cannot_be_connected_to_delays_connections_by_its_ti
     hopeless = await site.listen(
         site.device("hopeless", address="C0:00:00:00:00:99", connect_timeout_ms=500), TEMPERATURE
     )
-    while not site.bus.connecting.locked():
+    while not site.bus.connecting.locked():  # noqa: ASYNC110 - nothing tells when it begins
         await asyncio.sleep(0.01)
     adverts = site.bus.counters["adverts"]
     listener = await site.listen(site.device(), TEMPERATURE)

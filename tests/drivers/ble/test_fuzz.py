@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
+from collections.abc import Mapping
 
 import pytest
 
@@ -37,12 +39,10 @@ def test_adverts(decoder: Decoder) -> None:
     for _ in range(ROUNDS // len(DECODERS)):
         payload = chance.choice(HEADS) + chance.randbytes(chance.randrange(40))
         begun = time.perf_counter()
-        try:
+        fields: Mapping[str, Value] = {}
+        with contextlib.suppress(Undecodable):
             fields = decoder(payload, ADDRESS)
-        except Undecodable as error:
-            assert "\n" not in str(error)
-        else:
-            assert all(value is None or isinstance(value, bool | int | float | str) for value in fields.values())
+        assert all(value is None or isinstance(value, bool | int | float | str) for value in fields.values())
         slowest = max(slowest, time.perf_counter() - begun)
     assert slowest < LIMIT_S
 
@@ -57,11 +57,9 @@ def test_characteristics() -> None:
         for each_codec in codecs:
             data = chance.randbytes(chance.randrange(24))
             begun = time.perf_counter()
-            try:
-                value: Value = each_codec.decode(data)
-            except ValueError:
-                pass
-            else:
-                assert value is None or isinstance(value, bool | int | float | str)
+            value: Value = None
+            with contextlib.suppress(ValueError):
+                value = each_codec.decode(data)
+            assert value is None or isinstance(value, bool | int | float | str)
             slowest = max(slowest, time.perf_counter() - begun)
     assert slowest < LIMIT_S

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from pathlib import Path
 
 import pytest
@@ -68,8 +66,7 @@ async def test_an_unchanged_advert_confirms_and_publishes_nothing(site: Site) ->
     listener = await site.listen(site.device(address=TAG, format="ruuvi"), TEMPERATURE, RSSI)
     await listener.until(lambda: listener.values == (24.3, -60), SOON)
     heard = site.bus.counters["adverts"]
-    while site.bus.counters["adverts"] < heard + 10:
-        await asyncio.sleep(0.01)
+    await listener.until(lambda: site.bus.counters["adverts"] >= heard + 10, SOON)
     assert len(listener.batches) == 1, "signal strength comes once an interval, which is a minute here"
 
 
@@ -185,8 +182,8 @@ async def test_a_beacon_that_fell_silent_is_silent_to_a_read_and_nothing_to_a_li
     listener = await site.listen(device, TEMPERATURE)
     await listener.until(lambda: listener.values == (24.3,), SOON)
     await site.world.do("hush", TAG)
-    with pytest.raises(DeviceSilent, match=f"no advert of {TAG} was heard within 200 ms"):
-        while True:
+    with pytest.raises(DeviceSilent, match=f"no advert of {TAG} was heard within 200 ms"):  # noqa: PT012
+        while True:  # what was heard a moment ago is taken as it is
             await site.read(device, TEMPERATURE)
     assert listener.ends == [], "whether that is too long is for its staleness to say"
 
@@ -277,29 +274,3 @@ async def test_what_a_scan_proposes_is_a_valid_configuration(world: WorldProcess
     bus = link.kind.open_bus(link.name, link.options, link.site)
     driver = link.kind.open_device(bus, device.name, device.options)
     assert [list(driver.plan(each.poll).errors) for each in device.groups] == [[]]
-
-
-# -- cost
-
-
-async def test_an_advert_costs_little(site: Site) -> None:
-    """200 sensors at 1 Hz must be nothing: the bound is for a busy machine, the figure is in the README."""
-    from drivers.ble.hearing import Hearing
-    from tests.conformance.rig import Listener
-
-    assert isinstance(Hearing, type)
-    device = site.device(address=TAG, format="ruuvi")
-    listener: Listener = await site.listen(device, TEMPERATURE, PRESSURE, RSSI)
-    await site.world.do("beacon", TAG, ruuvi(RUUVI))
-    await listener.until(lambda: listener.values[:2] == (24.3, 100044), SOON)
-    sighting = device._hearing.sighting
-    assert sighting is not None
-    payloads = [RUUVI[:1] + number.to_bytes(2, "big") + RUUVI[3:] for number in range(1000)]
-    adverts = [sighting.advert._replace(manufacturer_data={0x0499: payload}) for payload in payloads]
-    before = time.process_time()
-    for each in adverts:
-        site.bus._heard(sighting.device, each)
-    cost_us = (time.process_time() - before) / len(adverts) * 1e6
-    if "COST" in os.environ:
-        print(f"{cost_us:.1f} µs an advert")  # noqa: T201
-    assert cost_us < 500
