@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bleak import BleakClient, BleakScanner
     from bleak.args.bluez import BlueZScannerArgs, OrPatternLike
     from bleak.backends.device import BLEDevice
+    from bleak.backends.scanner import AdvertisementData
     from dbus_fast.aio import MessageBus
     from dbus_fast.message import Message
 
@@ -28,6 +29,7 @@ _OBJECTS = "org.freedesktop.DBus.ObjectManager"
 _DBUS = "org.freedesktop.DBus"
 
 _ASK_LIMIT_S = 5.0
+_NO_RSSI = -127
 _SYSFS = Path("/sys/class/bluetooth")
 _NO_BLUETOOTHD = "bluetoothd isn't running: install BlueZ and start it (systemctl enable --now bluetooth)"
 _DENIED = (
@@ -82,11 +84,16 @@ class BluezRadio:
     def scanner(self, heard: Heard) -> BleakScanner:
         from bleak import BleakScanner
 
+        def heard_now(device: BLEDevice, advert: AdvertisementData) -> None:
+            # bleak reports every change of a device's properties; what was really received has a strength.
+            if advert.rssi != _NO_RSSI:
+                heard(device, advert)
+
         arguments: BlueZScannerArgs = {"adapter": self.name}
         if self._passive:
             arguments["or_patterns"] = _passive_patterns()
-            return BleakScanner(heard, scanning_mode="passive", bluez=arguments)
-        return BleakScanner(heard, bluez=arguments)
+            return BleakScanner(heard_now, scanning_mode="passive", bluez=arguments)
+        return BleakScanner(heard_now, bluez=arguments)
 
     def client(self, device: BLEDevice, gone: Callable[[], None], timeout_s: float, pair: bool) -> BleakClient:
         from bleak import BleakClient

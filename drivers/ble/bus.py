@@ -146,7 +146,7 @@ class BleBus:
         finally:
             if not task.done():
                 task.cancel()
-        if task.done() and not (ended.done() and task.exception()):
+        if task.done() and not task.cancelled() and not (ended.done() and task.exception()):
             return task.result()
         self.require_open()  # a radio that goes makes everything fail
         raise TimeoutError

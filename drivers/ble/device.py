@@ -76,7 +76,7 @@ class BleDevice:
             if alone:
                 raise
             heard = {}
-        if self._hearing.unreadable:
+        if self._hearing.doubted:
             missing = Quality.BAD_DECODING_ERROR
         for name, columns in plan.fields.items():
             if name in heard:

@@ -15,7 +15,7 @@ from drivers.ble.adverts.format import Decoder
 from drivers.ble.options import DeviceOptions
 from gateway.driver import DeviceSilent
 from gateway.fields import SecretReference
-from gateway.model import DataType, Quality, Value
+from gateway.model import DataType, Value
 from gateway.secrets import SecretError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ COMMON: dict[str, Field] = {
 }
 """Fields of every advert. They are reported no more often than the group's interval."""
 
-_UNKNOWN_RSSI = -127
 _UNREADABLE_S = 60.0
 """After so long with nothing but unreadable adverts a device's values aren't believed any more."""
 
@@ -69,7 +68,13 @@ class Hearing:
         """When the device gave its last sign of life: wall clock and CLOCK_MONOTONIC, ns."""
         self._absent: set[str] = set()
         """Fields a read has waited for in vain."""
+        self._readable = False
+        """Whether the advert decoded last was."""
         self._readable_ns: int | None = None
+        self._unreadable_ns = 0
+        """When the last advert of either kind was heard, CLOCK_MONOTONIC."""
+        self.doubted = False
+        """Whether nothing but unreadable adverts has come for long, or ever."""
         self._complaint = ""
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -113,10 +118,15 @@ class Hearing:
         if payload is not None:
             if payload != self._payload:
                 self._payload = payload
-                self._fields = self._decoded(payload, device.address, mono_ns)
+                self._fields = self._decoded(payload, device.address)
             found = self._fields
             for name, value in found.items():
                 self._latest[name] = (value, mono_ns)
+            if self._readable:
+                self._readable_ns, self.doubted = mono_ns, False
+            else:
+                self._unreadable_ns = mono_ns
+                self._doubt(mono_ns)
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -127,34 +137,30 @@ class Hearing:
         """The device gave a sign of life over its connection, during which most send no adverts."""
         self._seen = time.time_ns(), time.monotonic_ns()
 
-    @property
-    def unreadable(self) -> bool:
-        """Whether the adverts heard last were, and none since could be read."""
-        return bool(self._complaint) and self._decode is not None
-
-    def _decoded(self, payload: bytes, address: str, mono_ns: int) -> Mapping[str, Value]:
+    def _decoded(self, payload: bytes, address: str) -> Mapping[str, Value]:
         assert self._decode is not None
         try:
             fields = self._decode(payload, bytes.fromhex(address.replace(":", "")))
         except Undecodable as error:
             self._counters["unauthentic_adverts" if isinstance(error, Unauthentic) else "undecodable_adverts"] += 1
-            self._unreadable(str(error), mono_ns)
+            self._readable = False
+            if not self._complaint:
+                self._complaint = str(error)
+                _log.warning("device %s: %s", self.name, error)
             return {}
         if self._complaint:
             self._complaint = ""
             _log.info("device %s: its adverts can be read again", self.name)
-        self._readable_ns = mono_ns
+        self._readable = True
         return fields
 
-    def _unreadable(self, complaint: str, mono_ns: int) -> None:
+    def _doubt(self, mono_ns: int) -> None:
         """Anybody can send something under the device's address: its values are doubted only if nothing else comes."""
-        if not self._complaint:
-            _log.warning("device %s: %s", self.name, complaint)
-        self._complaint = complaint
-        if self._readable_ns is None or mono_ns - self._readable_ns > _UNREADABLE_S * 1e9:
-            self._latest.clear()
+        long_ago = self._readable_ns is None or mono_ns - self._readable_ns > _UNREADABLE_S * 1e9
+        if long_ago and not self.doubted:
+            self.doubted = True
             for listener in [*self.listeners]:
-                listener.unreadable(Quality.BAD_DECODING_ERROR)
+                listener.unreadable()
 
     # -- adverts that are waited for
 
@@ -175,7 +181,7 @@ class Hearing:
             if not missing or left_s <= 0:
                 break
             await self._next(left_s)
-        if missing and not found and not self.unreadable:
+        if missing and not found and self._unreadable_ns <= oldest_ns:
             raise DeviceSilent(self._unheard())
         self._absent |= missing
         return found
@@ -236,8 +242,7 @@ def common(name: str, sighting: Sighting) -> Value:
         return moment(sighting.ns)
     if name == "local_name":
         return sighting.advert.local_name
-    rssi = sighting.advert.rssi
-    return None if rssi == _UNKNOWN_RSSI else rssi
+    return sighting.advert.rssi
 
 
 def moment(ns: int) -> str:

@@ -57,6 +57,8 @@ class Subscription:
         if self._hearing.deaf:
             columns += self._own
         self._take(columns, [None] * len(columns), [int(Quality.BAD_CONFIGURATION_ERROR)] * len(columns))
+        if self._hearing.doubted:
+            self.unreadable()
         if self._plan.fields:
             self._hearing.listeners.add(self)
         if self._plan.requests:
@@ -113,10 +115,10 @@ class Subscription:
             if held:
                 self._receiver.confirm(held)
 
-    def unreadable(self, quality: int) -> None:
+    def unreadable(self) -> None:
         """Adverts come, but none can be read."""
         self._found = None
-        self._take(self._own, [None] * len(self._own), [int(quality)] * len(self._own))
+        self._take(self._own, [None] * len(self._own), [int(Quality.BAD_DECODING_ERROR)] * len(self._own))
 
     # -- characteristics
 
@@ -217,7 +219,9 @@ class Subscription:
                 if request.target in self._notifications:
                     self._notified.update(request.columns)
 
-        await self._reader.read(requests, take)
+        broken = await self._reader.read(requests, take)
+        if broken is not None:
+            raise broken
 
     # -- handing over
 

@@ -55,10 +55,16 @@ class Connection:
     async def use(self) -> AsyncIterator[None]:
         """Be connected. Raises DeviceSilent or LinkDown."""
         self._users += 1
+        limit_s = (self._options.advert_timeout_ms + self._options.connect_timeout_ms) / 1000 + _DISCONNECT_LIMIT_S
         try:
-            async with self._turn:
-                if self._client is None:
-                    await self._connect()
+            try:
+                async with asyncio.timeout(limit_s), self._turn:
+                    if self._client is None:
+                        await self._connect()
+            except TimeoutError:
+                raise DeviceSilent(
+                    f"there was no connection to {self._options.identity} within {limit_s:g} s"
+                ) from None
             yield
         finally:
             self._users -= 1

@@ -42,8 +42,8 @@ class Reader:
         self._shy: dict[Target, _Shy] = {}
         self._said: set[str] = set()
 
-    async def read(self, requests: Sequence[Request], take: Take) -> None:
-        """Read each once and hand it to `take`, good or bad.
+    async def read(self, requests: Sequence[Request], take: Take) -> DeviceSilent | None:
+        """Read each once and hand it to `take`, good or bad. Returns what ended it before its end, or None.
 
         Raises LinkDown, or DeviceSilent if nothing was answered.
         """
@@ -81,6 +81,7 @@ class Reader:
                 answered = True
                 self._shy.pop(request.target, None)
                 take(request, *decoded(request, data))
+        return failed
 
     def in_order(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Those that may not answer last: the rest is done by then."""

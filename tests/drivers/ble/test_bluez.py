@@ -75,6 +75,18 @@ async def test_adverts_come_through_bluez(bluetoothd: Bluetoothd, bus: BleBus) -
     await listener.until(lambda: listener.values[0] == 0.0, SOON)
 
 
+async def test_a_change_that_is_no_advert_is_not_taken_for_one(bluetoothd: Bluetoothd, bus: BleBus) -> None:
+    await bus.connect()
+    listener = await listen(bus)
+    bluetoothd.advertise(TAG, 0x0499, RUUVI)
+    await listener.until(lambda: listener.values == (24.3, -60), SOON)
+    adverts = bus.counters["adverts"]
+    bluetoothd.end_connection(TAG)
+    bluetoothd.advertise(TAG, 0x0499, RUUVI[:1] + b"\0\0" + RUUVI[3:])
+    await listener.until(lambda: listener.values[0] == 0.0, SOON)
+    assert bus.counters["adverts"] == adverts + 1
+
+
 async def test_switching_the_adapter_off_is_link_down_at_once_and_heals(bluetoothd: Bluetoothd, bus: BleBus) -> None:
     await bus.connect()
     listener = await listen(bus)

@@ -83,6 +83,10 @@ class _Device(ServiceInterface):
         self._data, self._rssi = data, rssi
         self.emit_properties_changed({"ManufacturerData": {self._company: Variant("ay", data)}, "RSSI": rssi})
 
+    def connection_ends(self) -> None:
+        """Nothing was received, but something has changed."""
+        self.emit_properties_changed({"Connected": False}, ["RSSI"])
+
     @dbus_property(access=PropertyAccess.READ, name="Address")
     def address(self) -> Annotated[str, DBusSignature("s")]:
         return self._address
@@ -140,6 +144,9 @@ class Bluetoothd:
         assert self._bus is not None
         device = self._devices[address] = _Device(address, company, data, rssi)
         self._bus.export(f"{ADAPTER_PATH}/dev_{address.replace(':', '_')}", device)
+
+    def end_connection(self, address: str) -> None:
+        self._devices[address].connection_ends()
 
     def power(self, on: bool) -> None:
         """Discovery ends with the power, and doesn't begin again by itself."""
