@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from itertools import chain
 
 from drivers.ble.bus import BleBus
 from drivers.ble.gatt.browsing import browse
@@ -44,6 +45,8 @@ class BleDevice:
         self._bus.require_open()
         values: list[Value] = [None] * len(plan.group.points)
         codes = list(plan.base_qualities)
+        for column in chain.from_iterable(plan.events.values()):
+            codes[column] = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)  # nothing is current about an event
 
         def take(request: Request, found: Sequence[Value], qualities: Sequence[int]) -> None:
             for column, value, code in zip(request.columns, found, qualities, strict=True):
@@ -60,13 +63,13 @@ class BleDevice:
                 for request in plan.requests:
                     none = [None] * len(request.columns)
                     take(request, none, [int(Quality.BAD_TIMEOUT)] * len(none))
-        if plan.fields:
+        if plan.fields or plan.events:
             await self._listen(plan, values, codes, alone=silent is not None or not plan.requests)
         return Batch(plan.group.layout, time.time_ns(), time.monotonic_ns(), values, codes if any(codes) else None)
 
     async def _listen(self, plan: BlePlan, values: list[Value], codes: list[int], *, alone: bool) -> None:
         timeout_s = self._options.advert_timeout_ms / 1000
-        wanted = frozenset(plan.fields)
+        wanted = frozenset(plan.fields) or frozenset({"last_seen"})
         missing = Quality.BAD_NO_COMMUNICATION
         if not self._hearing.prepare():
             wanted, missing = wanted & COMMON.keys(), Quality.BAD_CONFIGURATION_ERROR

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.ble.adverts import FORMATS
+from drivers.ble.adverts import FORMATS, Field
 from drivers.ble.gatt.codec import Codec, Encoding, codec
 from drivers.ble.gatt.profiles import CHARACTERISTICS, short
 from drivers.ble.hearing import COMMON
@@ -49,17 +49,20 @@ class BlePlan:
     group: PollGroup
     errors: Sequence[PointError]
     fields: Mapping[str, tuple[int, ...]]
-    """Field of the adverts → the columns it fills."""
+    """Field of the adverts → the columns it fills. Without those that are events."""
+    events: Mapping[str, tuple[int, ...]]
+    """The same for those that are."""
     requests: tuple[Request, ...]
     base_qualities: tuple[int, ...]
     """0 for a column that can be planned."""
 
     @property
     def asks(self) -> bool:
-        return bool(self.fields or self.requests)
+        return bool(self.fields or self.events or self.requests)
 
     def describe(self) -> Sequence[str]:
-        adverts = [f"listen for adverts ({_count(sum(map(len, self.fields.values())))})"] if self.fields else []
+        tags = sum(map(len, (*self.fields.values(), *self.events.values())))
+        adverts = [f"listen for adverts ({_count(tags)})"] if tags else []
         return adverts + [f"read {request.target} ({_count(len(request.columns))})" for request in self.requests]
 
 
@@ -67,6 +70,7 @@ def plan(group: PollGroup, options: DeviceOptions) -> BlePlan:
     """Pure: not even the device's key is looked at."""
     errors: list[PointError] = []
     fields: dict[str, list[int]] = {}
+    events: dict[str, list[int]] = {}
     parts: dict[Target, list[tuple[int, Codec, bool]]] = {}
     for column, point in enumerate(group.points):
         tag = point.options
@@ -74,8 +78,10 @@ def plan(group: PollGroup, options: DeviceOptions) -> BlePlan:
         try:
             if tag.characteristic is None:
                 assert tag.field is not None
-                _check_field(tag.field, point, options)
-                fields.setdefault(tag.field, []).append(column)
+                found = _check_field(tag.field, point, options)
+                if found.event and not group.subscribed:
+                    raise ValueError(f"field '{tag.field}' is an event, which can't be polled: drop mode = \"poll\"")
+                (events if found.event else fields).setdefault(tag.field, []).append(column)
             else:
                 place = Target(tag.characteristic, tag.service)
                 parts.setdefault(place, []).append((column, codec_of(point), tag.notify))
@@ -86,6 +92,7 @@ def plan(group: PollGroup, options: DeviceOptions) -> BlePlan:
         group,
         tuple(errors),
         {name: tuple(columns) for name, columns in fields.items()},
+        {name: tuple(columns) for name, columns in events.items()},
         tuple(
             Request(
                 target,
@@ -128,11 +135,12 @@ def codec_of(point: Point) -> Codec:
     return found
 
 
-def _check_field(name: str, point: Point, options: DeviceOptions) -> None:
+def _check_field(name: str, point: Point, options: DeviceOptions) -> Field:
+    """The field a point wants. Raises ValueError, in one sentence."""
     _check_single(point)
     if name in COMMON:
         _check_type(f"field '{name}'", COMMON[name].type, point.type)
-        return
+        return COMMON[name]
     if options.format is None:
         raise ValueError(f"field '{name}' needs the device's 'format', which says how its adverts are to be read")
     found = FORMATS[options.format].field(name)
@@ -140,6 +148,7 @@ def _check_field(name: str, point: Point, options: DeviceOptions) -> None:
         known = ", ".join([*FORMATS[options.format].fields, *COMMON])
         raise ValueError(f"format {options.format} has no field '{name}': it has {known}")
     _check_type(f"field '{name}'", found.type, point.type)
+    return found
 
 
 def _check_single(point: Point) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from drivers.ble.bus import BleBus
 from drivers.ble.gatt.connection import Connection
@@ -57,9 +58,11 @@ class Subscription:
         if self._hearing.deaf:
             columns += self._own
         self._take(columns, [None] * len(columns), [int(Quality.BAD_CONFIGURATION_ERROR)] * len(columns))
+        events = [*chain.from_iterable(self._plan.events.values())]
+        self._take(events, [None] * len(events), [int(Quality.BAD_WAITING_FOR_INITIAL_DATA)] * len(events))
         if self._hearing.doubted:
             self.unreadable()
-        if self._plan.fields:
+        if self._plan.fields or self._plan.events:
             self._hearing.listeners.add(self)
         if self._plan.requests:
             self._task = self._bus.spawn(self._attend())
@@ -110,10 +113,22 @@ class Subscription:
             if None in values:
                 codes = [int(Quality.BAD_SENSOR_FAILURE) if value is None else 0 for value in values]
             self._take(columns, values, codes, sighting.ns, sighting.mono_ns)
+        if not repeated and self._plan.events:
+            self._happened(found, sighting)
         if repeated and self._receiver is not None:
             held = [column for name in found for column in fields.get(name, ())]
             if held:
                 self._receiver.confirm(held)
+
+    def _happened(self, found: Mapping[str, Value], sighting: Sighting) -> None:
+        """Hand over the events of an advert. One that nobody knows is bad, but no less an event."""
+        columns: list[int] = []
+        values: list[Value] = []
+        for name in found.keys() & self._plan.events.keys():
+            columns += self._plan.events[name]
+            values += [found[name]] * len(self._plan.events[name])
+        codes = [int(Quality.BAD_DECODING_ERROR) if value is None else 0 for value in values]
+        self._take(columns, values, codes, sighting.ns, sighting.mono_ns, event=True)
 
     def unreadable(self) -> None:
         """Adverts come, but none can be read."""
@@ -232,6 +247,8 @@ class Subscription:
         codes: Sequence[int] | None,
         ns: int | None = None,
         mono_ns: int | None = None,
+        *,
+        event: bool = False,
     ) -> None:
         if self._receiver is None or not columns:
             return
@@ -243,5 +260,6 @@ class Subscription:
                 values,
                 codes if codes and any(codes) else None,
                 columns,
+                event=event,
             )
         )

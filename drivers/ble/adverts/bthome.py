@@ -249,11 +249,11 @@ def _fields() -> dict[str, Field]:
     for name in _SWITCHES.values():
         fields[name] = Field(DataType.BOOL)
     return fields | {
-        "button": Field(DataType.STRING, None, ", ".join(_BUTTON.values())),
-        "dimmer": Field(DataType.STRING, None, ", ".join(_DIMMER.values())),
-        "dimmer_steps": Field(DataType.UINT8),
-        "command": Field(DataType.STRING, None, ", ".join(_COMMAND.values())),
-        "command_arguments": Field(DataType.BYTES),
+        "button": Field(DataType.STRING, None, ", ".join(_BUTTON.values()), event=True),
+        "dimmer": Field(DataType.STRING, None, ", ".join(_DIMMER.values()), event=True),
+        "dimmer_steps": Field(DataType.UINT8, event=True),
+        "command": Field(DataType.STRING, None, ", ".join(_COMMAND.values()), event=True),
+        "command_arguments": Field(DataType.BYTES, event=True),
         "timestamp": Field(DataType.DATETIME),
         "text": Field(DataType.STRING),
         "raw": Field(DataType.BYTES),

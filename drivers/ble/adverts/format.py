@@ -31,6 +31,8 @@ class Field:
     unit: str | None = None
     """UCUM code."""
     description: str = ""
+    event: bool = False
+    """What happened, not what is."""
 
 
 class Advert(Protocol):

@@ -13,7 +13,7 @@ from drivers.ble.scan import search
 from gateway.driver import DeviceSilent, Finding, LinkDown, Progress
 from gateway.model import Quality
 from tests.drivers.ble.conftest import Site
-from tests.drivers.ble.points import tag
+from tests.drivers.ble.points import group, tag
 from tests.drivers.ble.test_bthome import KEY, seal
 from tests.support.ble.process import WorldProcess
 from tests.support.ble.radio import BumbleRadio
@@ -76,8 +76,13 @@ async def test_a_press_is_reported_each_time(site: Site) -> None:
     for packet in range(1, 6):
         for _ in range(3):  # as buttons do
             await site.world.do("say", BEACON, bthome(bytes((0x40, 0x00, packet, 0x3A, 0x01))))
-        await listener.until(lambda count=packet: len(listener.batches) == count, SOON)
-    assert [batch.values[0] for batch in listener.batches] == ["press"] * 5
+        await listener.until(lambda count=packet: len(listener.batches) == 1 + count, SOON)
+    waiting, *presses = listener.batches
+    assert (list(waiting.values), list(waiting.qualities or ())) == ([None], [Quality.BAD_WAITING_FOR_INITIAL_DATA])
+    assert [(batch.values[0], batch.event) for batch in presses] == [("press", True)] * 5
+    plan = device.plan(group(tag("button", "string", field="button"), tag("id", "uint8", field="packet_id")))
+    batch = await device.read(plan)
+    assert list(batch.values) == [None, 5], "a press is over when it is read"
 
 
 async def test_a_beacon_that_takes_turns_fills_all_its_fields(site: Site) -> None:

@@ -80,6 +80,13 @@ def test_what_cannot_be_had_is_explained_and_fails_only_itself(
     assert made.base_qualities == (0, Quality.BAD_CONFIGURATION_ERROR)
 
 
+def test_an_event_cannot_be_polled() -> None:
+    button = tag("b", "string", field="button_2")
+    assert plan(group(button), BTHOME).events == {"button_2": (0,)}
+    (error,) = plan(group(button, subscribed=False), BTHOME).errors
+    assert "is an event, which can't be polled" in error.message
+
+
 def test_arrays_are_not_for_bluetooth() -> None:
     point = Point("x", DataType.INT8, tag("x", "int8", field="rssi").options, 3)
     (error,) = plan(group(point), PLAIN).errors
