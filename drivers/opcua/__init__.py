@@ -47,4 +47,6 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    subscribes=True,
+    stale_s=180.0,
 )

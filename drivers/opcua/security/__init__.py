@@ -19,8 +19,8 @@ async def secure(client: Client, options: LinkOptions, site: Site) -> None:
     """Prepare `client`, which isn't connected yet. Raises LinkDown."""
     client.application_uri = f"urn:tidegate:{site.gateway}"
     client.name = f"Tidegate {site.gateway}"
-    if options.user is not None:
-        client.set_user(options.user)
+    if options.username is not None:
+        client.set_user(options.username)
         if options.password is not None:
             try:
                 client.set_password(options.password.read())
