@@ -18,7 +18,7 @@ from gateway.model import Batch, Value
 
 
 class OpcUaDevice:
-    """Implements :class:`gateway.driver.Driver`, :class:`gateway.driver.Subscribes` and :class:`gateway.driver.Writes`."""
+    """A :class:`gateway.driver.Driver` that :class:`~gateway.driver.Subscribes` and :class:`~gateway.driver.Writes`."""
 
     def __init__(self, bus: OpcUaBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus

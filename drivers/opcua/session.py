@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -183,12 +184,10 @@ class Session:
         alive = channel is not None and channel.transport is not None and not self.down
         if client is not None and alive and not client.uaclient.session.authentication_token.is_null():
             self._usable = False
-            try:
+            with contextlib.suppress(OSError, TimeoutError, UaError, ServiceFailed, LinkDown, DeviceSilent, Garbled):
                 async with asyncio.timeout(_CLOSE_S):
                     await self._call(Service.CLOSE_SESSION, b"\x01")
                     await client.uaclient.close_secure_channel()
-            except (OSError, TimeoutError, UaError, ServiceFailed, LinkDown, Malformed):
-                pass
         await self.abandon()
 
     async def abandon(self) -> None:
@@ -200,9 +199,11 @@ class Session:
             renewal.cancel()
             await asyncio.gather(renewal, return_exceptions=True)
         for channel in self._channels:
-            if channel.transport is not None or channel.state.value == "open":
-                channel.give_up("closed")
-                await asyncio.shield(channel.closed)
+            channel.give_up("closed")
+        # Of a connection that was cut short while it was being made, not every event loop says that it is gone.
+        closing = [channel.closed for channel in self._channels if channel.connected]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_S)
 
     def give_up(self, reason: str) -> None:
         """End it because of `reason`, a sentence."""

@@ -185,13 +185,14 @@ class Subscription:
             self.binding.complain(column, status.BAD_NODE_ID_UNKNOWN, str(error))
             self._failed(position, status.BAD_NODE_ID_UNKNOWN)
             return None
-        of_type: NodeId | int | None = None
+        of_type: NodeId | None = None
         if options.event_type is not None:
-            (of_type,) = await resolve(session, [options.event_type])
-            if not isinstance(of_type, NodeId):
-                self.binding.complain(column, of_type, f"there is no event type {options.event_type}")
-                self._failed(position, of_type)
+            (found,) = await resolve(session, [options.event_type])
+            if not isinstance(found, NodeId):
+                self.binding.complain(column, found, f"there is no event type {options.event_type}")
+                self._failed(position, found)
                 return None
+            of_type = found
         self._fields[position] = selected
         return events.event_item(node, position, options, selected, of_type)
 
