@@ -137,7 +137,10 @@ class Subscription:
 
     async def _create(self) -> None:
         session = self.session
-        publishing_s = max(min(self.plan.group.interval_s, PUBLISHING_MAX_S), session.limits.publishing_s)
+        wanted_s = min(self.plan.group.interval_s, PUBLISHING_MAX_S)
+        if self._options.publishing_ms is not None:
+            wanted_s = self._options.publishing_ms / 1000
+        publishing_s = max(wanted_s, session.limits.publishing_s)
         keepalive = max(1, round(session.options.keepalive_s / publishing_s))
         lifetime = max(3 * keepalive, math.ceil(session.options.outage_s / publishing_s) + keepalive)
         request = services.create_subscription_request(1000 * publishing_s, lifetime, keepalive)
