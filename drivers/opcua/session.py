@@ -19,12 +19,12 @@ from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from drivers.opcua import security, services, status
-from drivers.opcua.address import to_text
 from drivers.opcua.binary import DataValue, Encoded, Malformed, NodeId, Reader, pack_node_id
 from drivers.opcua.channel import Channel
 from drivers.opcua.options import LinkOptions
 from drivers.opcua.profiles import PROFILES, Limits
 from drivers.opcua.services import Service
+from drivers.opcua.structures import Structures
 from gateway.driver import DeviceSilent, LinkDown, Site
 
 _log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Session:
         self.site = site
         self.counters = counters
         self.namespaces: list[str] = []
+        self.structures = Structures(self)
         self.limits = configured_limits(options)
         self.items = 0
         """Monitored items there are."""
@@ -308,9 +309,8 @@ class Session:
         return values
 
     def structure(self, encoded: Encoded) -> Any:
-        """A structure as JSON-ready dictionaries and lists; one of unknown make as its bytes."""
-        body = encoded.body.hex() if isinstance(encoded.body, bytes) else encoded.body
-        return {"encoding": to_text(encoded.encoding, self.namespaces), "body": body}
+        """A structure as JSON-ready dictionaries and lists. Raises Malformed or Unfit."""
+        return self.structures.to_json(encoded)
 
     # -- what the server says of itself
 

@@ -36,7 +36,7 @@ from drivers.opcua.services import Item, ItemResult, Notification, Service
 from drivers.opcua.session import Garbled, ServiceFailed, Session
 from drivers.opcua.values import OVERFLOW, Unfit, overflowed, ticks_to_ns
 from gateway.driver import DeviceSilent, LinkDown, Receiver
-from gateway.model import Batch, Quality, Value
+from gateway.model import Batch, DataType, Quality, Value
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +93,8 @@ class Subscription:
         self._recreate_at = math.inf
         self._dead = ""
         self._refresh_due = False
+        self._undecoded: set[int] = set()
+        """Positions whose last value waits for the definition of its structure."""
         self._gaps: list[Gap] = []
         self._history = HistoryReader(binding, options, self._times)
         self._wake = asyncio.Event()
@@ -161,6 +163,7 @@ class Subscription:
         ]
         allowed = [position for position, _ in pairs]
         wanted = [item for _, item in pairs]
+        await self._learn_structures(allowed)
         results = await items.create(self.session, self.id, self._times, wanted)
         refused = [at for at, result in enumerate(results) if items.refuses_filter(result, wanted[at])]
         if refused:
@@ -172,6 +175,16 @@ class Subscription:
         self._take_results(allowed, results)
         if any(self.plan.columns[at].kind is Kind.EVENTS and self._item_ids[at] for at in allowed):
             await self._refresh_conditions()
+
+    async def _learn_structures(self, positions: Sequence[int]) -> None:
+        """So that the first values can be decoded."""
+        points = self.plan.group.points
+        columns = self.plan.columns
+        some = [
+            at for at in positions if columns[at].kind is Kind.VALUE and points[columns[at].index].type is DataType.JSON
+        ]
+        if some:
+            await self.binding.learn(dict(zip(some, await self._read(some), strict=True)))
 
     async def _item(self, position: int) -> Item | None:
         """What to ask the server for; None if there is nothing to watch, or it can't be asked for yet."""
@@ -386,6 +399,9 @@ class Subscription:
         if self._unreported:
             self._unreported.discard(position)
         value, quality = self.binding.value(column, data)
+        if self.session.structures.unknown:
+            self._undecoded.add(position)
+            self._wake.set()
         time_ns = ticks_to_ns(data.server_ticks if self._times else ticks)
         incoming.put(position, index, value, int(quality), time_ns)
 
@@ -478,6 +494,12 @@ class Subscription:
         if self._refresh_due:
             self._refresh_due = False
             await self._refresh_conditions()
+        if self._undecoded:
+            await self.binding.look_up()
+            undecoded, self._undecoded = self._undecoded, set()
+            for position in sorted(undecoded):
+                if (last := self._last[position]) is not None:
+                    self._deliver(position, last)
         found = await self.binding.retry()
         due = [position for position, retry in self._retries.items() if retry.at <= now]
         if found or due:
