@@ -214,7 +214,7 @@ class _Process:
         from asyncua import ua
 
         variable = self.variables[node]
-        old = await variable.read_data_value()
+        old = await variable.read_data_value(raise_on_bad_status=False)
         moment = datetime.now(UTC) - timedelta(seconds=age_s)
         if source_us is not None:
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=source_us)

@@ -44,7 +44,8 @@ def test_browse_paths(text: str, names: tuple[tuple[int, str], ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Speed", "x=5", "i=", "i=-1", "i=4294967296", "ns=70000;i=1", "s=", "ns=1;g=5", "ns=1;b=?", "/a//b", "/"]
+    "text",
+    ["", "Speed", "x=5", "i=", "i=-1", "i=4294967296", "ns=70000;i=1", "s=", "ns=1;g=5", "ns=1;b=?", "/a//b", "/"],
 )
 def test_what_is_no_address_is_one_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="'") as caught:
