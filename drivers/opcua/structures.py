@@ -59,7 +59,7 @@ def standard(encoding: NodeId) -> Structure:
 
     if encoding.namespace or not isinstance(encoding.identifier, int):
         raise NotDefined
-    kind = ua.extension_objects_by_typeid.get(ua.NodeId(encoding.identifier))
+    kind = ua.extension_objects_by_typeid.get(ua.NodeId.from_string(f"i={encoding.identifier}"))
     if kind is None:
         raise NotDefined
     return _of_class(kind, 0)
