@@ -10,7 +10,7 @@ it.
 - With a policy, a value passes if it differs by the deadband or more (bool, string or deadband 0: if it differs), but
   not sooner than `min_interval_s` after the last report; after `max_interval_s` it passes in any case.
 - Both intervals are met to within half a poll and a tenth of themselves: polls jitter, and 1.000 s must not become 2 s
-  because a poll came after 0.999 s.
+  because a poll came after 0.999 s. Where nothing is polled on a grid they are met exactly.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Columns:
 
 
 class ReportFilter:
-    """The report state of one group, polled every `interval_s`."""
+    """The report state of one group, polled every `interval_s`; 0: its values come when they come."""
 
     def __init__(self, rules: Sequence[TagRules], interval_s: float) -> None:
         size = len(rules)
