@@ -27,16 +27,16 @@ class Stage:
     def process(self, batch: Batch) -> Batch | None:
         """What of the batch to report; None: nothing. The batch itself is left as it is, and returned if all of it is.
 
-        A batch of the past (`history`), or older than the newest accepted one, is reported whole and doesn't touch the
+        A batch of the past, of events, or older than the newest accepted one is reported whole and doesn't touch the
         report state.
         """
         values, qualities, columns, mono_ns = batch.values, batch.qualities, batch.columns, batch.mono_ns
-        past = batch.history or mono_ns < self._filter.mono_ns
+        apart = batch.history or batch.event or mono_ns < self._filter.mono_ns
         if self._transparent and qualities is None and columns is None:
-            self._pending = None if past else (values, None, None, mono_ns)
+            self._pending = None if apart else (values, None, None, mono_ns)
             return batch
         values, qualities = self._convert(values, qualities if qualities and any(qualities) else None, columns)
-        if past:
+        if apart:
             self._pending = None
             return _derive(batch, values, qualities, columns, batch.source_ns)
         keep = self._filter.choose(values, qualities, columns, mono_ns)
@@ -89,4 +89,4 @@ def _derive(
     source_ns: Sequence[int | None] | None,
 ) -> Batch:
     head = batch.layout, batch.read_ns, batch.mono_ns
-    return Batch(*head, values, qualities, columns, source_ns, batch.trusted, batch.history)
+    return Batch(*head, values, qualities, columns, source_ns, batch.trusted, batch.history, batch.event)

@@ -58,6 +58,7 @@ class Subscription:
         self.lost = 0
         self.lost_reason = ""
         self.history = 0
+        self.events = 0
         self.heard_at: float | None = None
         self.set_up_at: float | None = None
         """None: it isn't."""
@@ -160,6 +161,11 @@ class Subscription:
             self.history += len(batch)
             self._owner.deliver(batch)
             return
+        if batch.event:
+            self.events += len(batch)
+            self._owner.deliver(batch)
+            self.confirm(batch.columns)
+            return
         now = self._clock()
         if batch.values:
             bad = 0 if batch.qualities is None else sum(map(is_bad, batch.qualities))
@@ -210,6 +216,7 @@ class Subscription:
             "lost": self.lost,
             "lost_reason": self.lost_reason,
             "history": self.history,
+            "events": self.events,
         }
 
 

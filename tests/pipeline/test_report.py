@@ -141,18 +141,19 @@ def test_a_late_batch_is_reported_whole_and_moves_nothing() -> None:
     assert report(11, 104, 1) == {1: 1}
 
 
+@pytest.mark.parametrize("meaning", ["history", "event"])
 @pytest.mark.parametrize("rules", [U16, policy(DataType.UINT16, deadband=5)], ids=["free", "with a deadband"])
-def test_values_of_the_past_are_reported_whole_and_move_nothing(rules: TagRules) -> None:
+def test_what_is_not_current_is_reported_whole_and_moves_nothing(rules: TagRules, meaning: str) -> None:
     settings = group(rules, replace(rules, scale=0.5, type=DataType.FLOAT64))
     stage = Stage(settings)
     stage.process(batch(settings, [10, 10]))
     stage.accept()
-    past = replace(batch(settings, [90, 90], at_s=1, source_ns=[5, 6]), history=True)
+    apart = replace(batch(settings, [90, 90], at_s=1, source_ns=[5, 6]), **{meaning: True})  # type: ignore[arg-type]
     for _ in range(2):
-        report = stage.process(past)
+        report = stage.process(apart)
         stage.accept()
         assert report is not None
-        assert report == replace(past, values=[90, 45.0])
+        assert report == replace(apart, values=[90, 45.0])
     now = stage.process(batch(settings, [10, 10], at_s=2))
     assert (now is None) == (rules.report is not None)
 

@@ -121,6 +121,29 @@ def test_values_of_the_past_are_passed_on_and_are_no_news_of_now() -> None:
     run(main)
 
 
+def test_an_event_is_passed_on_once_and_is_a_sign_of_life() -> None:
+    settings, wire = link("l", {"d": [Pushed(stale_s=10)]})
+    unit = wire.units["d"]
+    unit.on_subscribe = nothing
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(0.5)
+            unit.subscribed["g0"].say(1, 2, None, qualities=[0, 0, WAITING])
+            await asyncio.sleep(9)
+            unit.subscribed["g0"].say(7, columns=[2], event=True)
+            await asyncio.sleep(2)
+            assert [batch.event for _, batch in field.batches] == [False, True, False]
+            assert field.states("d")[-1] == "normal"
+            field.supervisor.refresh()
+            repeated = field.batches[-1][1]
+            assert (list(repeated.values), list(repeated.qualities or ())) == ([None] * 3, [TIMEOUT, TIMEOUT, WAITING])
+            assert not repeated.event
+            assert field.status("l", "d")["subscription"]["events"] == 1
+
+    run(main)
+
+
 def test_a_flood_is_taken_whole_and_starves_nobody() -> None:
     flooding, wire = link("l", {"d": [Pushed(stale_s=60), 0.1]})
     other, _ = link("other", {"e": [0.1]})
@@ -963,6 +986,7 @@ def test_status_tells_of_a_subscription_what_matters() -> None:
                 "lost": 0,
                 "lost_reason": "",
                 "history": 0,
+                "events": 0,
             }
             assert field.status("l", "d", "g1")["subscription"] is None
 

@@ -191,4 +191,5 @@ def assert_events(ear: Ear) -> None:
     assert first["EventType"] == "i=2041"
     assert first["SourceName"] == "Server"
     assert first["Time"].endswith("Z")
+    assert [batch.event for batch in ear.batches if 0 in (batch.columns or ())] == [False] + [True] * 20
     assert len({event["EventId"] for event in events}) == 20
