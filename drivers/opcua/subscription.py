@@ -630,7 +630,7 @@ class Subscription:
 
 
 class _Incoming:
-    """Values of one message on their way into batches: several of one tag make several batches, in order; so do events."""
+    """Values of one message on their way into batches: several of one tag make several, in order, and so do events."""
 
     __slots__ = ("_columns", "_event", "_in", "_qualities", "_subscription", "_times", "_values", "mono_ns", "mono_s")
 
