@@ -476,9 +476,9 @@ class Subscription:
 
     @property
     def _verify_s(self) -> float:
-        stale_s = self.plan.group.stale_s
-        own = self._options.verify_s
-        return min(own, stale_s / 3) if stale_s and own else own
+        """How long a tag may be quiet until it is looked after, so that it is confirmed before it counts as stale."""
+        own, stale_s = self._options.verify_s, self.plan.group.stale_s
+        return min(own, stale_s / 3) if own and stale_s else own or (stale_s or 0.0) / 3
 
     async def _upkeep(self) -> None:
         now = time.monotonic()
@@ -546,9 +546,15 @@ class Subscription:
         quiet = [at for at, heard in enumerate(self._heard) if heard <= limit and self._item_ids[at]]
         if not quiet:
             return
-        waiting = [at for at in quiet if self.plan.columns[at].kind is Kind.EVENTS]
-        self._confirm(waiting)
-        doubtful = await self._compare([at for at in quiet if self.plan.columns[at].kind is Kind.VALUE])
+        # Of events there is nothing to read; and where reading isn't wanted, the subscription's keep-alives must do.
+        trusted = {
+            at
+            for at in quiet
+            if self.plan.columns[at].kind is Kind.EVENTS
+            or (not self._options.verify_s and at not in self._unreported and self._heard[at] != -math.inf)
+        }
+        self._confirm(sorted(trusted))
+        doubtful = await self._compare([at for at in quiet if at not in trusted])
         if not doubtful:
             return
         # The change may be on its way.

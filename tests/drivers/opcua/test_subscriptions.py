@@ -126,6 +126,15 @@ async def test_a_quiet_tag_is_confirmed(server: OpcUaServer) -> None:
         assert rig.bus.counters["revived_items"] == 0
 
 
+async def test_a_quiet_tag_is_believed_unread_if_so_wanted(server: OpcUaServer) -> None:
+    async with connected(server.url, {"verify_s": 0}) as rig:
+        ear = await rig.listen(rig.plan(point("Run", DataType.BOOL), stale_s=0.9))
+        await ear.until(lambda: ear.of(0))
+        before = rig.bus.counters["requests"]
+        await ear.until(lambda: ear.confirmed.count(0) > 2)
+        assert rig.bus.counters["requests"] == before
+
+
 async def test_an_item_that_died_silently_is_noticed_and_made_anew(
     fresh_server: OpcUaServer, caplog: pytest.LogCaptureFixture
 ) -> None:
