@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from drivers.common.portlist import holders, ports
+from drivers.common.quoting import quoted
 from gateway.driver import LinkDown
 from gateway.hosts import is_host
 
@@ -55,11 +56,13 @@ def _check_device(text: str) -> str:
     elif "://" in text:
         scheme = text.partition("://")[0]
         raise ValueError(
-            f"device '{text}' can't be opened: '{scheme}' isn't known here; write a path such as "
+            f"device {quoted(text)} can't be opened: {quoted(scheme)} isn't known here; write a path such as "
             "'/dev/serial/by-id/…', or 'socket://host:port' for a device server's raw TCP port"
         )
     elif not text.startswith("/"):
-        raise ValueError(f"device '{text}' isn't a whole path: write '/dev/{text.removeprefix('dev/')}'")
+        raise ValueError(
+            f"device {quoted(text)} isn't a whole path: write {quoted('/dev/' + text.removeprefix('dev/'))}"
+        )
     return text
 
 
@@ -71,7 +74,9 @@ def _host_and_port(url: str) -> tuple[str, int]:
     except ValueError:
         host = port = None
     if not host or not port or not is_host(host) or parts.path or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"device '{url}' isn't understood: write socket://host:port, such as 'socket://10.0.0.5:4001'")
+        raise ValueError(
+            f"device {quoted(url)} isn't understood: write socket://host:port, such as 'socket://10.0.0.5:4001'"
+        )
     return host, port
 
 
@@ -414,6 +419,9 @@ def _open_tty(device: str, line: LineOptions) -> Any:
     import serial
     from serial.rs485 import RS485Settings
 
+    if _is_pseudo(device):
+        # It has no line, and refuses the settings of one; whoever simulates a device keeps the real configuration.
+        line = line.model_copy(update={"data_bits": 8, "parity": "none", "stop_bits": 1})
     port = serial.Serial(
         baudrate=line.baud,
         bytesize=line.data_bits,
@@ -436,7 +444,7 @@ def _open_tty(device: str, line: LineOptions) -> Any:
         )
     try:
         port.open()
-    except (serial.SerialException, OSError, ValueError) as error:
+    except (serial.SerialException, OSError, ValueError, termios.error) as error:
         raise LinkDown(_why_not(device, line, error)) from None
     try:
         _finish(port, device, line)
@@ -444,6 +452,10 @@ def _open_tty(device: str, line: LineOptions) -> Any:
         port.close()
         raise
     return port
+
+
+def _is_pseudo(device: str) -> bool:
+    return os.path.realpath(device).startswith("/dev/pts/")
 
 
 def _finish(port: Any, device: str, line: LineOptions) -> None:
@@ -460,9 +472,7 @@ def _finish(port: Any, device: str, line: LineOptions) -> None:
         taken = termios.tcgetattr(port.fd)
     except termios.error as error:
         raise LinkDown(f"{device} can't be set up: {os.strerror(error.args[0])}") from None
-    if not os.path.realpath(device).startswith("/dev/pts/"):
-        # A pseudo-terminal has no line, so it needn't obey.
-        _check_taken(device, line, taken)
+    _check_taken(device, line, taken)
     if line.rs485 is not None:
         settings = array.array("i", [0] * 8)
         fcntl.ioctl(port.fd, 0x542E, settings)  # TIOCGRS485
@@ -489,11 +499,17 @@ def _check_taken(device: str, line: LineOptions, taken: list[Any]) -> None:
         raise LinkDown(f"{device} can't do {' and '.join(wrong)}: use what it can, or another port")
 
 
+def _number(error: BaseException) -> int | None:
+    """The errno of an error; termios has it as its first argument only."""
+    number = getattr(error, "errno", None)
+    if number is None and isinstance(error, termios.error):
+        number = error.args[0]
+    return number if isinstance(number, int) else None
+
+
 def _why_not(device: str, line: LineOptions, error: Exception) -> str:
     """Why a port can't be opened, and what to do about it."""
-    number = getattr(error, "errno", None)
-    if number is None and error.__context__ is not None:
-        number = getattr(error.__context__, "errno", None) or next(iter(error.__context__.args), None)
+    number = _number(error) or (_number(error.__context__) if error.__context__ is not None else None)
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return f"there is no port {device}: {_what_there_is()}"
     if number in (errno.EBUSY, errno.EWOULDBLOCK):
@@ -508,7 +524,7 @@ def _why_not(device: str, line: LineOptions, error: Exception) -> str:
         return f"{device} isn't a serial port: {_what_there_is()}"
     if number == errno.EINVAL or isinstance(error, ValueError):
         return f"{device} can't do {line}: use what it can, or another port"
-    cause = os.strerror(number) if isinstance(number, int) else str(error)
+    cause = os.strerror(number) if number is not None else str(error)
     return f"{device} can't be opened: {cause}"
 
 

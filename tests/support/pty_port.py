@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import pty
 import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+
+_TIOCGEXCL = 0x80045440
+"""Of asm-generic/ioctls.h; the module termios doesn't name it."""
 
 
 class PtyPort:
@@ -29,6 +33,15 @@ class PtyPort:
     @property
     def device(self) -> str:
         return str(self.path)
+
+    @property
+    def plugged(self) -> bool:
+        return self._master >= 0
+
+    @property
+    def opened(self) -> bool:
+        """Whether anybody has opened the port for himself alone."""
+        return self._master >= 0 and fcntl.ioctl(self._slave, _TIOCGEXCL, bytes(4)) != bytes(4)
 
     def plug(self) -> None:
         """Make the port appear."""
@@ -49,6 +62,13 @@ class PtyPort:
         os.close(self._slave)
         os.close(self._master)
         self._master = self._slave = -1
+
+    def stop_reading(self) -> None:
+        """Hold the port's owner back, as flow control does."""
+        asyncio.get_running_loop().remove_reader(self._master)
+
+    def go_on_reading(self) -> None:
+        asyncio.get_running_loop().add_reader(self._master, self._on_readable)
 
     def send(self, data: bytes) -> None:
         """Speak. Raises BlockingIOError if nobody has listened for long."""

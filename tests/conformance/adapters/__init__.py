@@ -7,6 +7,7 @@ from tests.conformance.adapters.modbus import ModbusAdapter
 from tests.conformance.adapters.modbus_rtu import ModbusRtuAdapter
 from tests.conformance.adapters.modbus_tls import ModbusTlsAdapter
 from tests.conformance.adapters.opcua import OpcUaAdapter
+from tests.conformance.adapters.serial import SerialAdapter
 from tests.conformance.adapters.talker import TalkerAdapter
 
 __all__ = ["ADAPTERS", "TIMEOUT_S", "Adapter", "Asked", "Changing", "Written"]
@@ -16,5 +17,6 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     ModbusTlsAdapter,
     ModbusRtuAdapter,
     OpcUaAdapter,
+    SerialAdapter,
     TalkerAdapter,
 )

@@ -96,7 +96,7 @@ async def test_more_than_the_kernel_takes_is_kept_and_sent(port: Port, far: PtyP
 async def test_a_port_that_takes_nothing_is_given_up(tmp_path: Path, ear: Ear) -> None:
     with PtyPort(tmp_path) as far:
         port = await open_port(far.device, LINE, ear)
-        asyncio.get_running_loop().remove_reader(far._master)
+        far.stop_reading()
         port.write(bytes(60_000))
         with pytest.raises(LinkDown, match="takes no data"):
             port.write(bytes(60_000))
@@ -107,8 +107,7 @@ async def test_a_port_that_takes_nothing_is_given_up(tmp_path: Path, ear: Ear) -
 async def test_what_was_discarded_is_never_sent(tmp_path: Path, ear: Ear) -> None:
     with PtyPort(tmp_path) as far:
         port = await open_port(far.device, LINE, ear)
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(far._master)
+        far.stop_reading()
         port.write(bytes(50_000))
         port.discard_unsent()
         while True:
@@ -116,7 +115,7 @@ async def test_what_was_discarded_is_never_sent(tmp_path: Path, ear: Ear) -> Non
                 os.read(far._master, 1 << 16)
             except BlockingIOError:
                 break
-        loop.add_reader(far._master, far._on_readable)
+        far.go_on_reading()
         port.write(b"now")
         await far.until(lambda data: data.endswith(b"now"))
         assert far.received.lstrip(b"\0") == b"now"
@@ -188,7 +187,7 @@ async def test_nothing_is_left_over_200_lives(far: PtyPort, ear: Ear) -> None:
 async def test_closing_does_not_wait_for_output_that_nobody_takes(tmp_path: Path, ear: Ear) -> None:
     with PtyPort(tmp_path) as far:
         port = await open_port(far.device, LINE, ear)
-        asyncio.get_running_loop().remove_reader(far._master)
+        far.stop_reading()
         port.write(bytes(60_000))
         async with asyncio.timeout(1):
             await port.close()
