@@ -37,6 +37,8 @@ class Gap:
     before: int
     lost: int
     """Values known to be missing, if history doesn't have them."""
+    known: frozenset[int] = frozenset()
+    """Source times between the two, in ticks, of values that came."""
 
 
 @dataclass(slots=True)
@@ -131,7 +133,11 @@ class HistoryReader:
             return []
         gap, start = filling.gap, filling.start
         inside = sorted(
-            (value for value in result.values if start <= value.source_ticks < gap.before),
+            (
+                value
+                for value in result.values
+                if start <= value.source_ticks < gap.before and value.source_ticks not in gap.known
+            ),
             key=lambda value: value.source_ticks,
         )
         if filling.point is None:

@@ -341,6 +341,9 @@ class Subscription:
             self._receiver.lost(1, f"a message of the server could not be understood: {error}")
             self._look_after()
         incoming.hand_over()
+        for position, ticks in incoming.overflowed.items():
+            # Servers differ in which value they mark, so values may be missing anywhere in this message.
+            self._want_history(Gap(position, ticks[0], ticks[-1], 1, frozenset(ticks)))
 
     def _take_part(self, incoming: _Incoming, kind: object, reader: Reader) -> None:
         if kind == services.DATA_CHANGE:
@@ -391,7 +394,9 @@ class Subscription:
             gap_ticks[index] = 0
         if data.status & OVERFLOW and overflowed(data.status):
             self.session.counters["overflows"] += 1
-            self._want_history(Gap(position, heard_ticks[index], ticks, 1))
+            incoming.overflowed.setdefault(position, [heard_ticks[index]])
+        if position in incoming.overflowed:
+            incoming.overflowed[position].append(ticks)
         if ticks:
             heard_ticks[index] = ticks
         self._last[position] = data
@@ -638,12 +643,25 @@ class Subscription:
 class _Incoming:
     """Values of one message on their way into batches: several of one tag make several, in order, and so do events."""
 
-    __slots__ = ("_columns", "_event", "_in", "_qualities", "_subscription", "_times", "_values", "mono_ns", "mono_s")
+    __slots__ = (
+        "_columns",
+        "_event",
+        "_in",
+        "_qualities",
+        "_subscription",
+        "_times",
+        "_values",
+        "mono_ns",
+        "mono_s",
+        "overflowed",
+    )
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
         self.mono_ns = time.monotonic_ns()
         self.mono_s = self.mono_ns / 1e9
+        self.overflowed: dict[int, list[int]] = {}
+        """Positions whose queue ran over, and the source times of what came before and since, in ticks."""
         self._begin(event=False)
 
     def _begin(self, *, event: bool) -> None:
