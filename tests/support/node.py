@@ -1,8 +1,9 @@
-"""A protocol peer written for Node.js, in a process of its own: it shares neither code nor language with what is tested.
+"""A protocol peer that runs on Node.js, in a process of its own: it shares no code with what is tested.
 
-A peer is a folder ``tests/peers/NAME`` with ``package.json``, ``package-lock.json`` and a script; ``make packages-test``
-installs what the lock file names into a cache outside the checkout. The script prints one line ``ready {json}`` when it
-serves, then answers every line of JSON on its standard input with one line of JSON, and ends when its input ends::
+A peer is a folder ``tests/peers/NAME`` with ``package.json``, ``package-lock.json`` and a script; what the lock file
+names is installed by ``make packages-test`` into a cache outside the checkout. The script prints one line
+``ready {json}`` when it serves, then answers every line of JSON on its standard input with one line of JSON, and ends
+when its input ends::
 
     with NodePeer("opcua", "server.js") as peer:
         peer.ready["url"]
@@ -61,7 +62,7 @@ class NodePeer:
         if node is None or not packages.is_dir():
             raise RuntimeError(f"the {self._name} peer isn't installed: make packages-test")
         self._unread = b""
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._process = subprocess.Popen(
             [node, str(PEERS / self._name / self._script), json.dumps(self._options)],
             env={**os.environ, "NODE_PATH": str(packages)},
