@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.conformance.adapters.adapter import TIMEOUT_S, Adapter
+from tests.conformance.adapters.adapter import TIMEOUT_S, Adapter, Asked, Changing, Written
 from tests.conformance.adapters.modbus import ModbusAdapter
+from tests.conformance.adapters.talker import TalkerAdapter
 
-__all__ = ["ADAPTERS", "TIMEOUT_S", "Adapter"]
+__all__ = ["ADAPTERS", "TIMEOUT_S", "Adapter", "Asked", "Changing", "Written"]
 
-ADAPTERS: tuple[type[Adapter], ...] = (ModbusAdapter,)
+ADAPTERS: tuple[type[Adapter], ...] = (ModbusAdapter, TalkerAdapter)

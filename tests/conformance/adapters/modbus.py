@@ -14,6 +14,9 @@ from tests.support.raw_modbus import RawSlave
 
 class ModbusAdapter:
     kind = MODBUS
+    timeout_s = TIMEOUT_S
+    silence_is_loss = True
+    requests_per_read = 4
 
     def __init__(self) -> None:
         self._slave = RawSlave()
@@ -43,7 +46,7 @@ class ModbusAdapter:
         await self._slave.stop()
 
     def link_options(self) -> Any:
-        return MODBUS.link_options(host="127.0.0.1", port=self._slave.port, timeout_ms=int(1000 * TIMEOUT_S))
+        return MODBUS.link_options(host="127.0.0.1", port=self._slave.port, timeout_ms=int(1000 * self.timeout_s))
 
     def device_options(self) -> Any:
         return MODBUS.device_options()
@@ -52,7 +55,7 @@ class ModbusAdapter:
         self._slave.always(raw_modbus.mute)
 
     def slow_down(self) -> None:
-        self._slave.always(raw_modbus.late(TIMEOUT_S / 2))
+        self._slave.always(raw_modbus.late(self.timeout_s / 2))
 
     def speak(self) -> None:
         self._slave.always(raw_modbus.answer)

@@ -1,0 +1,187 @@
+"""What can be set for an OPC UA link, device and tag: pydantic models whose descriptions become the reference page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from drivers.opcua.address import Address, NodeAddress, PathAddress, parse
+from gateway.fields import SecretReference
+from gateway.hosts import is_host
+
+DEFAULT_PORT = 4840
+
+
+def _check_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"'{text}' is no endpoint URL: write 'opc.tcp://HOST:PORT/PATH'") from None
+    if parts.scheme != "opc.tcp" or not parts.hostname or not is_host(parts.hostname):
+        raise ValueError(f"'{text}' is no endpoint URL: write 'opc.tcp://HOST:PORT/PATH'")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a user doesn't belong into the URL: use 'user' and 'password'")
+    if port is None:
+        # asyncua wants a port.
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return parts._replace(netloc=f"{host}:{DEFAULT_PORT}").geturl()
+    return text
+
+
+def _parse_address(value: Any) -> Address:
+    if isinstance(value, NodeAddress | PathAddress):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a node is named by a string such as 'nsu=http://acme.example/line;s=Speed'")
+    return parse(value)
+
+
+EndpointUrl = Annotated[str, AfterValidator(_check_url)]
+
+NodeText = Annotated[
+    Address,
+    BeforeValidator(_parse_address),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(((nsu=[^;]+|ns=[0-9]+);)?[isgb]=.+|/.+)$",
+            "examples": ["nsu=http://acme.example/line;s=Pump.Speed", "ns=2;i=5", "/Objects/2:Line/2:Speed"],
+        }
+    ),
+]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LinkOptions(_Options):
+    """One session with one server."""
+
+    url: EndpointUrl = Field(
+        description="Endpoint of the server. Without a port 4840 is meant.", examples=["opc.tcp://192.168.1.30:4840"]
+    )
+    user: str | None = Field(default=None, min_length=1, description="User name. Default: anonymous.")
+    password: SecretReference | None = Field(default=None, description="Where the password is kept.")
+    timeout_ms: int = Field(default=4000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
+    connect_timeout_ms: int = Field(
+        default=10_000, ge=1, le=60_000, description="How long connecting may take until the session is open."
+    )
+    timeouts_before_reconnect: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Unanswered requests in a row after which the connection is made anew.",
+    )
+    keepalive_s: float = Field(
+        default=4.0,
+        gt=0,
+        le=60,
+        description="How often a server with nothing to report says so. One that misses three in a row is taken for "
+        "gone.",
+    )
+    outage_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Outage that the server is asked to bridge: for so long it keeps the session and queues the "
+        "values of every subscribed tag.",
+    )
+    profile: Literal["default", "s7-1200", "s7-1500"] = Field(
+        default="default", description="Known limits of the server, beside those it tells of itself."
+    )
+    max_items: int | None = Field(default=None, ge=1, description="Most subscribed tags. Default: the profile's.")
+    max_items_per_call: int | None = Field(
+        default=None, ge=1, description="Most tags subscribed to in one request. Default: the profile's."
+    )
+    max_nodes_per_read: int | None = Field(
+        default=None, ge=1, description="Most tags in one read. Default: the profile's."
+    )
+    max_message_bytes: int = Field(
+        default=4 << 20, ge=8192, le=64 << 20, description="Longest message taken from the server."
+    )
+
+    @property
+    def peer(self) -> str:
+        """The far end as a user would write it."""
+        return self.url
+
+    @model_validator(mode="after")
+    def _passwords_have_users(self) -> LinkOptions:
+        if self.password is not None and self.user is None:
+            raise ValueError("'password' needs a 'user'")
+        return self
+
+
+class DeviceOptions(_Options):
+    """The server, or what of it makes one device."""
+
+    timestamp: Literal["source", "server"] = Field(
+        default="source",
+        description="Which of a value's times is published as its own: the `source`'s, or the one at which the "
+        "`server` had it.",
+    )
+    verify_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="A subscribed tag of which nothing was heard for so long is read, to see whether its "
+        "subscription still works. 0: never.",
+    )
+    history: Literal["off", "auto"] = Field(
+        default="auto",
+        description="`auto`: after an outage that the server's queues didn't bridge, fetch what is missing from the "
+        "server's history, of every tag that has one.",
+    )
+    history_max_values: int = Field(
+        default=100_000, ge=1, description="Most values fetched for one tag after one outage; the newest are given up."
+    )
+
+
+class TagOptions(_Options):
+    """Which node, and how it is watched."""
+
+    node: NodeText = Field(
+        description="Node id with the namespace's URI (`nsu=http://acme.example/line;s=Pump.Speed`) or index "
+        "(`ns=2;i=5`), or the path of browse names from the root (`/Objects/2:Line/2:Speed`)."
+    )
+    sampling_ms: float | None = Field(
+        default=None, ge=0, le=86_400_000, description="How often the server looks. Default: the group's `interval_ms`."
+    )
+    server_deadband: float | None = Field(
+        default=None,
+        gt=0,
+        description="The server reports only changes of more than this. What it leaves out is nowhere.",
+    )
+    server_deadband_percent: float | None = Field(
+        default=None, gt=0, le=100, description="The same in percent of the node's EURange."
+    )
+    trigger: Literal["status", "value", "timestamp"] = Field(
+        default="value",
+        description="What makes a change: the `status` alone, the `value` or status, or a new `timestamp`, too.",
+    )
+    queue_size: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Values queued by the server. Default: enough for `outage_s`."
+    )
+    discard_oldest: bool = Field(
+        default=True, description="Which end of a full queue the server drops: the oldest, or the newest but one."
+    )
+
+    @model_validator(mode="after")
+    def _one_deadband(self) -> TagOptions:
+        if self.server_deadband is not None and self.server_deadband_percent is not None:
+            raise ValueError("'server_deadband' and 'server_deadband_percent' exclude each other: keep one")
+        return self

@@ -1,0 +1,58 @@
+"""Status codes as people read them (OPC 10000-6 annex A.2)."""
+
+from __future__ import annotations
+
+MASK = 0xFFFF_0000
+"""What remains of a status code without its info bits."""
+
+BAD_ENCODING_LIMITS_EXCEEDED = 0x80080000
+BAD_TIMEOUT = 0x800A0000
+BAD_TOO_MANY_OPERATIONS = 0x80100000
+BAD_SECURE_CHANNEL_ID_INVALID = 0x80220000
+BAD_SESSION_ID_INVALID = 0x80250000
+BAD_SESSION_CLOSED = 0x80260000
+BAD_SESSION_NOT_ACTIVATED = 0x80270000
+BAD_SUBSCRIPTION_ID_INVALID = 0x80280000
+BAD_NO_SUBSCRIPTION = 0x80790000
+BAD_TOO_MANY_PUBLISH_REQUESTS = 0x80780000
+BAD_SEQUENCE_NUMBER_UNKNOWN = 0x807A0000
+BAD_MESSAGE_NOT_AVAILABLE = 0x807B0000
+BAD_RESPONSE_TOO_LARGE = 0x80B90000
+BAD_REQUEST_TOO_LARGE = 0x80B80000
+BAD_NO_MATCH = 0x806F0000
+BAD_NODE_ID_UNKNOWN = 0x80340000
+BAD_TOO_MANY_MONITORED_ITEMS = 0x80DB0000
+BAD_MONITORED_ITEM_FILTER_UNSUPPORTED = 0x80440000
+BAD_FILTER_NOT_ALLOWED = 0x80450000
+BAD_SERVICE_UNSUPPORTED = 0x800B0000
+
+SESSION_GONE = frozenset(
+    {
+        BAD_SECURE_CHANNEL_ID_INVALID,
+        BAD_SESSION_ID_INVALID,
+        BAD_SESSION_CLOSED,
+        BAD_SESSION_NOT_ACTIVATED,
+    }
+)
+TOO_MUCH = frozenset(
+    {BAD_ENCODING_LIMITS_EXCEEDED, BAD_TOO_MANY_OPERATIONS, BAD_RESPONSE_TOO_LARGE, BAD_REQUEST_TOO_LARGE}
+)
+"""Refusals that a smaller request may get round."""
+
+
+def name(code: int) -> str:
+    """The standard's name, or the hexadecimal form of a code that has none."""
+    return _look_up(code)[0]
+
+
+def sentence(code: int) -> str:
+    """``BadUserAccessDenied (user does not have permission to perform the requested operation)``."""
+    known, text = _look_up(code)
+    return f"{known} ({text[0].lower()}{text[1:].rstrip('.')})" if text else known
+
+
+def _look_up(code: int) -> tuple[str, str]:
+    from asyncua.ua.status_codes import code_to_name_doc
+
+    known: tuple[str, str] = code_to_name_doc.get(code & MASK, (f"0x{code:08X}", ""))
+    return known
