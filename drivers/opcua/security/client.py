@@ -11,42 +11,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlparse
 
-from asyncua import Client, ua
-from asyncua.ua.status_codes import code_to_name_doc
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
+from drivers.opcua import status
 from drivers.opcua.security.certificates import day
 from drivers.opcua.security.endpoints import POLICIES, choose, policy_name, split, strength
 from drivers.opcua.security.identity import Identity
 from drivers.opcua.security.options import SecurityOptions
 from gateway.driver import LinkDown
 
-_STATUS = ua.StatusCodes
 OURS_REFUSED = frozenset(
     {
-        _STATUS.BadSecurityChecksFailed,
-        _STATUS.BadCertificateInvalid,
-        _STATUS.BadCertificateUntrusted,
-        _STATUS.BadCertificateTimeInvalid,
-        _STATUS.BadCertificateIssuerTimeInvalid,
-        _STATUS.BadCertificateHostNameInvalid,
-        _STATUS.BadCertificateUriInvalid,
-        _STATUS.BadCertificateUseNotAllowed,
-        _STATUS.BadCertificateIssuerUseNotAllowed,
-        _STATUS.BadCertificateRevocationUnknown,
-        _STATUS.BadCertificateIssuerRevocationUnknown,
-        _STATUS.BadCertificateRevoked,
-        _STATUS.BadCertificateIssuerRevoked,
-        _STATUS.BadCertificateChainIncomplete,
-        _STATUS.BadCertificatePolicyCheckFailed,
+        StatusCodes.BadSecurityChecksFailed,
+        StatusCodes.BadCertificateInvalid,
+        StatusCodes.BadCertificateUntrusted,
+        StatusCodes.BadCertificateTimeInvalid,
+        StatusCodes.BadCertificateIssuerTimeInvalid,
+        StatusCodes.BadCertificateHostNameInvalid,
+        StatusCodes.BadCertificateUriInvalid,
+        StatusCodes.BadCertificateUseNotAllowed,
+        StatusCodes.BadCertificateIssuerUseNotAllowed,
+        StatusCodes.BadCertificateRevocationUnknown,
+        StatusCodes.BadCertificateIssuerRevocationUnknown,
+        StatusCodes.BadCertificateRevoked,
+        StatusCodes.BadCertificateIssuerRevoked,
+        StatusCodes.BadCertificateChainIncomplete,
+        StatusCodes.BadCertificatePolicyCheckFailed,
     }
 )
 """How a server says that it doesn't want this gateway's certificate. Many hide the reason behind the first."""
 _USER_REFUSED = frozenset(
     {
-        _STATUS.BadIdentityTokenInvalid,
-        _STATUS.BadIdentityTokenRejected,
-        _STATUS.BadUserAccessDenied,
-        _STATUS.BadUserSignatureInvalid,
+        StatusCodes.BadIdentityTokenInvalid,
+        StatusCodes.BadIdentityTokenRejected,
+        StatusCodes.BadUserAccessDenied,
+        StatusCodes.BadUserSignatureInvalid,
     }
 )
 _TOKENS = {
@@ -87,7 +89,7 @@ class SecureClient(Client):
             return
         try:
             await super().open_secure_channel()
-        except (ua.UaStatusCodeError, ConnectionError) as error:
+        except (UaStatusCodeError, ConnectionError) as error:
             raise LinkDown(certificate_refused(agreement.peer, agreement.identity, error)) from None
 
     async def create_session(self) -> ua.CreateSessionResult:
@@ -96,13 +98,9 @@ class SecureClient(Client):
         try:
             result = await super().create_session()
             self._hold_against(agreement, result.ServerEndpoints)
-        except ua.UaStatusCodeError as error:
+        except UaStatusCodeError as error:
             if agreement.identity is not None and error.code in OURS_REFUSED:
                 raise LinkDown(certificate_refused(agreement.peer, agreement.identity, error)) from None
-            raise
-        except (LinkDown, ua.UaError):
-            # asyncua leaves a session that it finds fault with at the server.
-            await self._close_session_quiet()
             raise
         return result
 
@@ -122,18 +120,18 @@ class SecureClient(Client):
         best = choose(offered, agreement.options, split(agreement.peer))
         if strength(best) > strength(agreement.endpoint):
             raise LinkDown(
-                f"{agreement.peer} offers {policy_name(best.SecurityPolicyUri)}, but that was missing when it was asked "
-                "for its endpoints: somebody may be in between, or the server just changed"
+                f"{agreement.peer} offers {policy_name(best.SecurityPolicyUri)}, but didn't when it was asked for its "
+                "endpoints: somebody may be in between, or the server just changed"
             )
 
     async def activate_session(self, *arguments: object, **named: object) -> ua.ActivateSessionResult:
         try:
             return await super().activate_session(*arguments, **named)  # type: ignore[arg-type]
-        except ua.UaStatusCodeError as error:
+        except UaStatusCodeError as error:
             if self.agreement is None or error.code not in _USER_REFUSED:
                 raise
             raise LinkDown(
-                f"{self.agreement.peer} refused {_who(self.agreement.options)} ({status_name(error.code)}): "
+                f"{self.agreement.peer} refused {_who(self.agreement.options)} ({status.name(error.code)}): "
                 "check the user and what the server lets it do"
             ) from None
 
@@ -169,19 +167,14 @@ class SecureClient(Client):
         return encrypted or self.agreement.options.password_in_clear
 
 
-def status_name(code: int) -> str:
-    """The standard's name of a status code."""
-    return str(code_to_name_doc.get(code, (f"0x{code:08X}",))[0])
-
-
-def certificate_refused(peer: str, identity: Identity, error: ua.UaStatusCodeError | ConnectionError) -> str:
+def certificate_refused(peer: str, identity: Identity, error: UaStatusCodeError | ConnectionError) -> str:
     """Why no secure channel came about: it is the server that refuses, and what to do there."""
-    if not isinstance(error, ua.UaStatusCodeError):
+    if not isinstance(error, UaStatusCodeError):
         how = "closed the connection when it was shown this gateway's certificate, as servers do that don't trust it"
     elif error.code in OURS_REFUSED:
-        how = f"refused this gateway's certificate ({status_name(error.code)})"
+        how = f"refused this gateway's certificate ({status.name(error.code)})"
     else:
-        return f"{peer} refused a secure channel: {status_name(error.code)}"
+        return f"{peer} refused a secure channel: {status.name(error.code)}"
     begin, end = identity.certificate.not_valid_before_utc, identity.certificate.not_valid_after_utc
     dates = f"; it is valid from {day(begin)} to {day(end)}" if "Time" in how else ""
     return (
@@ -193,8 +186,8 @@ def certificate_refused(peer: str, identity: Identity, error: ua.UaStatusCodeErr
 def _no_such_user(agreement: Agreement, offered: Sequence[ua.UserTokenPolicy]) -> str:
     kinds = dict.fromkeys(_TOKENS.get(policy.TokenType, "something else") for policy in offered)
     return (
-        f"{agreement.peer} doesn't let in {_who(agreement.options)}, it wants {' or '.join(kinds) or 'no user at all'}: "
-        "set 'username' and 'password', or 'user_certificate' and 'user_key', or neither"
+        f"{agreement.peer} doesn't let in {_who(agreement.options)}, but {' or '.join(kinds) or 'nobody'}: set "
+        " 'username' and 'password', or 'user_certificate' and 'user_key', or neither"
     )
 
 

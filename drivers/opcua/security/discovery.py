@@ -5,23 +5,31 @@ It is said over an unsecured connection, so nothing of it is believed until the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicy, SecurityPolicyNone
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.crypto.security_policies import SecurityPolicy
+
+from drivers.opcua.channel import Channel
+from drivers.opcua.security.endpoints import no_security
 
 T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""A list of endpoints repeats the server's certificate in each: some ten kilobytes."""
 
 
 async def endpoints(url: str, timeout_s: float) -> list[ua.EndpointDescription]:
     """GetEndpoints. Raises OSError, TimeoutError or ua.UaError."""
-    return await _ask(url, timeout_s, SecurityPolicyNone(), Client.get_endpoints)
+    return await _ask(url, timeout_s, no_security(), Client.get_endpoints)
 
 
 async def servers(url: str, timeout_s: float) -> list[ua.ApplicationDescription]:
     """FindServers. Raises OSError, TimeoutError or ua.UaError."""
-    return await _ask(url, timeout_s, SecurityPolicyNone(), Client.find_servers)
+    return await _ask(url, timeout_s, no_security(), Client.find_servers)
 
 
 async def open_channel(url: str, timeout_s: float, policy: SecurityPolicy) -> None:
@@ -35,7 +43,26 @@ async def open_channel(url: str, timeout_s: float, policy: SecurityPolicy) -> No
 
 async def _ask(url: str, timeout_s: float, policy: SecurityPolicy, question: Callable[[Client], Awaitable[T]]) -> T:
     client = Client(url, timeout=timeout_s)
+    client.security_policy = client.uaclient.security_policy = policy  # type: ignore[assignment]
+    channels: list[Channel] = []
+
+    def make_channel() -> Channel:
+        channel = Channel(timeout_s, policy, MAX_MESSAGE_BYTES, lambda why: None)
+        client.uaclient.protocol = channel
+        channels.append(channel)
+        return channel
+
     client.uaclient.pre_request_hook = None
-    client.security_policy = policy
-    client.uaclient.set_security(policy)
-    return await client._with_temp_channel(lambda: question(client))
+    client.uaclient._make_protocol = make_channel  # type: ignore[method-assign]
+    try:
+        await client.connect_socket()
+        await client.send_hello()
+        await client.open_secure_channel()
+        answer = await question(client)
+        await client.close_secure_channel()
+        return answer
+    finally:
+        for channel in channels:
+            if channel.transport is not None:
+                channel.give_up("asked and answered")
+                await asyncio.shield(channel.closed)

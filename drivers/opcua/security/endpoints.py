@@ -30,6 +30,11 @@ _MODES = (ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt)
 _BY_URI = {policy.URI: (name, strength) for strength, (name, policy) in enumerate(POLICIES.items())}
 
 
+def no_security() -> SecurityPolicy:
+    """The policy None, for what anyone may read and forge."""
+    return SecurityPolicyNone()  # type: ignore[no-untyped-call]
+
+
 def policy_name(uri: str | None) -> str:
     """What follows the `#` of a policy's URI, which is what people call it."""
     return (uri or "").rpartition("#")[2] or "no policy"
@@ -109,5 +114,6 @@ def _nothing_allowed(reachable: Sequence[ua.EndpointDescription], options: Secur
     if options.security_policy == "None":
         return f"{offer}, but security_policy asks for None: set it to 'best'"
     if not secure:
-        return f"{offer}, none of it secure: switch security on at the server, or set security_policy = 'None' to go without"
-    return f"{offer}, but not security_policy {options.security_policy} with security_mode {options.security_mode}: set both to 'best'"
+        return f"{offer}, nothing secure: switch security on there, or go without by security_policy = 'None'"
+    wanted = f"security_policy '{options.security_policy}' with security_mode '{options.security_mode}'"
+    return f"{offer}, but not {wanted}: set both to 'best'"

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from urllib.parse import SplitResult
 
 from asyncua import ua
-from asyncua.crypto.security_policies import SecurityPolicy, SecurityPolicyNone
+from asyncua.crypto.security_policies import SecurityPolicy
+from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 
 from drivers.opcua.security import discovery, endpoints
@@ -47,7 +48,7 @@ async def secure(client: SecureClient, options: SecurityOptions, site: Site, tim
     url = endpoints.split(peer)
     endpoint = endpoints.choose(await discovery.endpoints(peer, timeout_s), options, url)
     trust = TrustList(site)
-    policy: SecurityPolicy = SecurityPolicyNone()
+    policy = endpoints.no_security()
     leaf: x509.Certificate | None = None
     identity: Identity | None = None
     if options.security_policy != "None":
@@ -59,8 +60,7 @@ async def secure(client: SecureClient, options: SecurityOptions, site: Site, tim
         leaf = await asyncio.to_thread(_believed, peer, url, endpoint, options, trust)
     certificate = None if leaf is None else to_der(leaf)
     client.agree(endpoints.with_path(url, endpoint), Agreement(options, peer, endpoint, certificate, identity))
-    client.security_policy = policy
-    client.uaclient.set_security(policy)
+    client.security_policy = client.uaclient.security_policy = policy  # type: ignore[assignment]
     client.name = client.description = f"Tidegate {site.gateway}"
     client.application_uri = identity.application_uri if identity else application_uri(site.gateway)
     await asyncio.to_thread(_set_user, client, options)
@@ -69,7 +69,7 @@ async def secure(client: SecureClient, options: SecurityOptions, site: Site, tim
 def _believed(
     peer: str, url: SplitResult, endpoint: ua.EndpointDescription, options: SecurityOptions, trust: TrustList
 ) -> x509.Certificate:
-    """The server's certificate, if it is to be believed. Raises LinkDown, after putting an unknown one in quarantine."""
+    """The server's certificate, if it is to be believed. An unknown one goes into quarantine. Raises LinkDown."""
     try:
         chain = parse_chain(endpoint.ServerCertificate or b"")
         verdict = judge(
@@ -98,12 +98,12 @@ def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: 
     digits = fingerprint(leaf)[:16]
     also = "".join(f"; it also{problem}" for problem in problems)
     return (
-        f"the certificate of {peer} isn't trusted here ({common_name(leaf)}, SHA-256 {digits}): compare the fingerprint "
-        f"with the server's, then run: tidegate cert accept {digits}; the file is {file}{also}"
+        f"the certificate of {peer} isn't trusted here ({common_name(leaf)}, SHA-256 {digits}): compare this with "
+        f"what the server shows of itself, then run: tidegate cert accept {digits}; the file is {file}{also}"
     )
 
 
-# -- our side ------------------------------------------------------------------------------------------------------------
+# -- our side ----------------------------------------------------------------------------------------------------------
 
 
 async def _identity(
@@ -143,7 +143,7 @@ async def _refuses(
         await discovery.open_channel(peer, timeout_s, _policy(endpoint, leaf, identity))
     except ConnectionError:
         return True
-    except ua.UaStatusCodeError as error:
+    except UaStatusCodeError as error:
         return error.code in OURS_REFUSED
     return False
 

@@ -1,4 +1,4 @@
-"""The gateway's own application certificate: made on first need, kept, and renewed without a moment of not being trusted.
+"""The gateway's own application certificate: made on first need, kept, and renewed without losing anyone's trust.
 
 A pair is two files of one name, ``own/private/NAME.pem`` and ``own/certs/NAME.der``. The key is written first: a
 certificate is only believed with its key beside it, so a power cut between the two leaves the state before.

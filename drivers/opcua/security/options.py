@@ -22,13 +22,13 @@ class SecurityOptions(BaseModel):
 
     security_policy: Policy = Field(
         default="best",
-        description="Security policy of the endpoint. `best`: the strongest the server offers, never `None`. `None`: no "
-        "security at all, everything can be read and forged on the way.",
+        description="Security policy. `best`: the strongest that the server offers, never `None`. `None`: no security, "
+        "everything can be read and forged on the way.",
     )
     security_mode: Mode = Field(
         default="best",
-        description="`SignAndEncrypt`, or `Sign`, which leaves every value readable on the way. `best`: encrypted if the "
-        "server offers that.",
+        description="`SignAndEncrypt`, or `Sign`, which leaves every value readable on the way. `best`: encrypted, if "
+        "the server offers that.",
     )
     username: str | None = Field(default=None, min_length=1, description="User name. Needs `password`.")
     password: SecretReference | None = Field(default=None, description="The user's password, by reference.")
@@ -45,8 +45,8 @@ class SecurityOptions(BaseModel):
     )
     certificate: FilePath | None = Field(
         default=None,
-        description="Application certificate of this gateway (PEM or DER), if your own authority issues it. Without one "
-        "the gateway makes its own. Needs `certificate_key`.",
+        description="Application certificate of this gateway (PEM or DER), if an authority of yours issues it. Needs "
+        "`certificate_key`. Default: one that the gateway makes.",
     )
     certificate_key: FilePath | None = Field(
         default=None, description="Private key of `certificate` (PEM or DER, no password)."
@@ -61,8 +61,8 @@ class SecurityOptions(BaseModel):
     verify_usage: bool = Field(default=True, description="Refuse a server certificate that wasn't issued for this use.")
     require_crl: bool = Field(
         default=False,
-        description="Refuse a certificate whose authority has no current revocation list in the trust list. A list that "
-        "is there is heeded either way.",
+        description="Refuse a certificate whose authority has no current revocation list here. A list that is here is "
+        "heeded either way.",
     )
 
     @field_validator("security_policy", mode="before")

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from cryptography import x509
 
@@ -37,6 +37,7 @@ _CERTIFICATES = (".der", ".cer", ".crt", ".pem")
 _LISTS = (".crl", ".der", ".pem")
 
 T = TypeVar("T")
+_Files: TypeAlias = list[tuple[Path, x509.Certificate]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Trusted:
 
 
 class TrustList:
-    """The folders of one gateway. Methods block for as long as the files take. The power `gateway.driver.Certificates`."""
+    """The folders of one gateway: :class:`gateway.driver.Certificates`. Methods block for as long as the files take."""
 
     def __init__(self, site: Site) -> None:
         self.root = site.state / "pki"
@@ -127,7 +128,7 @@ class TrustList:
     def _path(self, state: str, certificate: x509.Certificate) -> Path:
         return self.root / _FOLDERS[state] / "certs" / f"{file_name(certificate)}.der"
 
-    def _certificates(self, state: str) -> list[tuple[Path, x509.Certificate]]:
+    def _certificates(self, state: str) -> _Files:
         return _read_all(self.root / _FOLDERS[state] / "certs", _CERTIFICATES, parse)
 
     def _find(self, text: str, states: Sequence[str]) -> tuple[Path, x509.Certificate, str]:

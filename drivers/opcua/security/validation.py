@@ -7,9 +7,11 @@ known, as nothing they could say makes it more certain; a missing revocation lis
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,6 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from drivers.opcua.security.certificates import MAX_CHAIN, common_name, day, hosts, uris
 from drivers.opcua.security.options import SecurityOptions
 from drivers.opcua.security.trust import Trusted
+
+E = TypeVar("E", bound=x509.ExtensionType)
 
 MIN_KEY_BITS = 2048
 """Of every policy that isn't withdrawn (OPC 10000-7)."""
@@ -43,7 +47,7 @@ def judge(
     application_uri: str | None,
     now: datetime,
 ) -> Verdict:
-    """`chain` is what the server sent, its own certificate first; `host` and `application_uri` are what it should name."""
+    """`chain` is what the server sent, its own certificate first; it should name `host` and `application_uri`."""
     leaf = chain[0]
     path = _path(chain, trust, now)
     pinned = leaf in trust.trusted
@@ -90,7 +94,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
     return constraints is not None and constraints.ca and (usage is None or usage.key_cert_sign)
 
 
-def _extension(certificate: x509.Certificate, kind: type[x509.ExtensionTypeVar]) -> x509.ExtensionTypeVar | None:
+def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
     """None also if the extensions can't be read."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
@@ -98,13 +102,13 @@ def _extension(certificate: x509.Certificate, kind: type[x509.ExtensionTypeVar])
         return None
 
 
-# -- what can be wrong ---------------------------------------------------------------------------------------------------
+# -- what can be wrong -------------------------------------------------------------------------------------------------
 
 
 def _revoked(
     path: Sequence[x509.Certificate], trust: Trusted, options: SecurityOptions, now: datetime
 ) -> Iterable[str]:
-    for certificate, issuer in zip(path, path[1:], strict=False):
+    for certificate, issuer in itertools.pairwise(path):
         lists = [found for found in trust.lists if found.issuer == issuer.subject and _signed(found, issuer)]
         whose = "" if certificate is path[0] else f"'s issuer {common_name(certificate)}"
         if any(found.get_revoked_certificate_by_serial_number(certificate.serial_number) for found in lists):
