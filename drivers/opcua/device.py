@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
 
 from drivers.opcua import services
 from drivers.opcua.binding import Binding
+from drivers.opcua.browse import browse
 from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.plan import OpcUaPlan
 from drivers.opcua.reading import read_all
 from drivers.opcua.session import configured_limits
-from gateway.driver import Plan, PollGroup
+from gateway.driver import Item, Plan, PollGroup
 from gateway.model import Batch
 
 
@@ -35,6 +37,10 @@ class OpcUaDevice:
         binding = await self._bind(plan)
         values = await read_all(binding.session, binding.packed, self._times)
         return binding.whole(values, time.time_ns(), time.monotonic_ns(), self._times)
+
+    def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
+        """See :meth:`gateway.driver.Browses.browse`."""
+        return browse(self._bus.session, start, depth)
 
     async def _bind(self, plan: OpcUaPlan) -> Binding:
         """The plan as it is under the present session. Raises LinkDown or DeviceSilent."""

@@ -167,9 +167,17 @@ class SecureClient(Client):
         return encrypted or self.agreement.options.password_in_clear
 
 
+def is_about_certificate(error: UaStatusCodeError | ConnectionError) -> bool:
+    """Whether this is how a server refuses the certificate it was shown for a secure channel.
+
+    Some just close the connection, and node-opcua gives a status code that isn't one.
+    """
+    return not isinstance(error, UaStatusCodeError) or error.code in OURS_REFUSED or error.code < status.BAD
+
+
 def certificate_refused(peer: str, identity: Identity, error: UaStatusCodeError | ConnectionError) -> str:
     """Why no secure channel came about: it is the server that refuses, and what to do there."""
-    if not isinstance(error, UaStatusCodeError):
+    if not isinstance(error, UaStatusCodeError) or error.code < status.BAD:
         how = "closed the connection when it was shown this gateway's certificate, as servers do that don't trust it"
     elif error.code in OURS_REFUSED:
         how = f"refused this gateway's certificate ({status.name(error.code)})"

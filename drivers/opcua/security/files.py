@@ -44,7 +44,10 @@ def move(path: Path, target: Path) -> None:
 
 def remove(path: Path) -> None:
     """Raises OSError, but not for a file that is gone already."""
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
     sync(path.parent)
 
 

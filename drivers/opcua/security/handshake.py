@@ -28,7 +28,7 @@ from drivers.opcua.security.certificates import (
     read,
     to_der,
 )
-from drivers.opcua.security.client import OURS_REFUSED, Agreement, SecureClient
+from drivers.opcua.security.client import Agreement, SecureClient, is_about_certificate
 from drivers.opcua.security.identity import Identity, application_uri, from_files
 from drivers.opcua.security.options import SecurityOptions
 from drivers.opcua.security.trust import TrustList
@@ -141,10 +141,8 @@ async def _refuses(
     """Whether the server refuses a certificate, asked by opening a channel with it and nothing else."""
     try:
         await discovery.open_channel(peer, timeout_s, _policy(endpoint, leaf, identity))
-    except ConnectionError:
-        return True
-    except UaStatusCodeError as error:
-        return error.code in OURS_REFUSED
+    except (UaStatusCodeError, ConnectionError) as error:
+        return is_about_certificate(error)
     return False
 
 

@@ -74,7 +74,7 @@ async function build(server) {
     own.addVariable({
         browseName: "Slow", nodeId: "s=Slow", componentOf: line, dataType: "Double",
         value: { refreshFunc: (callback) => setTimeout(() => callback(null, new DataValue({
-            value: new Variant({ dataType: DataType.Double, value: 3 }), statusCode: StatusCodes.Good, sourceTimestamp: new Date() })), 1500) },
+            value: { dataType: DataType.Double, value: 3 }, statusCode: StatusCodes.Good, sourceTimestamp: new Date() })), 1500) },
     });
     const temperature = { dataType: DataType.Double, value: 20.5 };
     nodes.Temperature = { initial: temperature, node: own.addAnalogDataItem({
