@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import SplitResult
 
 from asyncua import ua
@@ -37,6 +37,9 @@ from gateway.driver import LinkDown, Site
 from gateway.secrets import SecretError
 
 log = logging.getLogger(__name__)
+
+WARN_BEFORE = timedelta(days=30)
+"""A server whose certificate expires is lost from one moment to the next."""
 
 
 async def secure(client: SecureClient, options: SecurityOptions, site: Site, timeout_s: float) -> None:
@@ -87,6 +90,8 @@ def _believed(
         raise LinkDown(_quarantined(peer, leaf, trust, verdict.problems))
     if verdict.problems:
         raise LinkDown("; ".join(f"the certificate of {peer}{problem}" for problem in verdict.problems))
+    if options.verify_time and leaf.not_valid_after_utc - datetime.now(UTC) < WARN_BEFORE:
+        log.warning("opcua: the certificate of %s expires on %s: renew it", peer, day(leaf.not_valid_after_utc))
     return leaf
 
 
@@ -148,7 +153,7 @@ async def _refuses(
 
 def _policy(endpoint: ua.EndpointDescription, leaf: x509.Certificate, identity: Identity) -> SecurityPolicy:
     kind = endpoints.POLICIES[endpoints.policy_name(endpoint.SecurityPolicyUri)]
-    return kind(leaf, identity.certificate, identity.key, endpoint.SecurityMode)
+    return kind(leaf, identity.certificate, identity.key, endpoint.SecurityMode, host_cert_chain=identity.issuers)
 
 
 def _set_user(client: SecureClient, options: SecurityOptions) -> None:

@@ -58,6 +58,8 @@ class Identity:
     key: RSAPrivateKey
     file: Path
     """The certificate's file: what a person gives to the far end."""
+    issuers: tuple[x509.Certificate, ...] = ()
+    """Who issued it, from the first upwards: shown with it."""
 
     @property
     def application_uri(self) -> str:
@@ -110,14 +112,14 @@ def stored(root: Path) -> list[Identity]:
 def from_files(certificate: Path, key: Path) -> Identity:
     """A pair that somebody else made. Raises ValueError or OSError with one sentence."""
     try:
-        chain, private = parse(read(certificate)), parse_key(read(key))
+        (own, *issuers), private = parse(read(certificate)), parse_key(read(key))
     except ValueError as error:
         raise ValueError(f"{certificate} and {key} are no certificate and its key: {error}") from None
-    if chain[0].public_key() != private.public_key():
+    if own.public_key() != private.public_key():
         raise ValueError(f"{key} isn't the key of {certificate}: name the two that belong together")
-    if not uris(chain[0]):
+    if not uris(own):
         raise ValueError(f"{certificate} names no application URI: have it issued with one (OPC 10000-6 §6.2.2)")
-    return Identity(chain[0], private, certificate)
+    return Identity(own, private, certificate, tuple(issuers))
 
 
 def _stored(root: Path) -> list[Identity]:
