@@ -94,6 +94,7 @@ class Quality(enum.IntEnum):
     GOOD_LOCAL_OVERRIDE = 0x00960000
     UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE = 0x408F0000
     UNCERTAIN_ENGINEERING_UNITS_EXCEEDED = 0x40940000
+    UNCERTAIN_SUB_NORMAL = 0x40950000
     BAD = 0x80000000
     BAD_INTERNAL_ERROR = 0x80020000
     BAD_DECODING_ERROR = 0x80070000
@@ -161,10 +162,14 @@ class Layout:
     tags: tuple[Tag, ...]
     digest: str = field(init=False, compare=False)
     """SHA-256 over the canonical JSON of everything above: what a stored record names its columns by."""
+    bulky: frozenset[int] = field(init=False, compare=False, repr=False)
+    """Columns whose values aren't single numbers or booleans, and so may be of any size: texts and arrays."""
 
     def __post_init__(self) -> None:
         body = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         object.__setattr__(self, "digest", hashlib.sha256(body.encode()).hexdigest())
+        bulky = frozenset(i for i, tag in enumerate(self.tags) if tag.type.is_text or tag.count is not None)
+        object.__setattr__(self, "bulky", bulky)
 
     def __hash__(self) -> int:
         return hash(self.digest)
