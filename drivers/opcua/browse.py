@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -31,8 +31,9 @@ from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Service
 from drivers.opcua.session import Garbled, ServiceFailed, Session, batches
 from drivers.opcua.units import to_ucum
-from gateway.driver import Item, ScanFailed
-from gateway.model import DataType
+from drivers.opcua.values import Converter, Unfit
+from gateway.driver import DeviceSilent, Item, Point, ScanFailed
+from gateway.model import DataType, Value
 
 MAX_NODES = 200_000
 """More are found only piece by piece: every one is remembered, so that a loop ends."""
@@ -51,7 +52,7 @@ _CLASSES = _OBJECT | _VARIABLE | _METHOD
 _HAS_PROPERTY = NodeId(0, 46)
 _HAS_SUBTYPE = 45
 _DESCRIPTION, _USER_ACCESS_LEVEL = 5, 18
-_WRITABLE = 2
+_READABLE, _WRITABLE = 1, 2
 _SUBSCRIBE_TO_EVENTS = 1
 
 _EU_INFORMATION = NodeId(0, 889)
@@ -160,6 +161,7 @@ class _Walk:
         self.nodes_per_call = nodes_per_call
         self._session = session
         self._seen = {root}
+        self._reads_values = True
         self._types: dict[NodeId, DataType] = {_ENUMERATION: DataType.INT32}
         self._types |= {NodeId(0, int(kind)): ours for kind, ours in _TYPES.items()}
 
@@ -222,6 +224,8 @@ class _Walk:
         descriptions = await self._read(nodes, _DESCRIPTION)
         units = await self._units(variables)
         await self._learn_types([data.value for data in types.values() if isinstance(data.value, NodeId)])
+        shapes = {node: self._shape(types[node].value, ranks[node].value) for node in types}
+        values = await self._values([one for one in variables if _flags(access[one.node]) & _READABLE], shapes)
         made = []
         for found in nodes:
             node = found.node
@@ -233,7 +237,7 @@ class _Walk:
                 kind = "event" if _flags(notifiers[node]) & _SUBSCRIBE_TO_EVENTS else "folder"
             else:
                 kind, writable = "value", bool(_flags(access[node]) & _WRITABLE)
-                data_type, count = self._shape(types[node].value, ranks[node].value)
+                data_type, count = shapes[node]
             made.append(
                 Item(
                     address="" if kind == "folder" else to_text(node, self._session.namespaces),
@@ -245,6 +249,7 @@ class _Walk:
                     name=found.name,
                     unit=units.get(node),
                     description=(description.text or "") if isinstance(description, LocalizedText) else "",
+                    value=values.get(node),
                 )
             )
         return made
@@ -267,6 +272,28 @@ class _Walk:
         }
         read = await self._read([_Found(node, "", _VARIABLE, ()) for node in properties], services.VALUE)
         return {properties[node]: _unit(data) for node, data in read.items()}
+
+    async def _values(
+        self, variables: Sequence[_Found], shapes: Mapping[NodeId, tuple[DataType | None, int | None]]
+    ) -> dict[NodeId, Value]:
+        """What nodes read now. A node that takes too long, or is too large, costs the values and not the browse."""
+        try:
+            read = await self._read(variables, services.VALUE) if self._reads_values else {}
+        except DeviceSilent:
+            self._reads_values = False
+            return {}
+        except (ServiceFailed, Garbled):
+            return {}
+        values: dict[NodeId, Value] = {}
+        for node, data in read.items():
+            data_type, count = shapes[node]
+            if data_type is not None:
+                try:
+                    converter = Converter(Point("", data_type, None, count))
+                    values[node], _ = converter.convert(data, self._session)
+                except Unfit:
+                    continue
+        return values
 
     # -- types
 

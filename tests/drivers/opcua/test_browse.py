@@ -61,6 +61,9 @@ async def test_every_type_access_and_unit(device: Browses) -> None:
     assert (found["Add"].kind, found["Temperature"].kind) == ("method", "value")
     assert found["Temperature"].unit == "Cel"
     assert found["Temperature"].description == "Of the product, behind the valve"
+    assert (found["Temperature"].value, found["Profile"].value) == (20.5, (1.0, 2.0, 3.0))
+    assert (found["Int64"].value, found["UInt64"].value) == (-10, 9007199254740993)
+    assert found["Failing"].value is None
     for item in found.values():
         check_tag_path(item.path)
         if item.address:
@@ -101,6 +104,19 @@ async def test_depth_and_start(device: Browses) -> None:
     ):
         with pytest.raises(ScanFailed, match=words):
             await _items(device, start)
+
+
+@pytest.mark.integration
+async def test_a_node_that_takes_too_long_costs_the_values_alone(peer: NodePeer, tmp_path: Path) -> None:
+    options = {"url": peer.ready["url"], "security_policy": "None", "timeout_ms": 1000}
+    bus = OpcUaBus("server", LinkOptions.model_validate(options), Site("works-7", tmp_path))
+    await bus.connect()
+    device = KIND.open_device(bus, "line", DeviceOptions())
+    assert isinstance(device, Browses)
+    found = {item.path: item for item in await _items(device, f"{PEER}Line1", 1)}
+    await bus.close()
+    assert found["Slow"].type is DataType.FLOAT64
+    assert found["Temperature"].value is None
 
 
 @pytest.mark.integration
