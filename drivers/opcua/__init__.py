@@ -62,4 +62,6 @@ KIND = DriverKind(
     counters=_counters,
     scan=Scan("Ask hosts and networks for OPC UA servers, and these for their endpoints.", ScanOptions, _search),
     certificates=_certificates,
+    subscribes=True,
+    stale_s=180.0,
 )

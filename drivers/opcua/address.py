@@ -73,6 +73,11 @@ def parse(text: str) -> Address:
     return _parse_path(text) if text.startswith("/") else _parse_id(text)
 
 
+def parse_relative(text: str) -> PathAddress:
+    """A browse path that starts anywhere: `ActiveState/Id`, `2:Batch`. Raises ValueError."""
+    return _parse_path(f"/{text}")
+
+
 def to_text(node: NodeId, namespaces: Sequence[str]) -> str:
     """A node id that is still right when the server counts its namespaces anew."""
     namespace: Namespace = node.uri or node.namespace

@@ -11,7 +11,7 @@ import struct
 import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from drivers.opcua import services, status
 from drivers.opcua.address import parse, to_text
@@ -127,6 +127,7 @@ class _Found:
     name: str
     node_class: int
     levels: tuple[str, ...]
+    parent: NodeId
     references: list[Reference] = field(default_factory=list)
 
 
@@ -135,7 +136,7 @@ async def browse(session: Session, start: str | None, depth: int | None) -> Asyn
     try:
         root = _OBJECTS if start is None else await _start(session, start)
         walk = _Walk(session, root, await _nodes_per_call(session))
-        below = _Found(root, "", _OBJECT, ())
+        below = _Found(root, "", _OBJECT, (), root)
         await walk.follow([below], must_exist=start)
         level = walk.children(below)
         while level:
@@ -210,7 +211,7 @@ class _Walk:
             self._seen.add(node)
             level = _unused(fit(name), used)
             used.add(level)
-            found.append(_Found(node, name, reference.node_class, (*parent.levels, level)))
+            found.append(_Found(node, name, reference.node_class, (*parent.levels, level), parent.node))
         return found
 
     async def items(self, nodes: Sequence[_Found]) -> list[Item]:
@@ -230,17 +231,19 @@ class _Walk:
         for found in nodes:
             node = found.node
             description = descriptions[node].value
-            kind, data_type, count, writable = "folder", None, None, False
+            kind, address, data_type, count, writable = "folder", node, None, None, False
+            options: dict[str, Any] = {}
             if found.node_class == _METHOD:
-                kind = "method"
-            elif found.node_class == _OBJECT:
-                kind = "event" if _flags(notifiers[node]) & _SUBSCRIBE_TO_EVENTS else "folder"
-            else:
+                kind, address, data_type, writable = "method", found.parent, DataType.JSON, True
+                options = {"method": self._text(node)}
+            elif found.node_class == _VARIABLE:
                 kind, writable = "value", bool(_flags(access[node]) & _WRITABLE)
                 data_type, count = shapes[node]
+            elif _flags(notifiers[node]) & _SUBSCRIBE_TO_EVENTS:
+                kind, data_type, options = "event", DataType.JSON, {"events": True}
             made.append(
                 Item(
-                    address="" if kind == "folder" else to_text(node, self._session.namespaces),
+                    address="" if kind == "folder" else self._text(address),
                     path="/".join(found.levels[-_MAX_LEVELS:]),
                     kind=kind,
                     type=data_type,
@@ -250,9 +253,13 @@ class _Walk:
                     unit=units.get(node),
                     description=(description.text or "") if isinstance(description, LocalizedText) else "",
                     value=values.get(node),
+                    options=options,
                 )
             )
         return made
+
+    def _text(self, node: NodeId) -> str:
+        return to_text(node, self._session.namespaces)
 
     async def _read(self, nodes: Sequence[_Found], attribute: int) -> dict[NodeId, DataValue]:
         found: dict[NodeId, DataValue] = {}
@@ -270,7 +277,7 @@ class _Walk:
             for reference in found.references
             if reference.name == QualifiedName(0, "EngineeringUnits")
         }
-        read = await self._read([_Found(node, "", _VARIABLE, ()) for node in properties], services.VALUE)
+        read = await self._read([_Found(node, "", _VARIABLE, (), node) for node in properties], services.VALUE)
         return {properties[node]: _unit(data) for node, data in read.items()}
 
     async def _values(

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from drivers.opcua.address import Address, NodeAddress, PathAddress, parse
+from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, parse_relative
 from drivers.opcua.security.options import SecurityOptions
 from gateway.hosts import is_host
 
@@ -62,6 +62,14 @@ NodeText = Annotated[
         }
     ),
 ]
+
+
+def _check_path(text: str) -> str:
+    parse_relative(text)
+    return text
+
+
+RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 
 
 class _Options(BaseModel):
@@ -130,6 +138,9 @@ class DeviceOptions(_Options):
         description="Which of a value's times is published as its own: the `source`'s, or the one at which the "
         "`server` had it.",
     )
+    read_back_delay_ms: int = Field(
+        default=0, ge=0, le=10_000, description="Wait between a write and its read-back, for PLCs that apply it late."
+    )
     verify_s: float = Field(
         default=60.0,
         ge=0,
@@ -176,8 +187,33 @@ class TagOptions(_Options):
         default=True, description="Which end of a full queue the server drops: the oldest, or the newest but one."
     )
 
+    events: bool = Field(
+        default=False,
+        description="The tag, of type `json`, is the events of this notifier (the server's own is `i=2253`).",
+    )
+    event_type: NodeText | None = Field(default=None, description="Only events of this type and its subtypes.")
+    event_fields: tuple[RelativePath, ...] = Field(
+        default=(), description="Further fields of each event, as paths of browse names: `2:BatchId`."
+    )
+    min_severity: int = Field(default=1, ge=1, le=1000, description="Only events of at least this severity.")
+    conditions: bool = Field(
+        default=True,
+        description="Take the state of alarm conditions along, and have the server repeat those in force after every "
+        "connect.",
+    )
+    method: NodeText | None = Field(
+        default=None,
+        description="The tag, of type `json`, is this method of the object `node`: writing a list of inputs calls it, "
+        "the value is the list of outputs.",
+    )
+    history: Literal["off", "auto"] | None = Field(
+        default=None, description="The tag's own way of filling gaps. Default: the device's."
+    )
+
     @model_validator(mode="after")
-    def _one_deadband(self) -> TagOptions:
+    def _belongs_together(self) -> TagOptions:
         if self.server_deadband is not None and self.server_deadband_percent is not None:
             raise ValueError("'server_deadband' and 'server_deadband_percent' exclude each other: keep one")
+        if self.events and self.method is not None:
+            raise ValueError("'events' and 'method' exclude each other: keep one")
         return self

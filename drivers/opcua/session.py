@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -76,12 +77,16 @@ class Session:
         self.counters = counters
         self.namespaces: list[str] = []
         self.limits = configured_limits(options)
+        self.items = 0
+        """Monitored items there are."""
         self.resumed = False
         self.down = ""
         """Why it ended: one sentence; empty while it lives."""
         self.on_down: Callable[[str], None] | None = None
         """Called once, when it ends by itself."""
         self.timeout_s = options.timeout_ms / 1000
+        self.heard_at = 0.0
+        """time.monotonic() of the last answer."""
         self._silences = 0
         self._channel: Channel | None = None
         self._channels: list[Channel] = []
@@ -269,6 +274,7 @@ class Session:
     def answer(self, service: Service, data: bytes) -> Reader:
         """The answer to a request, opened behind its header. Raises ServiceFailed, LinkDown or Garbled."""
         self._silences = 0
+        self.heard_at = time.monotonic()
         reader = Reader(data)
         try:
             kind, result = services.response_header(reader)
@@ -309,18 +315,22 @@ class Session:
     # -- what the server says of itself
 
     async def _learn(self) -> None:
-        """Namespaces and limits, in one read; a server needn't tell its limits."""
-        nodes = [_NAMESPACE_ARRAY, *_SERVER_LIMITS.values()]
-        table, *limits = await self.read([pack_node_id(node) for node in nodes], services.SERVER_TIME)
-        if not isinstance(table.value, list) or not all(isinstance(uri, str) for uri in table.value):
-            raise LinkDown(f"{self.peer} doesn't tell its namespaces: {status.name(table.status)}")
-        self.namespaces = table.value
+        """A server needn't tell its limits."""
+        await self.read_namespaces()
+        limits = await self.read([pack_node_id(node) for node in _SERVER_LIMITS.values()], services.SERVER_TIME)
         told: dict[str, Any] = {}
         for key, limit in zip(_SERVER_LIMITS, limits, strict=True):
             own = getattr(self.limits, key)
             if isinstance(limit.value, int) and limit.value > 0:
                 told[key] = min(limit.value, own) if own else limit.value
         self.limits = replace(self.limits, **told)
+
+    async def read_namespaces(self) -> None:
+        """Raises as :meth:`call`."""
+        (table,) = await self.read([pack_node_id(_NAMESPACE_ARRAY)], services.SERVER_TIME)
+        if not isinstance(table.value, list) or not all(isinstance(uri, str) for uri in table.value):
+            raise Garbled(f"{self.peer} doesn't tell its namespaces: {status.name(table.status)}")
+        self.namespaces = table.value
 
     def _why_not(self, error: Exception) -> str:
         if isinstance(error, ConnectionRefusedError):

@@ -58,7 +58,8 @@ async def test_every_type_access_and_unit(device: Browses) -> None:
     assert (found["Profile"].type, found["Profile"].count) == (DataType.FLOAT64, 0)
     assert (found["Matrix"].type, found["Matrix"].count) == (DataType.JSON, None)
     assert (found["Double"].writable, found["ReadOnly"].writable) == (True, False)
-    assert (found["Add"].kind, found["Temperature"].kind) == ("method", "value")
+    add = found["Add"]
+    assert (add.kind, add.address, add.options) == ("method", f"{PEER}Line1", {"method": f"{PEER}Add"})
     assert found["Temperature"].unit == "Cel"
     assert found["Temperature"].description == "Of the product, behind the valve"
     assert (found["Temperature"].value, found["Profile"].value) == (20.5, (1.0, 2.0, 3.0))
@@ -67,7 +68,7 @@ async def test_every_type_access_and_unit(device: Browses) -> None:
     for item in found.values():
         check_tag_path(item.path)
         if item.address:
-            TagOptions.model_validate({"node": item.address})
+            TagOptions.model_validate({"node": item.address, **item.options})
 
 
 @pytest.mark.integration
@@ -75,11 +76,11 @@ async def test_everything_once_in_spite_of_loops(device: Browses) -> None:
     items = await _items(device)
     paths = [item.path for item in items]
     assert len(set(paths)) == len(paths)
-    addresses = [item.address for item in items if item.address]
+    addresses = [item.options.get("method") or item.address for item in items if item.address]
     assert len(set(addresses)) == len(addresses)
     assert len([path for path in paths if path.startswith("Plant/Crowd/Item-")]) == 300
     (line,) = [item for item in items if item.path == "Plant/Line-1"]
-    assert (line.kind, line.name) == ("event", "Line 1")
+    assert (line.kind, line.name, line.type, line.options) == ("event", "Line 1", DataType.JSON, {"events": True})
     (odd,) = [item for item in items if item.address == f"{PEER}odd"]
     assert (odd.path, odd.name) == ("Plant/Pump-3-A", "Pump/3 #A+")
     assert not any(path.startswith("Server/") for path in paths)
