@@ -347,21 +347,25 @@ class Reader:
         return Variant(kind, values, dimensions if len(dimensions) > 1 else None)
 
     def _nested(self, kind: int) -> Any:
-        self._descend()
+        self.descend()
         value = _READERS[kind](self)
-        self._depth -= 1
+        self.ascend()
         return value
 
     def _nested_array(self, kind: int) -> list[Any]:
-        self._descend()
+        self.descend()
         values = self.array(kind)
-        self._depth -= 1
+        self.ascend()
         return values
 
-    def _descend(self) -> None:
+    def descend(self) -> None:
+        """One level deeper; :meth:`ascend` on the way back."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Malformed(f"more than {MAX_DEPTH} levels")
+
+    def ascend(self) -> None:
+        self._depth -= 1
 
     def data_value(self) -> DataValue:
         mask = self.byte()
@@ -386,9 +390,9 @@ class Reader:
         if mask & 0x20:
             self.uint32()
         if mask & 0x40:
-            self._descend()
+            self.descend()
             self.diagnostic_info()
-            self._depth -= 1
+            self.ascend()
 
     def skip_diagnostics(self) -> None:
         """An array of DiagnosticInfo, as most responses end in."""

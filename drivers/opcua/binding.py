@@ -10,10 +10,10 @@ from drivers.opcua import status
 from drivers.opcua.binary import DataValue, NodeId, pack_node_id
 from drivers.opcua.plan import Column, Kind, OpcUaPlan
 from drivers.opcua.resolver import resolve
-from drivers.opcua.session import Garbled, Session
+from drivers.opcua.session import Garbled, ServiceFailed, Session
 from drivers.opcua.values import Unfit, ticks_to_ns
 from gateway.driver import DeviceSilent
-from gateway.model import Batch, Quality, Value
+from gateway.model import Batch, DataType, Quality, Value
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +86,23 @@ class Binding:
         try:
             return column.converter.convert(data, self.session)
         except Unfit as error:
-            self.complain(column, error.quality, str(error))
+            if error.quality != Quality.BAD_WAITING_FOR_INITIAL_DATA:
+                self.complain(column, error.quality, str(error))
             return None, int(error.quality)
+
+    async def learn(self, values: dict[int, DataValue]) -> None:
+        """Look up the structures in `values`, by position. Raises LinkDown or DeviceSilent."""
+        for position, data in values.items():
+            if self.plan.group.points[self.columns[position].index].type is DataType.JSON:
+                self.value(self.columns[position], data)
+        await self.look_up()
+
+    async def look_up(self) -> None:
+        """Look up the structures that were met. Raises LinkDown or DeviceSilent."""
+        try:
+            await self.session.structures.learn()
+        except (ServiceFailed, Garbled) as error:
+            raise DeviceSilent(str(error)) from None
 
     def whole(self, values: dict[int, DataValue], read_ns: int, mono_ns: int, times: int) -> Batch:
         """A batch of every column of the group; `values` by position."""

@@ -60,9 +60,17 @@ class Channel(UASocketProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports don't inherit from asyncio's.
         super().connection_made(cast(asyncio.Transport, transport))
+        assert self.transport is not None
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        if self._why:
+            self.transport.abort()  # given up before it was there
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, or a broken one whose descriptor isn't free yet."""
+        return self.state is UASocketState.OPEN
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

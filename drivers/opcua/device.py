@@ -40,6 +40,7 @@ class OpcUaDevice:
         positions = binding.readable()
         values = await read_all(binding.session, [binding.packed[position] for position in positions], self._times)
         by_position = dict(zip(positions, values, strict=True))
+        await binding.learn(by_position)
         return binding.whole(by_position, time.time_ns(), time.monotonic_ns(), self._times)
 
     async def subscribe(self, plan: Plan, receiver: Receiver) -> None:

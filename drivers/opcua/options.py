@@ -133,6 +133,12 @@ class LinkOptions(SecurityOptions, _ConnectionOptions):
 class DeviceOptions(_Options):
     """The server, or what of it makes one device."""
 
+    publishing_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=60_000,
+        description="How often the server sends what has changed. Default: the group's `interval_ms`, 4000 at most.",
+    )
     timestamp: Literal["source", "server"] = Field(
         default="source",
         description="Which of a value's times is published as its own: the `source`'s, or the one at which the "

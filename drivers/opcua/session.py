@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -17,7 +18,6 @@ from asyncua import ua
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from drivers.opcua import services, status
-from drivers.opcua.address import to_text
 from drivers.opcua.binary import DataValue, Encoded, Malformed, NodeId, Reader, pack_node_id
 from drivers.opcua.channel import Channel
 from drivers.opcua.options import LinkOptions
@@ -25,6 +25,7 @@ from drivers.opcua.profiles import PROFILES, Limits
 from drivers.opcua.security.client import SecureClient
 from drivers.opcua.security.handshake import secure
 from drivers.opcua.services import Service
+from drivers.opcua.structures import Structures
 from gateway.driver import DeviceSilent, LinkDown, Site
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Session:
         self.site = site
         self.counters = counters
         self.namespaces: list[str] = []
+        self.structures = Structures(self)
         self.limits = configured_limits(options)
         self.items = 0
         """Monitored items there are."""
@@ -184,12 +186,10 @@ class Session:
         alive = channel is not None and channel.transport is not None and not self.down
         if client is not None and alive and not client.uaclient.session.authentication_token.is_null():
             self._usable = False
-            try:
+            with contextlib.suppress(OSError, TimeoutError, UaError, ServiceFailed, LinkDown, DeviceSilent, Garbled):
                 async with asyncio.timeout(_CLOSE_S):
                     await self._call(Service.CLOSE_SESSION, b"\x01")
                     await client.uaclient.close_secure_channel()
-            except (OSError, TimeoutError, UaError, ServiceFailed, LinkDown, Malformed):
-                pass
         await self.abandon()
 
     async def abandon(self) -> None:
@@ -201,9 +201,11 @@ class Session:
             renewal.cancel()
             await asyncio.gather(renewal, return_exceptions=True)
         for channel in self._channels:
-            if channel.transport is not None or channel.state.value == "open":
-                channel.give_up("closed")
-                await asyncio.shield(channel.closed)
+            channel.give_up("closed")
+        # Of a connection that was cut short while it was being made, not every event loop says that it is gone.
+        closing = [channel.closed for channel in self._channels if channel.connected]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_S)
 
     def give_up(self, reason: str) -> None:
         """End it because of `reason`, a sentence."""
@@ -308,9 +310,8 @@ class Session:
         return values
 
     def structure(self, encoded: Encoded) -> Any:
-        """A structure as JSON-ready dictionaries and lists; one of unknown make as its bytes."""
-        body = encoded.body.hex() if isinstance(encoded.body, bytes) else encoded.body
-        return {"encoding": to_text(encoded.encoding, self.namespaces), "body": body}
+        """A structure as JSON-ready dictionaries and lists. Raises Malformed or Unfit."""
+        return self.structures.to_json(encoded)
 
     # -- what the server says of itself
 

@@ -36,7 +36,7 @@ from drivers.opcua.services import Item, ItemResult, Notification, Service
 from drivers.opcua.session import Garbled, ServiceFailed, Session
 from drivers.opcua.values import OVERFLOW, Unfit, overflowed, ticks_to_ns
 from gateway.driver import DeviceSilent, LinkDown, Receiver
-from gateway.model import Batch, Quality, Value
+from gateway.model import Batch, DataType, Quality, Value
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +93,8 @@ class Subscription:
         self._recreate_at = math.inf
         self._dead = ""
         self._refresh_due = False
+        self._undecoded: set[int] = set()
+        """Positions whose last value waits for the definition of its structure."""
         self._gaps: list[Gap] = []
         self._history = HistoryReader(binding, options, self._times)
         self._wake = asyncio.Event()
@@ -137,7 +139,10 @@ class Subscription:
 
     async def _create(self) -> None:
         session = self.session
-        publishing_s = max(min(self.plan.group.interval_s, PUBLISHING_MAX_S), session.limits.publishing_s)
+        wanted_s = min(self.plan.group.interval_s, PUBLISHING_MAX_S)
+        if self._options.publishing_ms is not None:
+            wanted_s = self._options.publishing_ms / 1000
+        publishing_s = max(wanted_s, session.limits.publishing_s)
         keepalive = max(1, round(session.options.keepalive_s / publishing_s))
         lifetime = max(3 * keepalive, math.ceil(session.options.outage_s / publishing_s) + keepalive)
         request = services.create_subscription_request(1000 * publishing_s, lifetime, keepalive)
@@ -158,6 +163,7 @@ class Subscription:
         ]
         allowed = [position for position, _ in pairs]
         wanted = [item for _, item in pairs]
+        await self._learn_structures(allowed)
         results = await items.create(self.session, self.id, self._times, wanted)
         refused = [at for at, result in enumerate(results) if items.refuses_filter(result, wanted[at])]
         if refused:
@@ -169,6 +175,16 @@ class Subscription:
         self._take_results(allowed, results)
         if any(self.plan.columns[at].kind is Kind.EVENTS and self._item_ids[at] for at in allowed):
             await self._refresh_conditions()
+
+    async def _learn_structures(self, positions: Sequence[int]) -> None:
+        """So that the first values can be decoded."""
+        points = self.plan.group.points
+        columns = self.plan.columns
+        some = [
+            at for at in positions if columns[at].kind is Kind.VALUE and points[columns[at].index].type is DataType.JSON
+        ]
+        if some:
+            await self.binding.learn(dict(zip(some, await self._read(some), strict=True)))
 
     async def _item(self, position: int) -> Item | None:
         """What to ask the server for; None if there is nothing to watch, or it can't be asked for yet."""
@@ -185,13 +201,14 @@ class Subscription:
             self.binding.complain(column, status.BAD_NODE_ID_UNKNOWN, str(error))
             self._failed(position, status.BAD_NODE_ID_UNKNOWN)
             return None
-        of_type: NodeId | int | None = None
+        of_type: NodeId | None = None
         if options.event_type is not None:
-            (of_type,) = await resolve(session, [options.event_type])
-            if not isinstance(of_type, NodeId):
-                self.binding.complain(column, of_type, f"there is no event type {options.event_type}")
-                self._failed(position, of_type)
+            (found,) = await resolve(session, [options.event_type])
+            if not isinstance(found, NodeId):
+                self.binding.complain(column, found, f"there is no event type {options.event_type}")
+                self._failed(position, found)
                 return None
+            of_type = found
         self._fields[position] = selected
         return events.event_item(node, position, options, selected, of_type)
 
@@ -382,6 +399,9 @@ class Subscription:
         if self._unreported:
             self._unreported.discard(position)
         value, quality = self.binding.value(column, data)
+        if self.session.structures.unknown:
+            self._undecoded.add(position)
+            self._wake.set()
         time_ns = ticks_to_ns(data.server_ticks if self._times else ticks)
         incoming.put(position, index, value, int(quality), time_ns)
 
@@ -474,6 +494,12 @@ class Subscription:
         if self._refresh_due:
             self._refresh_due = False
             await self._refresh_conditions()
+        if self._undecoded:
+            await self.binding.look_up()
+            undecoded, self._undecoded = self._undecoded, set()
+            for position in sorted(undecoded):
+                if (last := self._last[position]) is not None:
+                    self._deliver(position, last)
         found = await self.binding.retry()
         due = [position for position, retry in self._retries.items() if retry.at <= now]
         if found or due:

@@ -70,7 +70,7 @@ class Names(Protocol):
     namespaces: list[str]
 
     def structure(self, encoded: Encoded) -> Any:
-        """A structure as JSON-ready dictionaries and lists. Raises Malformed."""
+        """A structure, JSON-ready. Raises Malformed, or Unfit if it has to be looked up first."""
         ...
 
 

@@ -72,7 +72,7 @@ class OpcUaAdapter:
         )
 
     def device_options(self) -> Any:
-        return OPCUA.device_options()
+        return OPCUA.device_options(publishing_ms=50)
 
     def silence(self) -> None:
         self._proxy.freeze()
