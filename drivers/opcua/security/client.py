@@ -17,6 +17,7 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from drivers.opcua import status
+from drivers.opcua.channel import Channel
 from drivers.opcua.security.certificates import day
 from drivers.opcua.security.endpoints import POLICIES, choose, policy_name, split, strength
 from drivers.opcua.security.identity import Identity
@@ -90,7 +91,14 @@ class SecureClient(Client):
         try:
             await super().open_secure_channel()
         except (UaStatusCodeError, ConnectionError) as error:
+            if isinstance(error, ConnectionError) and self._ended_it():
+                raise
             raise LinkDown(certificate_refused(agreement.peer, agreement.identity, error)) from None
+
+    def _ended_it(self) -> bool:
+        """Whether it was this side that closed the connection, because of what came."""
+        channel = self.uaclient.protocol
+        return isinstance(channel, Channel) and bool(channel.why)
 
     async def create_session(self) -> ua.CreateSessionResult:
         agreement = self.agreement

@@ -31,7 +31,7 @@ from drivers.opcua.security.certificates import (
 from drivers.opcua.security.client import Agreement, SecureClient, is_about_certificate
 from drivers.opcua.security.identity import Identity, application_uri, from_files
 from drivers.opcua.security.options import SecurityOptions
-from drivers.opcua.security.trust import TrustList
+from drivers.opcua.security.trust import MAX_QUARANTINED, QuarantineFull, TrustList
 from drivers.opcua.security.validation import judge
 from gateway.driver import LinkDown, Site
 from gateway.secrets import SecretError
@@ -100,6 +100,11 @@ def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: 
         file = trust.quarantine(leaf)
     except OSError as error:
         raise LinkDown(f"the certificate of {peer} can't be put into quarantine: {error}") from None
+    except QuarantineFull:
+        raise LinkDown(
+            f"the certificate of {peer} isn't trusted here and not even kept, as {MAX_QUARANTINED} others came within "
+            "an hour: accept or reject those, see tidegate cert"
+        ) from None
     digits = fingerprint(leaf)[:16]
     also = "".join(f"; it also{problem}" for problem in problems)
     return (

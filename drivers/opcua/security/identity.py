@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from drivers.opcua.security import files
 from drivers.opcua.security.certificates import (
     common_name,
+    day,
     file_name,
     fingerprint,
     parse,
@@ -86,14 +87,23 @@ def identities(root: Path, gateway: str) -> list[Identity]:
         if not pairs:
             return [_make(root, gateway)]
         if now >= CLOCK_FLOOR and pairs[0].certificate.not_valid_after_utc - RENEW_BEFORE <= now:
-            pairs.insert(0, _make(root, gateway, pairs[0]))
-            log.warning(
-                "opcua: the certificate of this gateway was renewed before it expires on %s: trust %s at every server",
-                pairs[1].certificate.not_valid_after_utc.date(),
-                pairs[0].file,
-            )
+            _renew_in_time(root, gateway, pairs)
         usable = [pair for pair in pairs[1:] if pair.certificate.not_valid_after_utc > now]
         return [pairs[0], *usable]
+
+
+def _renew_in_time(root: Path, gateway: str, pairs: list[Identity]) -> None:
+    expires = day(pairs[0].certificate.not_valid_after_utc)
+    try:
+        pairs.insert(0, _make(root, gateway, pairs[0]))
+    except OSError as error:  # the one that there is still works
+        log.warning("opcua: the certificate of this gateway expires on %s and can't be renewed: %s", expires, error)
+        return
+    log.warning(
+        "opcua: the certificate of this gateway expires on %s and was renewed: trust %s at every server",
+        expires,
+        pairs[0].file,
+    )
 
 
 def renew(root: Path, gateway: str) -> Identity:

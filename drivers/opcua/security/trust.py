@@ -14,7 +14,9 @@ Everything is read anew for every connection, so a change by hand or by ``tidega
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,9 @@ from gateway.driver import Certificate, Site
 log = logging.getLogger(__name__)
 
 MAX_QUARANTINED = 50
-"""When one more comes, the oldest goes: a server that changes its certificate every time fills no flash."""
+"""When one more comes, the oldest goes; but not before it was there for `STAY_S`, so that a server which changes its
+certificate all the time neither fills the flash nor wears it out."""
+STAY_S = 3600
 MIN_FINGERPRINT = 4
 
 _FOLDERS = {"trusted": "trusted", "issuer": "issuers", "quarantined": "rejected"}
@@ -47,6 +51,10 @@ class Trusted:
     trusted: Sequence[x509.Certificate]
     issuers: Sequence[x509.Certificate]
     lists: Sequence[x509.CertificateRevocationList]
+
+
+class QuarantineFull(Exception):
+    """More unknown certificates came within an hour than are kept."""
 
 
 class TrustList:
@@ -73,12 +81,20 @@ class TrustList:
         )
 
     def quarantine(self, certificate: x509.Certificate) -> Path:
-        """Keep what a server showed, for somebody to look at. Writes nothing if it is there already. Raises OSError."""
+        """Keep what a server showed, for somebody to look at. Writes nothing if it is there already.
+
+        Raises OSError or QuarantineFull.
+        """
         path = self._path("quarantined", certificate)
-        if not path.exists():
-            files.write(path, to_der(certificate))
-            for _, old in _by_age(path.parent)[:-MAX_QUARANTINED]:
-                files.remove(old)
+        if path.exists():
+            return path
+        others = _by_age(path.parent)
+        leaving = others[: max(0, len(others) - MAX_QUARANTINED + 1)]
+        if any(0 <= time.time() - since_s < STAY_S for since_s, _ in leaving):
+            raise QuarantineFull
+        files.write(path, to_der(certificate))
+        for _, old in leaving:
+            files.remove(old)
         return path
 
     # -- gateway.driver.Certificates -----------------------------------------------------------------------------------
@@ -103,7 +119,7 @@ class TrustList:
             files.remove(path)
             return _described(path, certificate, state)
         for other in parse(read(path)):  # a file that came by hand may hold several
-            self.quarantine(other)
+            files.write(self._path("quarantined", other), to_der(other))
         files.remove(path)
         return _described(self._path("quarantined", certificate), certificate, "quarantined")
 
@@ -176,6 +192,10 @@ def _read_all(folder: Path, suffixes: Sequence[str], parse: Callable[[bytes], li
     return found
 
 
-def _by_age(folder: Path) -> list[tuple[int, Path]]:
-    """The files of a folder, oldest first."""
-    return sorted((path.stat().st_mtime_ns, path) for path in folder.glob("[!.]*"))
+def _by_age(folder: Path) -> list[tuple[float, Path]]:
+    """The files of a folder with the time they were written, oldest first."""
+    found = []
+    for path in folder.glob("[!.]*"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append((path.stat().st_mtime, path))
+    return sorted(found)

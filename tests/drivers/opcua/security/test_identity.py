@@ -112,6 +112,22 @@ def test_it_is_renewed_in_time_and_the_old_one_is_used_until_it_ends(
     assert [one.fingerprint for one in identities(root, "works-7")] == [newest.fingerprint]
 
 
+def test_what_cannot_be_renewed_is_used_to_its_end(
+    tmp_path: Path,
+    own: Identity,
+    clock: type[_Clock],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: Path, body: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(identity.files, "write", full)
+    clock.moment = own.certificate.not_valid_after_utc - timedelta(days=1)
+    assert [one.fingerprint for one in identities(tmp_path / "pki", "works-7")] == [own.fingerprint]
+    assert "can't be renewed" in caplog.text
+
+
 def test_renewing_keeps_two_and_no_more(tmp_path: Path, own: Identity) -> None:
     root = tmp_path / "pki"
     second, third = renew(root, "works-7"), renew(root, "works-7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gateway.driver import Site
 from tests.drivers.opcua.security.conftest import connected, refusal
 from tests.support.node import NodePeer
 from tests.support.pki import Issued, issue
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.integration
 
@@ -192,3 +194,22 @@ async def test_a_server_that_calls_itself_something_else_is_reached_as_configure
     async with connected(site, peer.ready["url"]) as bus:
         url = bus.session._client.server_url.geturl()  # type: ignore[union-attr]
         assert url == peer.ready["url"] + "/UA/Line"
+
+
+async def test_a_session_goes_on_over_a_new_secured_connection(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, secret: dict[str, str]
+) -> None:
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    async with Proxy("127.0.0.1", peer.ready["port"]) as proxy:
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with connected(site, url, username="operator", password=secret) as bus:
+            down = asyncio.get_running_loop().create_future()
+            bus.session.on_down = down.set_result
+            await proxy.reset()
+            await down
+            await bus.connect()
+            assert bus.session.resumed
+            assert peer.ready["namespace"] in bus.session.namespaces
+            assert peer.ask(sessions=True)["sessions"] == 1
+    assert peer.ask(sessions=True)["sessions"] == 0

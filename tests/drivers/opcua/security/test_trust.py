@@ -11,7 +11,7 @@ import pytest
 from drivers.opcua import KIND
 from drivers.opcua.security import files, trust
 from drivers.opcua.security.certificates import fingerprint
-from drivers.opcua.security.trust import TrustList
+from drivers.opcua.security.trust import QuarantineFull, TrustList
 from gateway.driver import Certificate, Site
 from tests.support.pki import Issued, issue, revoke
 
@@ -103,6 +103,19 @@ def test_the_oldest_leave_a_full_quarantine(listed: TrustList, tmp_path: Path, m
         path = listed.quarantine(certificate)
         os.utime(path, (number, number))
     assert set(_states(listed)) == {fingerprint(one) for one in certificates[2:]}
+
+
+def test_a_flood_ends_at_a_full_quarantine(listed: TrustList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "MAX_QUARANTINED", 3)
+    first, *_, last = certificates = [issue(tmp_path, f"plc{number}").certificate for number in range(4)]
+    for certificate in certificates[:3]:
+        listed.quarantine(certificate)
+    with pytest.raises(QuarantineFull):
+        listed.quarantine(last)
+    assert set(_states(listed)) == {fingerprint(one) for one in certificates[:3]}
+    listed.reject(fingerprint(first))
+    listed.quarantine(last)
+    assert set(_states(listed)) == {fingerprint(one) for one in certificates[1:]}
 
 
 def test_only_the_gateway_may_look(listed: TrustList, server_certificate: Issued, site: Site) -> None:
