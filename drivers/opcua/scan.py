@@ -86,7 +86,7 @@ async def _ask(url: str, timeout_s: float) -> _Answer:
             answer.endpoints = await discovery.endpoints(url, timeout_s)
             for server in await discovery.servers(url, timeout_s):
                 answer.others += [_normal(other) for other in server.DiscoveryUrls or () if _normal(other)]
-    except (OSError, UaError, TimeoutError, Malformed, ValueError, TypeError):
+    except (OSError, UaError, TimeoutError, Malformed):
         pass  # nobody there, or nobody who speaks OPC UA: what was said until then counts
     return answer
 

@@ -75,7 +75,7 @@ class Agreement:
 
 
 class SecureClient(Client):
-    """Prepared by :func:`drivers.opcua.security.secure`, then used like any other client."""
+    """Prepared by :func:`drivers.opcua.security.handshake.secure`, then used like any other client."""
 
     agreement: Agreement | None = None
 
@@ -203,7 +203,7 @@ def _no_such_user(agreement: Agreement, offered: Sequence[ua.UserTokenPolicy]) -
     kinds = dict.fromkeys(_TOKENS.get(policy.TokenType, "something else") for policy in offered)
     return (
         f"{agreement.peer} doesn't let in {_who(agreement.options)}, but {' or '.join(kinds) or 'nobody'}: set "
-        " 'username' and 'password', or 'user_certificate' and 'user_key', or neither"
+        "'username' and 'password', or 'user_certificate' and 'user_key', or neither"
     )
 
 

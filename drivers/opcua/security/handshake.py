@@ -45,7 +45,7 @@ WARN_BEFORE = timedelta(days=30)
 async def secure(client: SecureClient, options: SecurityOptions, site: Site, timeout_s: float) -> None:
     """Prepare `client`, which isn't connected yet.
 
-    Raises LinkDown with one sentence, or what asking for the endpoints may: OSError, TimeoutError or ua.UaError.
+    Raises LinkDown with one sentence, or what asking for endpoints may: OSError, TimeoutError, ua.UaError, Malformed.
     """
     peer = client.server_url.geturl()
     url = endpoints.split(peer)

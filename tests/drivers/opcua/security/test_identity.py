@@ -185,6 +185,7 @@ def test_kills_while_it_is_made_leave_none_or_a_whole_one(tmp_path: Path) -> Non
         "    return wrapper\n"
         "for name in ('mkdir', 'replace', 'fsync', 'unlink'): setattr(os, name, dying(getattr(os, name)))\n"
         "os.open = dying(os.open)\n"
+        "identity.KEY_BITS = 1024\n"
         "identity.renew(Path(sys.argv[1]), 'works-7')\n"
         "print(json.dumps(left))\n"
     )
