@@ -240,6 +240,9 @@ class Batch:
     history: bool = False
     """True for values of the past, fetched from the source's own memory to fill a gap. Each has its time in
     `source_ns`; none of them is the current value, so none is retained and none moves a report filter."""
+    event: bool = False
+    """True for what happened (a scanned code, an alarm), not what is: handed on once and whole, never retained, never
+    repeated, never held back by a report filter."""
 
     def __len__(self) -> int:
         return len(self.values)

@@ -85,9 +85,7 @@ class Publisher:
             if timer is not None:
                 timer.cancel()
         self._timer = self._resume = None
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            future.cancel()
+        self._waiting = set()  # what they still bring is ignored
 
     def _down(self, reason: str) -> None:
         listeners = list(self._listeners.values())
@@ -113,11 +111,10 @@ class Publisher:
 
     def _published(self, future: asyncio.Future[Any]) -> None:
         if future not in self._waiting:
-            if not future.cancelled():
-                future.exception()
+            future.exception()
             return
         self._waiting.discard(future)
-        if future.cancelled() or future.exception() is not None:
+        if future.exception() is not None:
             return  # the connection broke: told by `_down`
         self._session.counters["publishes"] += 1
         try:
@@ -201,10 +198,9 @@ class Publisher:
                 pass  # told by `_down`
 
     def _probed(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None:
+        if future.exception() is None:
             self._session.heard_at = time.monotonic()
 
 
 def _forget(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
+    future.exception()

@@ -81,6 +81,8 @@ class Session:
         self.limits = configured_limits(options)
         self.items = 0
         """Monitored items there are."""
+        self.asked_alone: set[bytes] = set()
+        """Nodes (packed) that make the server refuse a whole read."""
         self.resumed = False
         self.down = ""
         """Why it ended: one sentence; empty while it lives."""

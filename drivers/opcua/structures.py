@@ -5,9 +5,11 @@ A structure whose definition the server doesn't give is passed on as its bytes: 
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from drivers.opcua import services
 from drivers.opcua.address import to_text
@@ -25,6 +27,7 @@ _ENUMERATION = NodeId(0, 29)
 _NUMBERS = (26, 27, 28)
 """Number, Integer, UInteger: abstract, so carried as Variants."""
 _PLAIN, _OPTIONAL, _UNION, _SUBTYPED, _SUBTYPED_UNION = range(5)
+_DEPTH_MOST = 8
 _MOST = 1000
 """Definitions a session keeps."""
 
@@ -48,6 +51,48 @@ class Field:
 
 class NotDefined(Exception):
     """The server doesn't say how this is made up."""
+
+
+def standard(encoding: NodeId) -> Structure:
+    """One of the standard's own, which older servers don't define: as asyncua knows it. Raises NotDefined."""
+    from asyncua import ua
+
+    if encoding.namespace or not isinstance(encoding.identifier, int):
+        raise NotDefined
+    kind = ua.extension_objects_by_typeid.get(ua.NodeId.from_string(f"i={encoding.identifier}"))
+    if kind is None:
+        raise NotDefined
+    return _of_class(kind, 0)
+
+
+def _of_class(kind: type, depth: int) -> Structure:
+    from asyncua import ua
+    from asyncua.ua.ua_binary import get_safe_type_hints
+
+    if depth > _DEPTH_MOST or not dataclasses.is_dataclass(kind) or issubclass(kind, ua.UaUnion):
+        raise NotDefined
+    hints = get_safe_type_hints(kind, {"ua": ua})
+    structure = Structure(_PLAIN)
+    for each in dataclasses.fields(kind):
+        hint = hints[each.name]
+        is_array = get_origin(hint) is list
+        if is_array:
+            (hint,) = get_args(hint)
+        if not isinstance(hint, type) or each.name == "Encoding":
+            raise NotDefined  # with optional fields
+        structure.fields.append(Field(each.name, _of_hint(hint, depth), is_array, optional=False))
+    return structure
+
+
+def _of_hint(hint: type, depth: int) -> int | Structure:
+    from asyncua import ua
+
+    if issubclass(hint, enum.IntFlag):
+        raise NotDefined  # of a width that depends
+    if issubclass(hint, enum.Enum):
+        return Type.INT32
+    built_in = getattr(ua.VariantType, hint.__name__, None)
+    return _of_class(hint, depth + 1) if built_in is None else int(built_in)
 
 
 class Structures:
@@ -131,12 +176,11 @@ class Structures:
 
     async def _definition_of(self, encoding: NodeId) -> Structure:
         references = await self._browse(encoding, services.HAS_ENCODING)
-        if not references:
-            raise NotDefined
-        kind = await self._type(references[0])
-        if not isinstance(kind, Structure):
-            raise NotDefined
-        return kind
+        try:
+            kind = await self._type(references[0]) if references else None
+        except NotDefined:
+            kind = None
+        return kind if isinstance(kind, Structure) else standard(encoding)
 
     async def _type(self, data_type: NodeId) -> int | Structure:
         """A data type as built-in type or definition. Raises NotDefined."""

@@ -376,7 +376,7 @@ class Subscription:
             self.binding.complain(column, quality, f"an event can't be decoded: {error}")
         self._heard[position] = time.monotonic()
         self._unreported.discard(position)
-        incoming.put(position, column.index, value, quality, ticks_to_ns(events.time_of(values)))
+        incoming.put(position, column.index, value, quality, ticks_to_ns(events.time_of(values)), event=True)
 
     def take_value(self, incoming: _Incoming, position: int, data: DataValue) -> None:
         """Note a value that came, and put it into a batch."""
@@ -630,17 +630,18 @@ class Subscription:
 
 
 class _Incoming:
-    """Values of one message on their way into batches: several of one tag make several batches, in order."""
+    """Values of one message on their way into batches: several of one tag make several batches, in order; so do events."""
 
-    __slots__ = ("_columns", "_in", "_qualities", "_subscription", "_times", "_values", "mono_ns", "mono_s")
+    __slots__ = ("_columns", "_event", "_in", "_qualities", "_subscription", "_times", "_values", "mono_ns", "mono_s")
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
         self.mono_ns = time.monotonic_ns()
         self.mono_s = self.mono_ns / 1e9
-        self._begin()
+        self._begin(event=False)
 
-    def _begin(self) -> None:
+    def _begin(self, *, event: bool) -> None:
+        self._event = event
         self._in: set[int] = set()
         self._columns: list[int] = []
         self._values: list[Value] = []
@@ -650,9 +651,12 @@ class _Incoming:
     def add(self, position: int, data: DataValue) -> None:
         self._subscription.take_value(self, position, data)
 
-    def put(self, position: int, column: int, value: Value, quality: int, time_ns: int | None) -> None:
-        if position in self._in:
+    def put(
+        self, position: int, column: int, value: Value, quality: int, time_ns: int | None, *, event: bool = False
+    ) -> None:
+        if position in self._in or event is not self._event:
             self.hand_over()
+            self._begin(event=event)
         self._in.add(position)
         self._columns.append(column)
         self._values.append(value)
@@ -670,8 +674,9 @@ class _Incoming:
             self._qualities if any(self._qualities) else None,
             self._columns,
             self._times if any(self._times) else None,
+            event=self._event,
         )
-        self._begin()
+        self._begin(event=False)
         self._subscription.hand_over(batch)
 
 

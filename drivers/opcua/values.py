@@ -400,7 +400,10 @@ def _make_text(value: Any) -> str | None:
 
 
 def _make_bytes(value: Any) -> bytes | None:
-    return bytes.fromhex(value) if isinstance(value, str) else None
+    try:
+        return bytes.fromhex(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _make_ticks(value: Any) -> int | None:

@@ -319,6 +319,7 @@ class JournalFeed:
         batch = Batch(
             *(old.layout, read_ns, old.mono_ns, old.values, old.qualities, old.columns, old.source_ns),
             history=old.history,
+            event=old.event,
         )
         return Record(record.id, record.boot, record.seq, batch, record.backfill, record.only)
 

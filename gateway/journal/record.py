@@ -58,7 +58,7 @@ _NO_TIME: Final = -(1 << 63)
 _SCALAR_TYPES: Final = frozenset({bool, int, float, str, type(None)})
 
 # What the payload of a record consists of, in this order; the last two say something of the record.
-_JSON, _COLUMNS, _QUALITIES, _SOURCE_NS, _NULLS, _WIDE, _UNTRUSTED, _HISTORY = 1, 2, 4, 8, 16, 32, 64, 128
+_JSON, _COLUMNS, _QUALITIES, _SOURCE_NS, _NULLS, _WIDE, _UNTRUSTED, _HISTORY, _EVENT = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
 _CODES: Final = {
     DataType.BOOL: "?",
@@ -163,7 +163,8 @@ def _check(batch: Batch, values: Iterable[object]) -> None:
 
 
 def _record_flags(batch: Batch) -> int:
-    return (0 if batch.trusted else _UNTRUSTED) | (_HISTORY if batch.history else 0)
+    meaning = (_HISTORY if batch.history else 0) | (_EVENT if batch.event else 0)
+    return meaning | (0 if batch.trusted else _UNTRUSTED)
 
 
 def _encode_payload(batch: Batch) -> tuple[int, bytes]:
@@ -261,6 +262,7 @@ def _decode_payload(layout: Layout, head: Head, payload: bytes) -> Batch:
         *(layout, head.read_ns, head.mono_ns, values, qualities, columns, source_ns),
         trusted=not flags & _UNTRUSTED,
         history=bool(flags & _HISTORY),
+        event=bool(flags & _EVENT),
     )
 
 

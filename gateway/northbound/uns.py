@@ -82,7 +82,8 @@ class Encoder:
     def encode(self, record: Record) -> Messages:
         """The record's messages in order; none for an empty one. Raises Unpublishable.
 
-        Only live values are retained: one that was stored first, or is of the past, must never replace a newer one.
+        Only live values are retained: one that was stored first, or is of the past, must never replace a newer one, and
+        an event isn't what holds until the next.
         """
         layout = record.batch.layout
         prepared = self._prepared.get(layout.digest)
@@ -92,7 +93,7 @@ class Encoder:
             prepared = self._prepared[layout.digest] = self._kind(layout, self._root, self._profile)
         if record.batch.history:
             return _of_the_past(prepared, record)
-        return prepared.encode(record, self._retain and not record.backfill)
+        return prepared.encode(record, self._retain and not record.backfill and not record.batch.event)
 
 
 class _Prepared:
@@ -397,5 +398,6 @@ def _part(record: Record, span: range) -> Record:
         source_ns=batch.source_ns[cut] if batch.source_ns is not None else None,
         trusted=batch.trusted,
         history=batch.history,
+        event=batch.event,
     )
     return Record(record.id, record.boot, record.seq + span.start, part, record.backfill)

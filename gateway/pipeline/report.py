@@ -11,7 +11,7 @@ it.
   array: if an element differs so, or the length), but not sooner than `min_interval_s` after the last report; after
   `max_interval_s` it passes in any case.
 - Both intervals are met to within half a poll and a tenth of themselves: polls jitter, and 1.000 s must not become 2 s
-  because a poll came after 0.999 s.
+  because a poll came after 0.999 s. Where nothing is polled on a grid they are met exactly.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Columns:
 
 
 class ReportFilter:
-    """The report state of one group, polled every `interval_s`."""
+    """The report state of one group, polled every `interval_s`; 0: its values come when they come."""
 
     def __init__(self, rules: Sequence[TagRules], interval_s: float) -> None:
         size = len(rules)

@@ -80,9 +80,10 @@ def _to_wire(rules: TagRules, value: Value) -> Scalar:
         except OverflowError:
             raise NotRepresentable(f"{value!r} is beyond what {wire} holds") from None
         return result
-    if source.denominator != 1:
+    number = round(source)
+    # A float64 may have had too few digits for the exact value: what publishes as it is what is meant.
+    if number != source and converter(rules)(number) != (value, 0):
         raise NotRepresentable(f"{value!r} is between two steps of the device (scale {rules.scale})")
-    number = source.numerator
     if wire is DataType.BOOL:
         if number not in (0, 1):
             raise NotRepresentable(f"{value!r} is neither on nor off")

@@ -17,7 +17,7 @@ def pytest_asyncio_loop_factories(
     return LOOP_FACTORIES
 
 
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.kind.name)
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: getattr(adapter, "row", adapter.kind.name))
 async def adapter(request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
     peer: Adapter = request.param()
     await peer.start()

@@ -81,6 +81,7 @@ def batches(draw: st.DrawFn) -> Batch:
         draw(st.none() | st.lists(stamps, min_size=len(values), max_size=len(values))),
         trusted=draw(st.booleans()),
         history=draw(st.booleans()),
+        event=draw(st.booleans()),
     )
 
 
@@ -110,8 +111,8 @@ def test_what_comes_back_is_what_went_in(some: list[Batch], boot: int) -> None:
     for old, new in zip(records, back, strict=True):
         assert (new.id, new.boot, new.seq, new.backfill) == (old.id, old.boot, old.seq, True)
         assert new.batch.layout == old.batch.layout
-        assert [getattr(new.batch, name) for name in ("read_ns", "mono_ns", "trusted", "history")] == [
-            getattr(old.batch, name) for name in ("read_ns", "mono_ns", "trusted", "history")
+        assert [getattr(new.batch, name) for name in ("read_ns", "mono_ns", "trusted", "history", "event")] == [
+            getattr(old.batch, name) for name in ("read_ns", "mono_ns", "trusted", "history", "event")
         ]
         assert all(same(a, b) for a, b in zip(old.batch.values, new.batch.values, strict=True)), (
             old.batch.values,

@@ -227,6 +227,12 @@ def test_a_value_of_the_past_has_its_own_time(profile: str) -> None:
         assert bodies(asset)[0] == {**common, "seq": 100, "values": {"t0": 10, "t1": 11}}
 
 
+@pytest.mark.parametrize("granularity", ["tag", "asset"])
+def test_an_event_is_not_retained(granularity: str) -> None:
+    assert encoder(granularity).encode(record(PAIR, [1.0, "a"])).retain
+    assert not encoder(granularity).encode(record(PAIR, [1.0, "a"], event=True)).retain
+
+
 def test_a_value_of_the_past_without_a_time_keeps_the_gateways() -> None:
     taken = record(PAIR, [1.0, "a"], source_ns=[None, None], history=True, trusted=False)
     (body, _) = bodies(encoder().encode(taken))

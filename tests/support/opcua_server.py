@@ -103,6 +103,7 @@ class _Process:
         self.options = options
         self.server = Server()
         self.variables: dict[str, Any] = {}
+        self.types: dict[str, Any] = {}
         self.calls = 0
         self.changing: asyncio.Task[None] | None = None
 
@@ -174,6 +175,7 @@ class _Process:
         )
         await variable.set_writable()
         self.variables[name] = variable
+        self.types[name] = variant_type
 
     async def _add_methods(self) -> None:
         from asyncua import ua, uamethod
@@ -214,11 +216,10 @@ class _Process:
         from asyncua import ua
 
         variable = self.variables[node]
-        old = await variable.read_data_value()
         moment = datetime.now(UTC) - timedelta(seconds=age_s)
         if source_us is not None:
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=source_us)
-        variant = ua.Variant(value, old.Value.VariantType) if value is not None else ua.Variant()
+        variant = ua.Variant(value, self.types[node])
         data = ua.DataValue(variant, ua.StatusCode(status), moment, moment)
         await self.server.write_attribute_value(variable.nodeid, data)
         return round(moment.timestamp() * 1e6)

@@ -1,7 +1,7 @@
 """What a server says of itself to anyone who asks: its endpoints, and the servers it knows (OPC 10000-4 §5.5).
 
-It is said over an unsecured connection, so nothing of it is believed until the server proves it. It is taken apart by the
-driver's own reader, which no message can keep busy.
+It is said over an unsecured connection, so nothing of it is believed until the server proves it. What takes it apart
+is the driver's own reader: no message can keep it busy.
 """
 
 from __future__ import annotations

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from tests.conformance.adapters.adapter import TIMEOUT_S, Adapter, Asked, Changing, Written
 from tests.conformance.adapters.modbus import ModbusAdapter
+from tests.conformance.adapters.modbus_rtu import ModbusRtuAdapter
+from tests.conformance.adapters.modbus_tls import ModbusTlsAdapter
 from tests.conformance.adapters.opcua import OpcUaAdapter
 from tests.conformance.adapters.talker import TalkerAdapter
 
 __all__ = ["ADAPTERS", "TIMEOUT_S", "Adapter", "Asked", "Changing", "Written"]
 
-ADAPTERS: tuple[type[Adapter], ...] = (ModbusAdapter, OpcUaAdapter, TalkerAdapter)
+ADAPTERS: tuple[type[Adapter], ...] = (
+    ModbusAdapter,
+    ModbusTlsAdapter,
+    ModbusRtuAdapter,
+    OpcUaAdapter,
+    TalkerAdapter,
+)

@@ -13,13 +13,15 @@ from tests.support.raw_modbus import RawSlave
 
 
 class ModbusAdapter:
+    row = "modbus-tcp"
+    """A driver with several adapters gives each a name of its own."""
     kind = MODBUS
     timeout_s = TIMEOUT_S
     silence_is_loss = True
     requests_per_read = 4
 
-    def __init__(self) -> None:
-        self._slave = RawSlave()
+    def __init__(self, slave: RawSlave | None = None) -> None:
+        self._slave = RawSlave() if slave is None else slave
         self.points = (
             Point("speed", DataType.UINT16, MODBUS.tag_options(address="hr:10")),
             Point("run", DataType.BOOL, MODBUS.tag_options(address="co:3")),

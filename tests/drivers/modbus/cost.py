@@ -2,6 +2,7 @@
 
 Run it with ``python -m tests.drivers.modbus.cost``; ADR 0005 quotes what it prints. Not a test: figures depend on the
 machine. The three take turns, so that whatever else the machine does hits them alike; the least round counts.
+``parallel`` is this driver with ten devices, each on a connection of its own, per read.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import uvloop
 from pymodbus.client import AsyncModbusTcpClient
 
 from drivers.modbus import KIND
+from gateway.driver import Bus
 from tests.drivers.modbus.points import group, point
 from tests.support.libmodbus_peer import LibmodbusPeer
 from tests.support.site import SITE
 
 ROUNDS = 15
 READS = 1000
+DEVICES = 10
 Read = Callable[[], Awaitable[object]]
 
 
@@ -69,9 +72,35 @@ async def _measure(port: int) -> dict[str, float]:
             for _ in range(READS):
                 await read()
             best[name] = min(best[name], (time.process_time() - before) / READS * 1e6)
+    best["parallel"] = await _measure_parallel(port)
     floor.transport.close()
     client.close()
     await bus.close()
+    return best
+
+
+async def _measure_parallel(port: int) -> float:
+    buses = [
+        KIND.open_bus(f"link{number}", KIND.link_options(host="127.0.0.1", port=port), SITE)
+        for number in range(DEVICES)
+    ]
+    points = group(*(point(f"tag{index}", f"hr:{100 + index}") for index in range(125)))
+
+    async def poll(bus: Bus) -> None:
+        device = KIND.open_device(bus, "device", KIND.device_options())
+        plan = device.plan(points)
+        for _ in range(READS // DEVICES):
+            await device.read(plan)
+
+    for bus in buses:
+        await bus.connect()
+    best = float("inf")
+    for _ in range(ROUNDS):
+        before = time.process_time()
+        await asyncio.gather(*(poll(bus) for bus in buses))
+        best = min(best, (time.process_time() - before) / READS * 1e6)
+    for bus in buses:
+        await bus.close()
     return best
 
 

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from drivers.modbus import KIND
-from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
+from drivers.modbus.link import LinkOptions
+from drivers.modbus.options import DeviceOptions, TagOptions
 from gateway.driver import DriverKind
 from gateway.registry import load_driver
 from tests.drivers.modbus.points import point
@@ -53,8 +54,8 @@ def test_options_survive_a_round_trip_through_json() -> None:
         (TagOptions, {"address": "co:1", "length": 2}, (), "address 'co:1' is a single bit: drop 'length'"),
         (DeviceOptions, {"unit": 256}, ("unit",), "less than or equal to 255"),
         (DeviceOptions, {"address_offset": 2}, ("address_offset",), "Input should be 0 or 1"),
-        (LinkOptions, {}, ("host",), "Field required"),
-        (LinkOptions, {"host": "x", "transport": "rtu"}, ("transport",), "Input should be 'tcp'"),
+        (LinkOptions, {}, (), "transport 'tcp' needs 'host'"),
+        (LinkOptions, {"host": "x", "transport": "serial"}, ("transport",), "Input should be 'tcp', 'rtu'"),
         (LinkOptions, {"host": "x", "port": 0}, ("port",), "greater than or equal to 1"),
         (LinkOptions, {"host": "http://plc"}, ("host",), "write 'plc'"),
         (LinkOptions, {"host": "10.0.0.1:502"}, ("host",), "write '10.0.0.1'; a port has a key of its own"),

@@ -112,9 +112,9 @@ def test_values_that_do_not_fit_are_bad_and_say_why(kind: DataType, theirs: int,
 def test_a_mismatch_names_the_mend() -> None:
     with pytest.raises(Unfit, match="the server has Double, the tag is float32: set type = 'float64'"):
         make(DataType.FLOAT32, data_value(Type.DOUBLE, 1.0))
-    with pytest.raises(Unfit, match="Int32\\[\\]: add 'count = 0'"):
+    with pytest.raises(Unfit, match=r"Int32\[\]: add 'count = 0'"):
         make(DataType.INT32, data_value(Type.INT32, [1]))
-    with pytest.raises(Unfit, match="a single Int32|Int32: take 'count' out"):
+    with pytest.raises(Unfit, match="Int32: take 'count' out"):
         make(DataType.INT32, data_value(Type.INT32, 1), count=0)
     with pytest.raises(Unfit, match="matrix"):
         make(DataType.INT32, data_value(Type.INT32, [1, 2, 3, 4], dimensions=(2, 2)), count=4)
@@ -204,7 +204,7 @@ def test_values_to_write_become_the_servers_type(kind: int, value: Any, made: An
     ],
 )
 def test_values_that_are_not_of_the_servers_type_are_not_written(kind: int, value: Any) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"is no|can't be written|finer"):
         to_variant(value, kind)
 
 
