@@ -116,8 +116,9 @@ class Session:
             await self.close()
             raise
         except (OSError, UaError, Malformed, ServiceFailed, DeviceSilent, Garbled, ValueError, TypeError) as error:
+            why_not = self._why_not(error)
             await self.close()
-            raise LinkDown(self._why_not(error)) from None
+            raise LinkDown(why_not) from None
         except BaseException:
             await self.abandon()
             raise

@@ -89,6 +89,10 @@ async def _over_channel(
         answer = await question(channels[-1])
         await client.close_secure_channel()
         return answer
+    except ConnectionError:
+        if channels:
+            raise ConnectionError(channels[-1].why or "it closed the connection") from None
+        raise
     finally:
         for channel in channels:
             if channel.transport is not None:
