@@ -5,11 +5,12 @@ Importing this package loads the option models only; asyncua comes with the firs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
 from drivers.opcua.options import DeviceOptions, LinkOptions, TagOptions
-from gateway.driver import Bus, Driver, DriverKind, Site
+from drivers.opcua.scan_options import ScanOptions
+from gateway.driver import Bus, Certificates, Driver, DriverKind, Finding, Progress, Scan, Site
 
 __all__ = ["KIND"]
 
@@ -37,6 +38,18 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast(OpcUaBus, bus).counters)
 
 
+def _search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+    from drivers.opcua.scan import search
+
+    return search(options, site)
+
+
+def _certificates(site: Site) -> Certificates:
+    from drivers.opcua.security.trust import TrustList
+
+    return TrustList(site)
+
+
 KIND = DriverKind(
     name="opcua",
     summary="OPC UA servers: PLCs, machines, SCADA systems and gateways, by subscription or by polling.",
@@ -47,6 +60,8 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    scan=Scan("Ask hosts and networks for OPC UA servers, and these for their endpoints.", ScanOptions, _search),
+    certificates=_certificates,
     subscribes=True,
     stale_s=180.0,
 )

@@ -21,6 +21,7 @@ from asyncua.client.ua_client import UASocketProtocol, UASocketState
 from asyncua.common.connection import TransportLimits
 from asyncua.crypto.security_policies import SecurityPolicy
 from asyncua.ua.ua_binary import nodeid_to_binary
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from drivers.opcua import status
 from drivers.opcua.binary import pack_string
@@ -88,6 +89,11 @@ class Channel(UASocketProtocol):
         if self.transport is not None:
             self.transport.abort()
 
+    @property
+    def why(self) -> str:
+        """Why this side ended the connection; empty if it didn't."""
+        return self._why
+
     # -- receiving
 
     def data_received(self, data: bytes) -> None:
@@ -111,6 +117,7 @@ class Channel(UASocketProtocol):
 
     def _process_received_message(self, msg: Any) -> None:
         if isinstance(msg, ua.ErrorMessage):
+            self._fail_all_pending(UaStatusCodeError(int(msg.Error.value)))  # type: ignore[no-untyped-call]
             self.give_up(f"ended the connection with {status.sentence(int(msg.Error.value))}")
             return
         super()._process_received_message(msg)

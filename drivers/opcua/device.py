@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
 
 from drivers.opcua import services, writing
 from drivers.opcua.binding import Binding
+from drivers.opcua.browse import browse
 from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.plan import OpcUaPlan
 from drivers.opcua.reading import read_all
 from drivers.opcua.session import configured_limits
 from drivers.opcua.subscription import Subscription
-from gateway.driver import Plan, Point, PollGroup, Receiver, WriteFailed
+from gateway.driver import Item, Plan, Point, PollGroup, Receiver, WriteFailed
 from gateway.model import Batch, Value
 
 
 class OpcUaDevice:
-    """A :class:`gateway.driver.Driver` that :class:`~gateway.driver.Subscribes` and :class:`~gateway.driver.Writes`."""
+    """Implements Driver, Subscribes, Writes and Browses of :mod:`gateway.driver`."""
 
     def __init__(self, bus: OpcUaBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -69,6 +71,10 @@ class OpcUaDevice:
         if point.options.method is not None:
             return await writing.call(session, point, value)
         return await writing.write(session, point, value, self._options.read_back_delay_ms / 1000)
+
+    def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
+        """See :meth:`gateway.driver.Browses.browse`."""
+        return browse(self._bus.session, start, depth)
 
     async def _bind(self, plan: OpcUaPlan) -> Binding:
         """The plan as it is under the present session. Raises LinkDown or DeviceSilent."""

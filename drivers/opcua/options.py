@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, parse_relative
-from gateway.fields import SecretReference
+from drivers.opcua.security.options import SecurityOptions
 from gateway.hosts import is_host
 
 DEFAULT_PORT = 4840
@@ -76,15 +76,12 @@ class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LinkOptions(_Options):
-    """One session with one server."""
+class _ConnectionOptions(_Options):
+    """Where the server is, and what may be asked of it."""
 
     url: EndpointUrl = Field(
         description="Endpoint of the server. Without a port 4840 is meant.", examples=["opc.tcp://192.168.1.30:4840"]
     )
-    security_policy: Literal["None"] = Field(default="None", description="Security policy of the endpoint.")
-    username: str | None = Field(default=None, min_length=1, description="User name. Default: anonymous.")
-    password: SecretReference | None = Field(default=None, description="Where the password is kept.")
     timeout_ms: int = Field(default=4000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     connect_timeout_ms: int = Field(
         default=10_000, ge=1, le=60_000, description="How long connecting may take until the session is open."
@@ -128,11 +125,9 @@ class LinkOptions(_Options):
         """The far end as a user would write it."""
         return self.url
 
-    @model_validator(mode="after")
-    def _passwords_have_users(self) -> LinkOptions:
-        if self.password is not None and self.username is None:
-            raise ValueError("'password' needs a 'username'")
-        return self
+
+class LinkOptions(SecurityOptions, _ConnectionOptions):
+    """One session with one server."""
 
 
 class DeviceOptions(_Options):

@@ -32,6 +32,7 @@ class Service(enum.IntEnum):
 
     CLOSE_SESSION = 473
     BROWSE = 527
+    BROWSE_NEXT = 533
     TRANSLATE_BROWSE_PATHS = 554
     READ = 631
     HISTORY_READ = 664

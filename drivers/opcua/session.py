@@ -15,14 +15,15 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from asyncua import ua
-from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from drivers.opcua import security, services, status
+from drivers.opcua import services, status
 from drivers.opcua.binary import DataValue, Encoded, Malformed, NodeId, Reader, pack_node_id
 from drivers.opcua.channel import Channel
 from drivers.opcua.options import LinkOptions
 from drivers.opcua.profiles import PROFILES, Limits
+from drivers.opcua.security.client import SecureClient
+from drivers.opcua.security.handshake import secure
 from drivers.opcua.services import Service
 from drivers.opcua.structures import Structures
 from gateway.driver import DeviceSilent, LinkDown, Site
@@ -93,7 +94,7 @@ class Session:
         self._silences = 0
         self._channel: Channel | None = None
         self._channels: list[Channel] = []
-        self._client: Client | None = None
+        self._client: SecureClient | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._usable = True
         """Whether the server may still hold the session."""
@@ -115,20 +116,21 @@ class Session:
             await self.close()
             raise
         except (OSError, UaError, Malformed, ServiceFailed, DeviceSilent, Garbled, ValueError, TypeError) as error:
+            why_not = self._why_not(error)
             await self.close()
-            raise LinkDown(self._why_not(error)) from None
+            raise LinkDown(why_not) from None
         except BaseException:
             await self.abandon()
             raise
 
     async def _open(self, ticket: Ticket | None) -> None:
         options = self.options
-        client = self._client = Client(options.url, timeout=self.timeout_s)
+        client = self._client = SecureClient(options.url, timeout=self.timeout_s)
         client.session_timeout = int(1000 * (options.outage_s + SESSION_MARGIN_S))
         client.secure_channel_timeout = _CHANNEL_LIFETIME_MS
         client.uaclient.pre_request_hook = None
         client.uaclient._make_protocol = self._make_channel  # type: ignore[method-assign]
-        await security.secure(client, options, self.site)
+        await secure(client, options, self.site, self.timeout_s)
         await client.connect_socket()
         await client.send_hello()
         await client.open_secure_channel()
@@ -154,7 +156,7 @@ class Session:
         self._channels.append(channel)
         return channel
 
-    async def _resume(self, client: Client, ticket: Ticket) -> bool:
+    async def _resume(self, client: SecureClient, ticket: Ticket) -> bool:
         session = client.uaclient.session
         session.restore_authentication_token(ticket.token)
         client._server_nonce = ticket.nonce  # type: ignore[assignment]
@@ -222,7 +224,7 @@ class Session:
         if channel is self._channel:
             self.give_up(f"{self.peer} {why}")
 
-    async def _renew(self, client: Client) -> None:
+    async def _renew(self, client: SecureClient) -> None:
         """Ask for a new security token after three quarters of the old one's life (OPC 10000-4 §5.5.2.1)."""
         while True:
             await asyncio.sleep(0.75 * client.secure_channel_timeout / 1000)
