@@ -90,7 +90,7 @@ class LineConversation(Conversation[LineRequest]):
         super().__init__(state)
         self._frames = frames
         self._pause_s = max(self._pause_s, silence_s)
-        self._echoes = state.options.echo
+        self._echoes = state.options.local_echo
         self._echo_due = b""
         self._heard = b""
         """What came first after the request, as long as it may be its echo."""
@@ -177,7 +177,7 @@ class LineConversation(Conversation[LineRequest]):
             self._heard += data
             if request.could_not_answer_itself and self._heard.startswith(request.frame):
                 # It must be noticed before a write is taken to be confirmed by its own echo.
-                self._desynchronised("back what was sent to it: set echo = true, or turn the adapter's echo off")
+                self._desynchronised("back what was sent to it: set local_echo = true, or turn the adapter's echo off")
                 return
         held = len(self._buffer)
         try:
