@@ -22,6 +22,7 @@ BEACON = "C0:00:00:00:00:03"
 class _BleAdapter:
     kind = KIND
     silence_is_loss = False  # a device may be off or out of range; of the radio that says nothing
+    connects_slowly = True  # a controller and a host come up, which are simulated down to each packet
 
     def __init__(self) -> None:
         self.world = World()
