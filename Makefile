@@ -83,6 +83,26 @@ packages-python:
 packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
 
-packages-test: packages-demo
+packages-test: packages-demo packages-peers
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
+	$(call need,command -v dbus-daemon,dbus-daemon)
+
+# Protocol peers that come from npm: a folder each under tests/peers. What a lock file names is installed once per user,
+# outside the checkout and without running any package's scripts; tests/support/node.py looks for it there.
+PEERS_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/peers
+
+.PHONY: packages-peers
+packages-peers:
+	$(call need,command -v node && command -v npm,nodejs npm)
+	@mkdir -p $(PEERS_CACHE); \
+	for lock in tests/peers/*/package-lock.json; do \
+	  peer=$$(basename $$(dirname $$lock)); \
+	  home=$(PEERS_CACHE)/$$peer-$$(sha256sum < $$lock | cut -c1-16); \
+	  [ -d $$home ] && continue; \
+	  echo "installing the npm packages of the $$peer peer"; \
+	  fresh=$$(mktemp -d $(PEERS_CACHE)/.$$peer-XXXXXX); \
+	  cp $${lock%-lock.json}.json $$lock $$fresh; \
+	  npm ci --prefix $$fresh --ignore-scripts --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null || { rm -rf $$fresh; exit 1; }; \
+	  mv -T $$fresh $$home 2>/dev/null || rm -rf $$fresh; \
+	done

@@ -113,7 +113,7 @@ class Bus(Protocol):
     """One physical connection, shared by the drivers of its devices."""
 
     async def connect(self) -> None:
-        """Open it. Bounded in time. Raises LinkDown."""
+        """Open it; a connection that is still open is closed first. Bounded in time. Raises LinkDown."""
         ...
 
     async def close(self) -> None:
@@ -176,8 +176,9 @@ class Subscribes(Protocol):
     async def subscribe(self, plan: Plan, receiver: Receiver) -> None:
         """Have the device report the plan's points to `receiver` from now on, and return when that is set up.
 
-        Every point is reported at least once, good or bad, as soon as its state is known; points in error at once. A
-        second call for the same group ends the first. Closing the bus ends all. Raises LinkDown or DeviceSilent.
+        Every point is reported at least once, good or bad, as soon as its state is known; points in error at once, one
+        whose values are events as BadWaitingForInitialData: nothing is current about it. A second call for the same
+        group ends the first. Closing the bus ends all. Raises LinkDown or DeviceSilent.
         """
         ...
 

@@ -93,7 +93,9 @@ class Quality(enum.IntEnum):
     GOOD = 0x00000000
     GOOD_LOCAL_OVERRIDE = 0x00960000
     UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE = 0x408F0000
+    UNCERTAIN_SENSOR_NOT_ACCURATE = 0x40930000
     UNCERTAIN_ENGINEERING_UNITS_EXCEEDED = 0x40940000
+    UNCERTAIN_SUB_NORMAL = 0x40950000
     BAD = 0x80000000
     BAD_INTERNAL_ERROR = 0x80020000
     BAD_DECODING_ERROR = 0x80070000
@@ -161,10 +163,14 @@ class Layout:
     tags: tuple[Tag, ...]
     digest: str = field(init=False, compare=False)
     """SHA-256 over the canonical JSON of everything above: what a stored record names its columns by."""
+    bulky: frozenset[int] = field(init=False, compare=False, repr=False)
+    """Columns whose values aren't single numbers or booleans, and so may be of any size: texts and arrays."""
 
     def __post_init__(self) -> None:
         body = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         object.__setattr__(self, "digest", hashlib.sha256(body.encode()).hexdigest())
+        bulky = frozenset(i for i, tag in enumerate(self.tags) if tag.type.is_text or tag.count is not None)
+        object.__setattr__(self, "bulky", bulky)
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -235,6 +241,9 @@ class Batch:
     history: bool = False
     """True for values of the past, fetched from the source's own memory to fill a gap. Each has its time in
     `source_ns`; none of them is the current value, so none is retained and none moves a report filter."""
+    event: bool = False
+    """True for what happened (a scanned code, an alarm), not what is: handed on once and whole, never retained, never
+    repeated, never held back by a report filter."""
 
     def __len__(self) -> int:
         return len(self.values)

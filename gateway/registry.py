@@ -13,7 +13,7 @@ from gateway.driver import DriverKind
 
 GROUP = "tidegate.drivers"
 
-_BUILT_IN = {name: f"drivers.{name}:KIND" for name in ("modbus",)}
+_BUILT_IN = {name: f"drivers.{name}:KIND" for name in ("ble", "modbus", "serial")}
 
 
 def driver_names() -> tuple[str, ...]:

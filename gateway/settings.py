@@ -41,6 +41,8 @@ class TagRules:
     clamp: bool = False
     """Limit to the engineering range; the quality still says so."""
     report: ReportPolicy | None = None
+    count: int | None = None
+    """None: a single value. Otherwise an array of so many elements, each under these rules; 0: of any number."""
 
     @property
     def scaled(self) -> bool:
@@ -80,6 +82,11 @@ class LinkSettings:
     site: Site
     devices: tuple[DeviceSettings, ...]
     breaker: BreakerSettings = BreakerSettings()
+
+
+def site_of(gateway: str, data_dir: Path, driver: str) -> Site:
+    """Where a driver of a gateway works."""
+    return Site(gateway, data_dir / "drivers" / driver)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,15 +42,13 @@ def merge(
 
     `max_size` limits a block; `max_gap` limits the unwanted addresses read between two wanted ones; `separate` gives
     each span a block of its own; no block that merges spans reaches over an address in `cuts` from below (it may start
-    there). Raises ValueError if a span alone exceeds `max_size`.
+    there). A span longer than `max_size` has a block of its own.
     """
     blocks: list[Block] = []
     members: list[int] = []
     start = end = 0
     for index in sorted(range(len(spans)), key=lambda index: (spans[index].address, spans[index].end)):
         span = spans[index]
-        if span.count > max_size:
-            raise ValueError(f"a value of {span.count} at {span.address} is longer than the longest read, {max_size}")
         if (
             members
             and not separate

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,34 @@ def filled(folder: Path) -> str:
 
 def _options(model: Any) -> str:
     schema = model.model_json_schema()
+    parts = [_table(schema)]
+    for path, table in _nested(schema, schema.get("$defs", {}), ""):
+        parts.append(f"\nIn `{path}`:\n\n{_table(table)}")
+    return "".join(parts)
+
+
+def _table(schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     lines = ["| key | default | meaning |", "|---|---|---|"]
     for name, option in schema["properties"].items():
         default = option.get("default")
-        shown = "**required**" if name in required else "" if default is None else f"`{json.dumps(default)}`"
+        plain = default not in (None, "", [], {}) and not isinstance(default, dict)
+        shown = "**required**" if name in required else f"`{json.dumps(default)}`" if plain else ""
         lines.append(f"| `{name}` | {shown} | {option['description']} |")
     return "\n".join(lines) + "\n"
+
+
+def _nested(schema: dict[str, Any], defs: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables inside a table, each by its path; NAME stands for one that the user gives."""
+    for name, option in schema["properties"].items():
+        for choice in (option, *option.get("anyOf", ())):
+            named = choice.get("additionalProperties")
+            reference = (named if isinstance(named, dict) else choice).get("$ref", "")
+            table = defs.get(reference.rpartition("/")[2], {})
+            if "properties" in table:
+                spot = f"{path}{name}.NAME" if isinstance(named, dict) else f"{path}{name}"
+                yield spot, table
+                yield from _nested(table, defs, f"{spot}.")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The register codec: how values of every type sit in 16-bit registers, in both directions.
+"""How values of every type sit in 16-bit registers: their layout, and the way out.
 
 A register travels as two bytes, high byte first (Modbus Application Protocol 1.1b3, §4.2). How wider values spread
 over registers is up to each vendor; the four usual ways are named after where the bytes of ``0xAABBCCDD`` end up:
@@ -13,24 +13,20 @@ DCBA  DD CC BB AA      H G F E D C B A               little-endian
 ====  ===============  ============================  ==========================
 
 BADC and DCBA also swap the bytes of a single register, so that a device's 16-bit and 32-bit values follow one rule. A
-bit or a byte of a register is counted in the 16-bit number that ``uint16`` gives under the same order.
-
-All four orders are two endiannesses over two buffers: the reply as it came, and the reply with the bytes of every
-word swapped (one C call for a whole block). A block of any mixture is therefore decoded by at most a few precompiled
-structs, never by one per register. NaN and infinities pass through; what they mean is the pipeline's affair.
+bit or a byte of a register is counted in the 16-bit number that ``uint16`` gives under the same order. The elements of
+an array follow each other by address, each laid out like a single value. :mod:`drivers.common.codec` is the way in.
 """
 
 from __future__ import annotations
 
 import enum
-import operator
 import struct
-from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from drivers.common import texts, times
+from drivers.common.texts import TextEncoding, TextOrder, Trim, swap
+from drivers.common.times import TimeForm
 from gateway.model import DataType, Value
 
 
@@ -57,31 +53,13 @@ class Half(enum.StrEnum):
 
     HIGH = "high"
     LOW = "low"
-
-
-class TextOrder(enum.StrEnum):
-    """Which byte of a register holds the earlier character."""
-
-    HIGH_FIRST = "high-first"
-    LOW_FIRST = "low-first"
-
-
-class TextEncoding(enum.StrEnum):
-    UTF8 = "utf-8"
-    ASCII = "ascii"
-    LATIN1 = "latin-1"
-
-
-class Trim(enum.StrEnum):
-    """What ends a text that is shorter than its registers."""
-
-    NUL = "nul"
-    SPACE = "space"
     BOTH = "both"
-    NONE = "none"
+    """Of an array only: two elements a register, the high byte first."""
 
 
-_FORMATS: dict[DataType, str] = {
+_CODES: dict[DataType, str] = {
+    DataType.INT8: "b",
+    DataType.UINT8: "B",
     DataType.INT16: "h",
     DataType.UINT16: "H",
     DataType.INT32: "i",
@@ -91,10 +69,19 @@ _FORMATS: dict[DataType, str] = {
     DataType.FLOAT16: "e",
     DataType.FLOAT32: "f",
     DataType.FLOAT64: "d",
-    DataType.INT8: "b",
-    DataType.UINT8: "B",
 }
-_BCD_TYPES = (DataType.UINT8, DataType.UINT16, DataType.UINT32, DataType.UINT64)
+_BYTE_TYPES = (DataType.INT8, DataType.UINT8)
+_RAW_TYPES = (DataType.STRING, DataType.BYTES)
+_BCD_DIGITS = {
+    DataType.UINT8: 2,
+    DataType.UINT16: 4,
+    DataType.UINT32: 8,
+    DataType.UINT64: 16,
+    DataType.INT16: 3,
+    DataType.INT32: 7,
+}
+"""Of a signed one, the four highest bits are the sign: 0000 or 1111, as in Siemens STEP 7."""
+BCD_TYPES = tuple(_BCD_DIGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +90,30 @@ class Encoding:
 
     type: DataType
     order: WordOrder = WordOrder.ABCD
+    count: int | None = None
+    """None: a single value. Otherwise an array of so many elements of `type`."""
     bit: int | None = None
-    """Bit of the register, 0 is the least significant; only and always for bool."""
+    """Bit of the register, 0 is the least significant; only and always for bool. An array goes on from there: after bit
+    15 comes bit 0 of the next register."""
     half: Half = Half.LOW
     """Byte of the register; only for int8 and uint8."""
     length: int = 0
-    """Registers a string takes; only and always for string."""
+    """Registers a string or bytes take; only and always for these."""
     text_order: TextOrder = TextOrder.HIGH_FIRST
     text_encoding: TextEncoding = TextEncoding.UTF8
     trim: Trim = Trim.BOTH
     bcd: bool = False
-    """Binary-coded decimal, four bits a digit; only for unsigned integers."""
+    """Binary-coded decimal, four bits a digit; only for integers."""
+    time: TimeForm | None = None
+    """Only and always for datetime."""
+    utc_offset_s: int = 0
+    """By how much the clock that a datetime was taken from is ahead of UTC."""
 
     def __post_init__(self) -> None:
+        if self.type is DataType.JSON:
+            raise ValueError("json is a structure, which no register holds")
+        if self.count is not None and self.count < 1:
+            raise ValueError("an array in registers needs its number of elements, at least 1")
         if self.type is DataType.BOOL:
             if self.bit is None:
                 raise ValueError("a bool in a register needs the number of its bit")
@@ -123,37 +121,66 @@ class Encoding:
                 raise ValueError(f"bit {self.bit} is beyond a register, which has bits 0 to 15")
         elif self.bit is not None:
             raise ValueError(f"a single bit is a bool, not {self.type}")
-        if self.type is DataType.STRING:
+        if self.half is Half.BOTH and (self.count is None or self.type not in _BYTE_TYPES):
+            raise ValueError("both bytes of a register are an array of int8 or uint8, or one int16")
+        if self.type in _RAW_TYPES:
             if self.length < 1:
-                raise ValueError("a string needs its length in registers, at least 1")
+                raise ValueError(f"a {self.type} value needs its length in registers, at least 1")
         elif self.length:
-            raise ValueError(f"a length belongs to strings only, {self.type} has a fixed one")
-        if self.bcd and self.type not in _BCD_TYPES:
-            raise ValueError(f"binary-coded decimal needs an unsigned integer type, not {self.type}")
+            raise ValueError(f"a length belongs to string and bytes only, {self.type} has a fixed one")
+        if self.text_encoding is TextEncoding.UTF16 and self.text_order.bytes_per_register == 1:
+            raise ValueError(f"utf-16 needs both bytes of a register, text order '{self.text_order}' has one")
+        if self.bcd and self.type not in _BCD_DIGITS:
+            raise ValueError(f"binary-coded decimal needs an integer type such as uint32, not {self.type}")
+        if (self.type is DataType.DATETIME) != (self.time is not None):
+            raise ValueError("a datetime, and nothing else, needs the form of its time, such as unix-u32")
 
     @property
     def registers(self) -> int:
         """Registers the value touches."""
-        if self.type is DataType.STRING:
-            return self.length
-        if self.type is DataType.BOOL:
-            return 1
-        return (struct.calcsize(">" + _FORMATS[self.type]) + 1) // 2
+        elements = self.count or 1
+        if self.bit is not None:
+            return (self.bit + elements + 15) // 16
+        if self.half is Half.BOTH:
+            return (elements + 1) // 2
+        return elements * ((struct.calcsize(">" + self.code) + 1) // 2)
+
+    @property
+    def code(self) -> str:
+        """The struct code of one element, without byte order. Not for bool."""
+        if self.time is not None:
+            return self.time.code
+        return f"{2 * self.length}s" if self.type in _RAW_TYPES else _CODES[self.type]
+
+    @property
+    def places(self) -> tuple[bool, str]:
+        """How a struct finds the elements: whether in the buffer with the bytes of every word swapped, and its byte
+        order there. Low word first is little-endian with the bytes of each word swapped. Not for bool.
+        """
+        if self.type in _RAW_TYPES:
+            return False, ">"
+        if self.type in _BYTE_TYPES or (self.time is not None and self.time.is_bytes):
+            return self.order.swaps_bytes, ">"
+        if struct.calcsize(">" + self.code) == 2:
+            return False, "<" if self.order.swaps_bytes else ">"
+        swapped = self.order.swaps_bytes != self.order.low_word_first
+        return swapped, "<" if self.order.low_word_first else ">"
+
+    @property
+    def element(self) -> Encoding:
+        """The same for one element of the array. Not for bool, nor for both bytes of a register."""
+        return replace(self, count=None)
 
     @property
     def fallible(self) -> bool:
-        """True if some register contents aren't a value: broken UTF-8, a hexadecimal digit in BCD."""
-        return self.bcd or (self.type is DataType.STRING and self.text_encoding is not TextEncoding.LATIN1)
+        """True if some register contents aren't a value: broken UTF-8, a hexadecimal digit in BCD, a 13th month."""
+        text = self.type is DataType.STRING and self.text_encoding is not TextEncoding.LATIN1
+        return self.bcd or text or self.time is not None
 
     @property
     def partial(self) -> bool:
-        """True if the value shares its register with others: a bit or a byte."""
-        return self.type in (DataType.BOOL, DataType.INT8, DataType.UINT8)
-
-
-def decode(encoding: Encoding, data: bytes) -> Value:
-    """Decode one value from the wire bytes of its registers. None if the contents aren't a value of this encoding."""
-    return BlockCodec([(0, encoding)], encoding.registers).decode(data)[0]
+        """True if the value shares its registers with others: bits or bytes."""
+        return self.type is DataType.BOOL or self.type in _BYTE_TYPES
 
 
 def encode(encoding: Encoding, value: Value) -> bytes:
@@ -161,35 +188,94 @@ def encode(encoding: Encoding, value: Value) -> bytes:
 
     Raises ValueError, in one sentence, if the value doesn't fit the type; nothing is rounded to an integer or cut off.
     """
-    if encoding.type is DataType.STRING:
-        data = _encode_text(encoding, value)
-        return _swap(data) if encoding.text_order is TextOrder.LOW_FIRST else data
-    if encoding.type is DataType.BOOL:
-        if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is not a bool")
-        assert encoding.bit is not None
-        data = struct.pack(">H", value << encoding.bit)
-    elif encoding.type in (DataType.INT8, DataType.UINT8):
-        byte = struct.pack(_FORMATS[encoding.type], _checked_integer(encoding, value))
-        data = byte + b"\0" if encoding.half is Half.HIGH else b"\0" + byte
-    else:
-        number = _checked_float(encoding, value) if encoding.type.is_float else _checked_integer(encoding, value)
-        # Low word first is little-endian with the bytes of each word swapped back.
-        data = struct.pack(("<" if encoding.order.low_word_first else ">") + _FORMATS[encoding.type], number)
-        return _swap(data) if encoding.order.swaps_bytes != encoding.order.low_word_first else data
-    return _swap(data) if encoding.order.swaps_bytes else data
+    if encoding.count is None:
+        return _encode_bits(encoding, (value,)) if encoding.bit is not None else _encode_one(encoding, value)
+    if not isinstance(value, tuple | list) or len(value) != encoding.count:
+        raise ValueError(f"{value!r} is not an array of {encoding.count} elements")
+    if encoding.bit is not None:
+        return _encode_bits(encoding, value)
+    element = replace(encoding, count=None, half=Half.LOW if encoding.half is Half.BOTH else encoding.half)
+    parts = []
+    for index, item in enumerate(value):
+        try:
+            parts.append(_encode_one(element, item))
+        except ValueError as error:
+            raise ValueError(f"element {index}: {error}") from None
+    if encoding.half is not Half.BOTH:
+        return b"".join(parts)
+    swapped, _ = encoding.places
+    low = 0 if swapped else 1
+    data = b"".join(part[low : low + 1] for part in parts).ljust(2 * encoding.registers, b"\0")
+    return swap(data) if swapped else data
 
 
 def mask(encoding: Encoding) -> bytes:
-    """Ones where the value sits in its registers, zeros where the register belongs to others."""
-    if encoding.type is DataType.BOOL:
-        return encode(encoding, True)
+    """Ones where the value sits in its registers, zeros where others sit, or nobody."""
+    elements = encoding.count or 1
+    if encoding.bit is not None:
+        return _encode_bits(encoding, (True,) * elements)
     if encoding.partial:
-        return encode(Encoding(DataType.UINT8, encoding.order, half=encoding.half), 0xFF)
+        ones = replace(encoding, type=DataType.UINT8, bcd=False)
+        return encode(ones, 0xFF if encoding.count is None else (0xFF,) * elements)
+    if encoding.type in _RAW_TYPES:
+        return elements * texts.pack(
+            b"\xff" * encoding.length * encoding.text_order.bytes_per_register, encoding.text_order
+        )
+    if encoding.time is not None:
+        return elements * _placed(encoding, encoding.time.mask)
     return b"\xff" * (2 * encoding.registers)
 
 
-def _checked_integer(encoding: Encoding, value: Value) -> int:
+def _placed(encoding: Encoding, item: object) -> bytes:
+    """What a struct would unpack as `item`."""
+    swapped, endian = encoding.places
+    data = struct.pack(endian + encoding.code, item)
+    if encoding.partial:
+        data = data + b"\0" if encoding.half is Half.HIGH else b"\0" + data
+    return swap(data) if swapped else data
+
+
+def bits_to_bytes(values: Sequence[Value], *, start: int = 0, size: int) -> bytes:
+    """Bits from bit `start` on in `size` bytes, least significant first: as coils are packed. Raises ValueError."""
+    number = 0
+    for index, value in enumerate(values, start):
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a bool")
+        number |= value << index
+    return number.to_bytes(size, "little")
+
+
+def _encode_bits(encoding: Encoding, values: Sequence[Value]) -> bytes:
+    assert encoding.bit is not None
+    low_byte_first = bits_to_bytes(values, start=encoding.bit, size=2 * encoding.registers)
+    return low_byte_first if encoding.order.swaps_bytes else swap(low_byte_first)
+
+
+def _encode_one(encoding: Encoding, value: Value) -> bytes:
+    if encoding.type is DataType.STRING:
+        return texts.encode_text(value, encoding.length, encoding.text_order, encoding.text_encoding, encoding.trim)
+    if encoding.type is DataType.BYTES:
+        return _encode_bytes(encoding, value)
+    if encoding.time is not None:
+        return _placed(encoding, times.encoded(encoding.time, encoding.utc_offset_s, value))
+    return _placed(encoding, _checked_float(encoding, value) if encoding.type.is_float else _checked(encoding, value))
+
+
+def _encode_bytes(encoding: Encoding, value: Value) -> bytes:
+    try:
+        data = bytes.fromhex(value) if isinstance(value, str) else None
+    except ValueError:
+        data = None
+    if data is None:
+        raise ValueError(f"{value!r} is not a string of hexadecimal digits, two a byte")
+    size = encoding.length * encoding.text_order.bytes_per_register
+    if len(data) != size:
+        raise ValueError(f"{value!r} is {len(data)} bytes, {encoding.length} registers hold exactly {size}")
+    return texts.pack(data, encoding.text_order)
+
+
+def _checked(encoding: Encoding, value: Value) -> int:
+    """The integer to pack."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a number")
     if isinstance(value, float):
@@ -197,12 +283,34 @@ def _checked_integer(encoding: Encoding, value: Value) -> int:
             raise ValueError(f"{value!r} is not a whole number, as {encoding.type} needs")
         value = int(value)
     low, high = encoding.type.bounds
+    kind = str(encoding.type)
     if encoding.bcd:
-        high = 10 ** (2 * struct.calcsize(_FORMATS[encoding.type])) - 1
+        high = 10 ** _BCD_DIGITS[encoding.type] - 1
+        low = -high if low else 0
+        kind += " in BCD"
     if not low <= value <= high:
-        kind = f"{encoding.type} in BCD" if encoding.bcd else encoding.type
         raise ValueError(f"{value} is outside {kind}, which holds {low} to {high}")
-    return int(str(value), 16) if encoding.bcd else value
+    return to_bcd(encoding.type, value) if encoding.bcd else value
+
+
+def to_bcd(type_: DataType, number: int) -> int:
+    """The integer whose hexadecimal digits are the number's decimal ones, and its sign where the type has one."""
+    digits = int(str(abs(number)), 16)
+    # The sign's four bits are 1111: as an integer of the type, what is left of -1 above the digits.
+    return digits - (1 << 4 * _BCD_DIGITS[type_]) if number < 0 else digits
+
+
+def from_bcd(type_: DataType, raw: int) -> int | None:
+    """The inverse of :func:`to_bcd`; None if a digit isn't one."""
+    negative = raw < 0
+    if negative:
+        raw += 1 << 4 * _BCD_DIGITS[type_]
+    if raw < 0 or raw >> 4 * _BCD_DIGITS[type_]:
+        return None
+    digits = f"{raw:x}"
+    if not digits.isdecimal():
+        return None
+    return -int(digits) if negative else int(digits)
 
 
 def _checked_float(encoding: Encoding, value: Value) -> float:
@@ -210,248 +318,7 @@ def _checked_float(encoding: Encoding, value: Value) -> float:
         raise ValueError(f"{value!r} is not a number")
     try:
         number = float(value)
-        struct.pack(">" + _FORMATS[encoding.type], number)
+        struct.pack(">" + encoding.code, number)
     except (OverflowError, struct.error):
         raise ValueError(f"{value} is too large for {encoding.type}") from None
     return number
-
-
-def _encode_text(encoding: Encoding, value: Value) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a string")
-    try:
-        data = value.encode(encoding.text_encoding)
-    except UnicodeEncodeError:
-        raise ValueError(f"{value!r} has characters that {encoding.text_encoding} can't hold") from None
-    size = 2 * encoding.length
-    if len(data) > size:
-        raise ValueError(f"{value!r} takes {len(data)} bytes, {encoding.length} registers hold {size}")
-    return data.ljust(size, b" " if encoding.trim is Trim.SPACE else b"\0")
-
-
-def _swap(data: bytes) -> bytes:
-    """Swap the two bytes of every register."""
-    words = array("H", data)
-    words.byteswap()
-    return words.tobytes()
-
-
-def _text_decoder(encoding: Encoding) -> Callable[[bytes], Value]:
-    name = str(encoding.text_encoding)
-    cut = encoding.trim in (Trim.NUL, Trim.BOTH)
-    strip = encoding.trim in (Trim.SPACE, Trim.BOTH)
-
-    def decode_text(data: bytes) -> Value:
-        if cut:
-            data = data.partition(b"\0")[0]
-        if strip:
-            data = data.rstrip(b" ")
-        try:
-            return data.decode(name)
-        except UnicodeDecodeError:
-            return None
-
-    return decode_text
-
-
-def _from_bcd(number: int) -> Value:
-    try:
-        return int(f"{number:x}")
-    except ValueError:
-        return None
-
-
-BITS: tuple[tuple[bool, ...], ...] = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
-"""The bits of every byte, least significant first: the order of coils in a reply, and of bits in a register's byte."""
-
-
-@dataclass(slots=True)
-class _Cell:
-    """One item of a struct: where its bytes are, how they unpack, and which field it is for."""
-
-    start: int
-    size: int
-    format: str
-    field: int
-    convert: Callable[[Any], Value] | None = None
-
-
-class BlockCodec:
-    """Decodes all values of one block of registers at once. Compiled once, at plan time.
-
-    `fields` are (offset in registers from the block's start, encoding). Fields may overlap and come in any order.
-    """
-
-    __slots__ = ("decode", "fallible", "order")
-
-    decode: Callable[[bytes], tuple[Value, ...]]
-    """Wire bytes of the whole block → values in `order`. A value that can't be decoded is None; only if `fallible`."""
-    order: tuple[int, ...]
-    """`order[i]` is the index of the field that position *i* of the decoded tuple belongs to."""
-    fallible: bool
-
-    def __init__(self, fields: Sequence[tuple[int, Encoding]], registers: int) -> None:
-        cells: dict[tuple[bool, str], list[_Cell]] = {}
-        bits: dict[int, list[tuple[int, int]]] = {}
-        for index, (offset, encoding) in enumerate(fields):
-            if not 0 <= offset <= registers - encoding.registers:
-                raise ValueError(f"a value at register {offset} is not inside a block of {registers}")
-            start = 2 * offset
-            if encoding.type is DataType.BOOL:
-                assert encoding.bit is not None
-                in_low_byte = encoding.bit < 8
-                bits.setdefault(start + (in_low_byte != encoding.order.swaps_bytes), []).append(
-                    (encoding.bit % 8, index)
-                )
-                continue
-            cell, swapped, endian = _cell(encoding, start, index)
-            cells.setdefault((swapped, endian), []).append(cell)
-        parts: list[tuple[bool, Callable[[bytes], tuple[Any, ...]]]] = []
-        order: list[int] = []
-        converters: list[tuple[int, Callable[[Any], Value]]] = []
-        for (swapped, endian), some in sorted(cells.items(), key=lambda item: item[0]):
-            for layer in _layers(some):
-                for cell in layer:
-                    if cell.convert is not None:
-                        converters.append((len(order), cell.convert))
-                    order.append(cell.field)
-                parts.append((swapped, _compile_struct(endian, layer, 2 * registers)))
-        if bits:
-            extract, fields_of_bits = _compile_bits(bits)
-            parts.append((False, extract))
-            order.extend(fields_of_bits)
-        self.order = tuple(order)
-        self.fallible = any(encoding.fallible for _, encoding in fields)
-        self.decode = _compose(parts, converters)
-
-
-def _cell(encoding: Encoding, start: int, field: int) -> tuple[_Cell, bool, str]:
-    """The struct item of one value, whether it reads the swapped buffer, and its endianness there."""
-    if encoding.type is DataType.STRING:
-        size = 2 * encoding.length
-        text = _Cell(start, size, f"{size}s", field, _text_decoder(encoding))
-        return text, encoding.text_order is TextOrder.LOW_FIRST, ">"
-    convert = _from_bcd if encoding.bcd else None
-    code = _FORMATS[encoding.type]
-    if encoding.partial:
-        low = encoding.half is Half.LOW
-        return _Cell(start + (low != encoding.order.swaps_bytes), 1, code, field, convert), False, ">"
-    size = struct.calcsize(">" + code)
-    if size == 2:
-        return _Cell(start, size, code, field, convert), False, "<" if encoding.order.swaps_bytes else ">"
-    swapped = encoding.order.swaps_bytes != encoding.order.low_word_first
-    return _Cell(start, size, code, field, convert), swapped, "<" if encoding.order.low_word_first else ">"
-
-
-def _layers(cells: list[_Cell]) -> list[list[_Cell]]:
-    """Distribute cells over as few structs as overlaps allow: usually one."""
-    layers: list[list[_Cell]] = []
-    for cell in sorted(cells, key=lambda cell: (cell.start, cell.size)):
-        for layer in layers:
-            if layer[-1].start + layer[-1].size <= cell.start:
-                layer.append(cell)
-                break
-        else:
-            layers.append([cell])
-    return layers
-
-
-def _compile_struct(endian: str, layer: list[_Cell], size: int) -> Callable[[bytes], tuple[Any, ...]]:
-    formats = [endian]
-    position = 0
-    for cell in layer:
-        if cell.start > position:
-            formats.append(f"{cell.start - position}x")
-        formats.append(cell.format)
-        position = cell.start + cell.size
-    if position < size:
-        formats.append(f"{size - position}x")
-    return struct.Struct("".join(formats)).unpack
-
-
-def _compile_bits(bits: dict[int, list[tuple[int, int]]]) -> tuple[Callable[[bytes], tuple[bool, ...]], list[int]]:
-    """Pick the bytes that hold wanted bits, expand them by table, pick the bits."""
-    bytes_at = sorted(bits)
-    wanted = [(8 * row + bit, field) for row, at in enumerate(bytes_at) for bit, field in bits[at]]
-    pick_bytes = picker(bytes_at)
-    pick_bits = picker([position for position, _ in wanted])
-
-    def extract(data: bytes) -> tuple[bool, ...]:
-        return pick_bits(tuple(chain.from_iterable(map(BITS.__getitem__, pick_bytes(data)))))
-
-    return extract, [field for _, field in wanted]
-
-
-def picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """A function that picks these positions of a sequence into a tuple, in C."""
-    if len(positions) == 1:
-        only = positions[0]
-        return lambda items: (items[only],)
-    if not positions:
-        return lambda items: ()
-    return operator.itemgetter(*positions)
-
-
-def _compose(
-    parts: list[tuple[bool, Callable[[bytes], tuple[Any, ...]]]],
-    converters: list[tuple[int, Callable[[Any], Value]]],
-) -> Callable[[bytes], tuple[Value, ...]]:
-    """Join the parts into one function, in the cheapest form that does it."""
-    if len(parts) == 1:
-        swapped, unpack = parts[0]
-        joined: Callable[[bytes], tuple[Any, ...]] = (lambda data: unpack(_swap(data))) if swapped else unpack
-    elif any(swapped for swapped, _ in parts):
-
-        def joined(data: bytes) -> tuple[Any, ...]:
-            other = _swap(data)
-            return tuple(chain.from_iterable([unpack(other if swapped else data) for swapped, unpack in parts]))
-
-    else:
-        unpacks = [unpack for _, unpack in parts]
-
-        def joined(data: bytes) -> tuple[Any, ...]:
-            return tuple(chain.from_iterable([unpack(data) for unpack in unpacks]))
-
-    if not converters:
-        return joined
-
-    def converted(data: bytes) -> tuple[Value, ...]:
-        values = list(joined(data))
-        for position, convert in converters:
-            values[position] = convert(values[position])
-        return tuple(values)
-
-    return converted
-
-
-class BitCodec:
-    """Decodes wanted bits of a reply of packed bits (coils, discrete inputs; least significant bit first).
-
-    `offsets` are bit positions from the block's start, in any order.
-    """
-
-    __slots__ = ("decode", "fallible", "order")
-
-    decode: Callable[[bytes], tuple[Value, ...]]
-    order: tuple[int, ...]
-    fallible: bool
-
-    def __init__(self, offsets: Sequence[int], count: int) -> None:
-        if not all(0 <= offset < count for offset in offsets):
-            raise ValueError(f"a bit is outside the block of {count}")
-        by_byte: dict[int, list[tuple[int, int]]] = {}
-        for index, offset in enumerate(offsets):
-            by_byte.setdefault(offset // 8, []).append((offset % 8, index))
-        if list(offsets) == list(range(count)):
-            self.decode = _leading_bits(count)
-            self.order = tuple(range(count))
-        else:
-            self.decode, fields = _compile_bits(by_byte)
-            self.order = tuple(fields)
-        self.fallible = False
-
-
-def _leading_bits(count: int) -> Callable[[bytes], tuple[Value, ...]]:
-    if count % 8 == 0:
-        return lambda data: tuple(chain.from_iterable(map(BITS.__getitem__, data)))
-    return lambda data: tuple(chain.from_iterable(map(BITS.__getitem__, data)))[:count]

@@ -5,46 +5,57 @@ Importing this package loads the option models only; pymodbus comes with the fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-from drivers.modbus.options import DeviceOptions, LinkOptions, TagOptions
-from gateway.driver import Bus, Driver, DriverKind, Site
+from drivers.modbus.link import LinkOptions, describe
+from drivers.modbus.options import DeviceOptions, TagOptions
+from drivers.modbus.scan_options import ScanOptions
+from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
+
+if TYPE_CHECKING:
+    from drivers.modbus.bus import ModbusBus
 
 __all__ = ["KIND"]
 
 
 def _open_bus(name: str, options: LinkOptions, site: Site) -> Bus:
-    from drivers.modbus.transport.tcp import TcpBus
+    from drivers.modbus.transport.opening import open_bus
 
-    return TcpBus(name, options)
+    bus = open_bus(name, options)
+    bus.state = site.state
+    return bus
 
 
 def _open_device(bus: Bus, name: str, options: DeviceOptions) -> Driver:
-    from drivers.modbus.device import ModbusDevice
-    from drivers.modbus.transport.tcp import TcpBus
+    from drivers.modbus.device import ModbusDevice, memory_of
 
-    return ModbusDevice(cast(TcpBus, bus), name, options)
-
-
-def _describe_link(options: LinkOptions) -> str:
-    return options.peer
+    modbus = cast("ModbusBus[Any]", bus)
+    return ModbusDevice(modbus, name, options, memory_of(modbus, name, options))
 
 
 def _counters(bus: Bus) -> Mapping[str, int]:
-    from drivers.modbus.transport.tcp import TcpBus
+    return dict(cast("ModbusBus[Any]", bus).counters)
 
-    return dict(cast(TcpBus, bus).counters)
+
+async def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+    from drivers.modbus.scan import search
+
+    async for each in search(cast("ModbusBus[Any]", _open_bus("scan", options.link, site)), options):
+        yield each
 
 
 KIND = DriverKind(
     name="modbus",
-    summary="Modbus TCP servers: PLCs, meters, drives, and serial devices behind Modbus gateways.",
+    summary="Modbus servers over TCP, TLS, UDP and serial lines: PLCs, meters, drives, and devices behind gateways.",
     link_options=LinkOptions,
     device_options=DeviceOptions,
     tag_options=TagOptions,
     open_bus=_open_bus,
     open_device=_open_device,
-    describe_link=_describe_link,
+    describe_link=describe,
     counters=_counters,
+    scan=Scan(
+        "Units at one endpoint or on one serial line, who they are and what they let one read.", ScanOptions, _scan
+    ),
 )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from drivers.modbus.link import LinkOptions
 from drivers.modbus.pdu import Exchange
 
 P = TypeVar("P")
@@ -18,8 +20,13 @@ P = TypeVar("P")
 class ModbusBus(Protocol, Generic[P]):
     """One Modbus connection. `P` is the transport's own form of a prepared request."""
 
+    options: LinkOptions
     peer: str
     """The far end, as a user would write it."""
+    broadcasts: bool
+    """Whether unit 0 is every unit of a serial line, none of which answers."""
+    state: Path | None
+    """Where what is learnt about the devices is kept; None: nowhere."""
     reply_ns: int
     """Wall clock when the last reply was complete, ns since 1970 UTC."""
     reply_mono_ns: int

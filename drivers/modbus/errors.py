@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.model import Quality
+
 EXCEPTION_NAMES = {
     1: "illegal function",
     2: "illegal data address",
@@ -15,6 +17,23 @@ EXCEPTION_NAMES = {
     11: "gateway target failed to respond",
 }
 """Modbus Application Protocol 1.1b3, §7."""
+EXCEPTION_QUALITIES = {
+    1: Quality.BAD_NOT_SUPPORTED,
+    2: Quality.BAD_NODE_ID_INVALID,
+    3: Quality.BAD_OUT_OF_RANGE,
+    4: Quality.BAD_DEVICE_FAILURE,
+    7: Quality.BAD_DEVICE_FAILURE,
+    8: Quality.BAD_DEVICE_FAILURE,
+    10: Quality.BAD_NO_COMMUNICATION,
+    11: Quality.BAD_NO_COMMUNICATION,
+}
+
+UNREACHED = (10, 11)
+"""Exceptions by which a gateway says that the device behind it didn't answer."""
+
+
+def exception_name(code: int) -> str:
+    return f"exception {code} ({EXCEPTION_NAMES.get(code, 'not in the standard')})"
 
 
 class ReplyTimeout(Exception):
@@ -26,7 +45,7 @@ class Refused(Exception):
 
     def __init__(self, code: int) -> None:
         self.code = code
-        super().__init__(f"exception {code} ({EXCEPTION_NAMES.get(code, 'not in the standard')})")
+        super().__init__(exception_name(code))
 
 
 class EchoDiffers(Exception):

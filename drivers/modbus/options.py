@@ -1,10 +1,11 @@
-"""What can be set for a Modbus link, device and tag: pydantic models whose descriptions become the reference page."""
+"""What can be set for a Modbus device and tag: pydantic models whose descriptions become the reference page."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -14,9 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-from drivers.common.words import Half, TextEncoding, TextOrder, Trim, WordOrder
-from drivers.modbus.address import Address, parse
-from gateway.fields import Host
+from drivers.common import times
+from drivers.common.texts import TextEncoding, TextOrder, Trim
+from drivers.common.words import Half, WordOrder
+from drivers.modbus.address import PATTERN, Address, parse
 
 
 def _parse_address(value: Any) -> Address:
@@ -36,57 +38,20 @@ ModbusAddress = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^([hH][rR]|[iI][rR]|[cC][oO]|[dD][iI]):[0-9]+(\.[0-9]+)?$|^[0134][0-9]{4,5}(\.[0-9]+)?$",
-            "examples": ["hr:100", "ir:5", "co:0", "di:7", "hr:100.3", "40001"],
+            "pattern": PATTERN,
+            "examples": ["hr:100", "ir:5", "co:0", "di:7", "hr:100.3", "40001", "id:vendor"],
         }
     ),
 ]
 
 
+def _check_time(name: str) -> str:
+    times.form(name)
+    return name
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkOptions(_Options):
-    """One Modbus connection."""
-
-    transport: Literal["tcp"] = Field(default="tcp", description="How frames travel. `tcp`: Modbus TCP (MBAP header).")
-    host: Host = Field(description="Host name or IP address of the device or gateway.")
-    port: int = Field(default=502, ge=1, le=65535, description="TCP port.")
-    timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
-    connect_timeout_ms: int = Field(
-        default=3000, ge=1, le=60_000, description="How long to wait for the connection, name lookup included."
-    )
-    pause_after_connect_ms: int = Field(
-        default=0,
-        ge=0,
-        le=60_000,
-        description="Wait between connecting and the first request, for devices that need it.",
-    )
-    pause_between_requests_ms: int = Field(
-        default=0,
-        ge=0,
-        le=10_000,
-        description="Least time between a reply and the next request, for devices that need it.",
-    )
-    timeouts_before_reconnect: int = Field(
-        default=3,
-        ge=0,
-        le=100,
-        description="Unanswered requests in a row after which the connection is made anew. 0: never for this reason.",
-    )
-    keepalive_s: int = Field(
-        default=5,
-        ge=0,
-        le=3600,
-        description="Idle time after which TCP keepalive probes the far end, so that a dead one is noticed. 0: off.",
-    )
-
-    @property
-    def peer(self) -> str:
-        """The far end as a user would write it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class DeviceOptions(_Options):
@@ -104,12 +69,18 @@ class DeviceOptions(_Options):
         "word first, BADC bytes swapped in each register, DCBA little-endian.",
     )
     text_order: TextOrder = Field(
-        default=TextOrder.HIGH_FIRST, description="Which byte of a register holds the earlier character of a string."
+        default=TextOrder.HIGH_FIRST, description="How a string's bytes sit in registers; see the tag's `text_order`."
+    )
+    utc_offset: str = Field(
+        default="+00:00",
+        pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$",
+        description="How far the device's clock is ahead of UTC, for type `datetime`. Set the clock to one offset for "
+        "the whole year: an hour that comes twice can't be told apart.",
     )
     address_offset: Literal[0, 1] = Field(
         default=0,
         description="What `hr:N` counts from: 0 as on the wire, 1 if the device's manual numbers registers from 1. "
-        "References such as `40001` always count from 1.",
+        "References such as `40001` and `4x1` always count from 1, `%MW0` from 0.",
     )
     max_registers: int = Field(default=125, ge=1, le=125, description="Most registers in one read.")
     max_bits: int = Field(default=2000, ge=1, le=2000, description="Most coils or discrete inputs in one read.")
@@ -118,6 +89,9 @@ class DeviceOptions(_Options):
     )
     max_gap_bits: int = Field(default=256, ge=0, le=1999, description="The same for coils and discrete inputs.")
     one_request_per_tag: bool = Field(default=False, description="Never merge tags into one read.")
+    read_from_zero: bool = Field(
+        default=False, description="Begin every read at the table's first address, for devices that allow no other."
+    )
     write_multiple: bool = Field(
         default=False, description="Write single values with functions 15 and 16, for devices without 5 and 6."
     )
@@ -126,6 +100,11 @@ class DeviceOptions(_Options):
         description="Write a bit or byte of a register with function 22. If false, or if the device refuses that "
         "function, the register is read, changed and written, which can undo a change the device made in between.",
     )
+    read_write_multiple: bool = Field(
+        default=False,
+        description="Write whole registers and read them back in one transaction, with function 23, for devices that "
+        "have it.",
+    )
     read_back_delay_ms: int = Field(
         default=0,
         ge=0,
@@ -133,31 +112,56 @@ class DeviceOptions(_Options):
         description="Wait between a write and its read-back, for devices that apply it late.",
     )
 
+    @property
+    def utc_offset_s(self) -> int:
+        sign = -1 if self.utc_offset[0] == "-" else 1
+        return sign * (3600 * int(self.utc_offset[1:3]) + 60 * int(self.utc_offset[4:]))
+
+    @model_validator(mode="after")
+    def _one_transaction_waits_for_nothing(self) -> DeviceOptions:
+        if self.read_write_multiple and self.read_back_delay_ms:
+            raise ValueError("read_write_multiple reads back at once: drop it, or read_back_delay_ms")
+        return self
+
 
 class TagOptions(_Options):
     """Where one value is and how it is encoded."""
 
     address: ModbusAddress = Field(
         description="`hr:100` holding register, `ir:5` input register, `co:0` coil, `di:7` discrete input, `hr:100.3` "
-        "bit 3 of a register, or a reference such as `40101`."
+        "bit 3 of a register; `40101`, `4x101`, `%MW100` and other spellings under *Addressing*; `id:vendor` the "
+        "device's identification."
     )
     word_order: WordOrder | None = Field(default=None, description="The tag's own word order. Default: the device's.")
-    byte: Half = Field(default=Half.LOW, description="Which byte of the register an `int8` or `uint8` is.")
+    byte: Half = Field(
+        default=Half.LOW,
+        description="Which byte of the register an `int8` or `uint8` is. `both`: an array has two elements a register, "
+        "the high byte first.",
+    )
     length: int | None = Field(
         default=None,
         ge=1,
         le=125,
-        description="Registers a string takes, two bytes each. Needed for strings, only for them.",
+        description="Registers a `string` or `bytes` value takes; of an array, each element. Needed for these, only "
+        "for these.",
     )
     text_order: TextOrder | None = Field(
-        default=None, description="The string's own byte order. Default: the device's."
+        default=None,
+        description="How a string's bytes sit in registers: `high-first`, `low-first`, or one character a register in "
+        "its high or low byte, `high-only`, `low-only`. Default: the device's. `bytes` are as on the wire unless this "
+        "is given.",
     )
     encoding: TextEncoding = Field(default=TextEncoding.UTF8, description="Character encoding of a string.")
     trim: Trim = Field(
         default=Trim.BOTH,
         description="What ends a string early: `nul` the first NUL, `space` trailing spaces, `both`, or `none`.",
     )
-    bcd: bool = Field(default=False, description="The unsigned integer is binary-coded decimal.")
+    bcd: bool = Field(default=False, description="The integer is binary-coded decimal.")
+    time: Annotated[str, AfterValidator(_check_time)] | None = Field(
+        default=None,
+        description="How a `datetime` is written down: " + ", ".join(f"`{name}`" for name in times.FORMS) + ", or its "
+        "fields register by register such as `Y M D h m s`. Needed for these, only for these.",
+    )
 
     @model_validator(mode="after")
     def _bits_are_plain(self) -> TagOptions:

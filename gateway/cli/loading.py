@@ -12,10 +12,10 @@ from gateway.config import ConfigErrors, Problem, load
 from gateway.settings import GatewaySettings
 
 
-def load_or_exit(path: Path, *, check_secrets: bool = True) -> GatewaySettings:
+def load_or_exit(path: Path, *, check_secrets: bool = True, unfinished: bool = False) -> GatewaySettings:
     """The checked configuration. Ends the command with exit code 3, all problems printed, if it is invalid."""
     try:
-        return load(path, check_secrets=check_secrets)
+        return load(path, check_secrets=check_secrets, unfinished=unfinished)
     except ConfigErrors as errors:
         print_problems(errors.problems)
         sys.exit(Exit.CONFIG)

@@ -74,24 +74,33 @@ def emit_line(body: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def printable(cell: object) -> str:
+    """As one line that moves no cursor: names come from devices, and anybody may stand in radio range."""
+    if isinstance(cell, list | tuple):
+        return ", ".join(printable(item) for item in cell)
+    text = "" if cell is None else str(cell)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on stdout: aligned for people on a terminal, tab-separated for pipes."""
     if not sys.stdout.isatty():
         click.echo("\t".join(headings))
         for row in rows:
-            click.echo("\t".join(str(cell) for cell in row))
+            click.echo("\t".join(printable(cell) for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     view = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     # Numbers and names are worth nothing cut short: only the last column, where details stand, is folded.
     for heading in headings[:-1]:
         view.add_column(heading, no_wrap=True)
     view.add_column(headings[-1], overflow="fold")
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     for row in cells:
-        view.add_row(*row)
+        view.add_row(*map(Text, row))  # a plain string would be read as markup
     console = Console(no_color=not colourful(sys.stdout))
     fixed = sum(max(len(line[at]) for line in [list(headings), *cells]) + 2 for at in range(len(headings) - 1))
     console.width = max(console.width, fixed + _LEAST_DETAIL)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.drivers import ask, link_of
 from gateway.cli.loading import load_or_exit
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.driver import DeviceSilent, LinkDown
+from gateway.cli.output import config_option, emit_json, json_option, note, table
 from gateway.model import quality_name
-from gateway.settings import GatewaySettings, LinkSettings
 
 if TYPE_CHECKING:
     from gateway.southbound.probe import GroupProbe, Probe
@@ -33,7 +30,7 @@ def probe(device: str, config_path: Path, plan_only: bool, as_json: bool) -> Non
     from gateway.southbound.probe import plan_of
     from gateway.southbound.probe import probe as read_once
 
-    link = _link_of(load_or_exit(config_path, check_secrets=False), device)
+    link = link_of(load_or_exit(config_path, check_secrets=False), device)
     if plan_only:
         plan = plan_of(link, device)
         if as_json:
@@ -41,23 +38,11 @@ def probe(device: str, config_path: Path, plan_only: bool, as_json: bool) -> Non
         else:
             table(["group", "request"], [(group, line) for group, requests in plan.items() for line in requests])
         return
-    try:
-        result = asyncio.run(read_once(link, device))
-    except (LinkDown, DeviceSilent) as error:
-        fail(str(error), f"check power, wiring and the address of link {link.name!r}", Exit.UNREACHABLE)
+    result = ask(link, device, read_once(link, device))
     if as_json:
         emit_json(_as_json(result))
     else:
         _print(result)
-
-
-def _link_of(settings: GatewaySettings, device: str) -> LinkSettings:
-    names = {each.name: link for link in settings.links for each in link.devices}
-    if device not in names:
-        close = difflib.get_close_matches(device, names, n=1)
-        known = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(names)) or 'none'}"
-        fail(f"the configuration has no device {device!r}", known, Exit.USAGE)
-    return names[device]
 
 
 def _rows(group: GroupProbe) -> Iterator[tuple[str, Any, Any, str, int]]:

@@ -17,7 +17,7 @@ _HEAD = """# Command line
 <!-- Made by `make docs` from the commands themselves. Don't edit. -->
 
 Data goes to stdout, everything else to stderr: tables on a terminal, tab-separated lines in a pipe, JSON with
-`--json`. `NO_COLOR` is honoured.
+`--json`. `NO_COLOR` is honoured. Every command explains itself with `-h` or `--help`.
 
 | exit code | meaning |
 |---|---|
@@ -53,7 +53,7 @@ def _section(context: click.Context) -> Iterator[str]:
     yield ""
     yield inspect.cleandoc(command.help or "")
     yield ""
-    options = [param for param in command.get_params(context) if isinstance(param, click.Option)]
+    options = [param for param in command.params if isinstance(param, click.Option)]
     if options:
         yield "| option | meaning |"
         yield "|---|---|"

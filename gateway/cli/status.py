@@ -47,6 +47,10 @@ def _print(body: dict[str, Any]) -> None:
         f"  up {gateway['uptime_s']:.0f} s  clock {clock}\n"
     )
     table(["device", "link", "state", "polls", "late", "missed", "good", "bad", "read p99", "detail"], _devices(body))
+    subscriptions = list(_subscriptions(body))
+    if subscriptions:
+        click.echo()
+        table(["device", "subscribed group", "state", "heard", "good", "bad", "stale", "lost", "detail"], subscriptions)
     click.echo()
     table(["sink", "broker", "state", "in flight", "messages", "values", "refused", "ack p99", "detail"], _sinks(body))
     click.echo()
@@ -63,6 +67,21 @@ def _devices(body: dict[str, Any]) -> Iterator[list[object]]:
             counts = [sum(group[key] for group in groups) for key in ("polls", "late", "missed", "good", "bad")]
             detail = device["detail"] or link["detail"] or _bad_tags(groups)
             yield [name, link_name, device["state"], *counts, f"{slowest:.1f} ms", detail]
+
+
+def _subscriptions(body: dict[str, Any]) -> Iterator[list[object]]:
+    for link in body["southbound"]["links"].values():
+        for name, device in link["devices"].items():
+            for group_name, group in device["groups"].items():
+                told = group["subscription"]
+                if told is None:
+                    continue
+                age_s = told["last_heard_age_s"]
+                heard = "never" if age_s is None else f"{age_s:.1f} s ago"
+                state = "standing" if told["standing"] else "ended"
+                stale = f"{told['stale']} of {group['tags']}"
+                detail = told["lost_reason"] or _bad_tags([group])
+                yield [name, group_name, state, heard, group["good"], group["bad"], stale, told["lost"], detail]
 
 
 def _bad_tags(groups: Iterable[dict[str, Any]]) -> str:

@@ -14,15 +14,16 @@ from gateway.settings import GatewaySettings
 __all__ = ["ConfigErrors", "Problem", "load"]
 
 
-def load(path: Path, *, check_secrets: bool = True) -> GatewaySettings:
+def load(path: Path, *, check_secrets: bool = True, unfinished: bool = False) -> GatewaySettings:
     """Read `path` and `conf.d/*.toml` beside it, check everything, and resolve it with every default applied.
 
     Raises ConfigErrors with all problems at once. `check_secrets`: also try what only the gateway itself has, its
-    secrets and TLS files; leave it off on a machine where the configuration is only edited.
+    secrets and TLS files; leave it off on a machine where the configuration is only edited. `unfinished`: devices may
+    have no tags yet, because they are being looked for.
     """
     document = read(path)
     report = Report(document)
-    settings = Builder(Context(document, report, check_secrets=check_secrets)).build()
+    settings = Builder(Context(document, report, check_secrets=check_secrets, unfinished=unfinished)).build()
     report.raise_if_any()
     assert settings is not None
     return settings

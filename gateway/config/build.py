@@ -34,6 +34,7 @@ from gateway.settings import (
     GroupSettings,
     JournalSettings,
     LinkSettings,
+    site_of,
 )
 
 _MIB = 1 << 20
@@ -109,7 +110,7 @@ class Builder:
                     name=name,
                     kind=link.kind,
                     options=link.options,
-                    site=_site(gateway, data_dir, link.kind),
+                    site=site_of(gateway.id, data_dir, link.kind.name),
                     devices=tuple(link.devices),
                     breaker=BreakerSettings(link.table.breaker.failures, link.table.breaker.retry_ms / 1000),
                 )
@@ -238,7 +239,7 @@ class Builder:
                 # What the template would have brought isn't known, so nothing can be called missing.
                 continue
             complete = [done for group in groups.values() if (done := self._groups.complete(group, kind))]
-            if not groups and not raw.get("group"):
+            if not groups and not raw.get("group") and not self._context.unfinished:
                 message = f"the device {quote(table.name)} has no group, so nothing would be read"
                 self._report.add(place, message, "add a [[device.group]], or name a template")
             self._groups.check_paths([group.tags for group in complete])
@@ -264,7 +265,7 @@ class Builder:
             ]
             device = DeviceSettings(table.name, options, tuple(settings))
             if link and link.kind and link.options is not None and options is not None:
-                site = _site(gateway, self._context.path(gateway.data_dir), link.kind)
+                site = site_of(gateway.id, self._context.path(gateway.data_dir), link.kind.name)
                 self._plan(link, site, device, complete)
             if link:
                 link.devices.append(device)
@@ -320,10 +321,6 @@ class Builder:
                 self._report.add(
                     place, f"tag {quote(error.path)}: {message or hint}", hint if message else "mend the tag"
                 )
-
-
-def _site(gateway: GatewayTable, data_dir: Path, kind: DriverKind) -> Site:
-    return Site(gateway.id, data_dir / "drivers" / kind.name)
 
 
 def _location(table: GatewayTable) -> tuple[str, ...]:

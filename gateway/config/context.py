@@ -40,11 +40,13 @@ Model = TypeVar("Model", bound=BaseModel)
 class Context:
     """One reading of one document."""
 
-    def __init__(self, document: Document, report: Report, *, check_secrets: bool) -> None:
+    def __init__(self, document: Document, report: Report, *, check_secrets: bool, unfinished: bool) -> None:
         self.document = document
         self.report = report
         self.check_secrets = check_secrets
         """Whether to look for what only the gateway itself has."""
+        self.unfinished = unfinished
+        """Whether devices and groups may have no tags yet."""
         self._kinds: dict[str, DriverKind | None] = {}
         self._broken: dict[str, str] = {}
         self.checker = Checker(report, self._tables())

@@ -18,7 +18,7 @@ from gateway.config.csvtags import read_rows
 from gateway.config.names import quote
 from gateway.config.places import Cell, Key, Place
 from gateway.config.problems import Problem
-from gateway.config.scaling import Finding, Scaling, published_type, report_findings
+from gateway.config.scaling import Finding, Scaling, array_findings, published_type, report_findings
 from gateway.config.schema import GroupTable, ReportTable, TagTable
 from gateway.config.topics import check_paths
 from gateway.driver import DriverKind, Point
@@ -131,7 +131,7 @@ class GroupReader:
             interval_s = SUBSCRIBED_INTERVAL_S
         if interval_s is None:
             self._report.add(group.place, f"{group.place.label}.interval_ms is missing", "add interval_ms = 1000")
-        if group.tags is None:
+        if group.tags is None and not self._context.unfinished:
             message = f"the group {quote(group.name)} has no tags"
             self._report.add(group.place, message, f'add [[{group.place.label}.tag]] tables, or tags_csv = "FILE"')
         if interval_s is None or group.tags is None:
@@ -209,6 +209,7 @@ class GroupReader:
                 continue
             scaling = Scaling(table.type, table.scale, table.offset, table.output, table.low, table.high, table.clamp)
             published, findings = published_type(scaling)
+            findings = (*findings, *array_findings(table.type, table.count))
             policy = None
             if table.report is not None:
                 findings = (*findings, *_report_findings(table, table.report))
@@ -235,7 +236,17 @@ class GroupReader:
                 )
             )
             rules.append(
-                TagRules(table.type, published, table.scale, table.offset, table.low, table.high, table.clamp, policy)
+                TagRules(
+                    table.type,
+                    published,
+                    table.scale,
+                    table.offset,
+                    table.low,
+                    table.high,
+                    table.clamp,
+                    policy,
+                    table.count,
+                )
             )
         return Tags(tuple(tags), tuple(points), tuple(rules), lambda index: places(kept[index]))
 

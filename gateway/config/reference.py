@@ -87,7 +87,10 @@ def markdown() -> str:
             ("[[device]]", kind.device_options),
             ("[[device.group.tag]]", kind.tag_options),
         ):
-            parts.append(f"### {heading} with driver `{name}`\n\n{_keys(table_schema(options))}")
+            schema = table_schema(options)
+            parts.append(f"### {heading} with driver `{name}`\n\n{_keys(schema)}")
+            for path, table in _tables_in(schema, ""):
+                parts.append(f"#### `{path}` of {heading} with driver `{name}`\n\n{_keys(table)}")
     return "\n".join(parts)
 
 
@@ -105,6 +108,17 @@ def _own_drivers() -> list[str]:
 def files() -> dict[Path, str]:
     """Every generated file and its content."""
     return {DIRECTORY / "configuration.md": markdown(), DIRECTORY / "tidegate.schema.json": schema_text()}
+
+
+def _tables_in(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables inside a driver's table, each by its path; NAME stands for one that the user gives."""
+    for key, item in schema["properties"].items():
+        named = item.get("additionalProperties")
+        table, spot = (named, f"{path}{key}.NAME") if isinstance(named, dict) else (item, f"{path}{key}")
+        keys = table.get("properties", {})
+        if keys and {*keys} != {*SecretReference.model_fields}:
+            yield spot, table
+            yield from _tables_in(table, f"{spot}.")
 
 
 def _keys(schema: dict[str, Any]) -> str:

@@ -103,7 +103,7 @@ class Checker:
         try:
             if strings:
                 return model.model_validate_strings(raw, context=context)
-            return _strictly(model, raw, context)
+            return strictly(model, raw, context)
         except ValidationError as error:
             self._explain(error, model, place, common, strings)
             return None
@@ -175,7 +175,7 @@ class Checker:
                 self._report.add(spot, *explain(spot.label, detail, from_text=strings))
 
 
-def _strictly(model: type[Model], raw: Mapping[str, Any], context: Mapping[str, Any]) -> Model:
+def strictly(model: type[Model], raw: Mapping[str, Any], context: Mapping[str, Any]) -> Model:
     """Validate without converting one type into another, though an enumeration is text in TOML. Raises ValidationError.
 
     That is how pydantic takes JSON. What JSON can't say (dates, integers beyond 64 bits, NaN) goes in as it is.

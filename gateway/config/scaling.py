@@ -6,6 +6,8 @@ The rule for the published type, where none is given:
 - an integer scaled by whole numbers: the smallest integer type that holds every possible value, never narrower than
   the wire type;
 - scaled otherwise: ``float64``.
+
+For an array all of it is said of its elements.
 """
 
 from __future__ import annotations
@@ -58,9 +60,9 @@ def published_type(scaling: Scaling) -> tuple[DataType, tuple[Finding, ...]]:
     if not wire.is_numeric:
         if scaled:
             key = "scale" if scale != 1 else "offset"
-            return wire, (Finding((key,), f"a {wire} can't be scaled", f"take {key} out, or mend the type"),)
+            return wire, (Finding((key,), f"{_one(wire)} can't be scaled", f"take {key} out, or mend the type"),)
         if output not in (None, wire):
-            message = f'output is "{output}", but a {wire} can only be published as it is'
+            message = f'output is "{output}", but {_one(wire)} can only be published as it is'
             return wire, (Finding(("output",), message, "take output out"),)
         return wire, ()
     if scale == 0:
@@ -70,6 +72,10 @@ def published_type(scaling: Scaling) -> tuple[DataType, tuple[Finding, ...]]:
     if output is None:
         return _clamped(scaling, *_default_type(scaling, scaled))
     return _clamped(scaling, output, tuple(_output_findings(scaling, output)))
+
+
+def _one(kind: DataType) -> str:
+    return f"a {kind} value" if kind in (DataType.BYTES, DataType.JSON) else f"a {kind}"
 
 
 def _clamped(scaling: Scaling, output: DataType, findings: tuple[Finding, ...]) -> tuple[DataType, tuple[Finding, ...]]:
@@ -85,7 +91,7 @@ def _range_findings(scaling: Scaling) -> list[Finding]:
     wire, low, high, clamp = scaling.wire, scaling.low, scaling.high, scaling.clamp
     if not wire.is_numeric:
         return [
-            Finding((key,), f"a {wire} has no engineering range", f"take {key} out")
+            Finding((key,), f"{_one(wire)} has no engineering range", f"take {key} out")
             for key, given in (("low", low is not None), ("high", high is not None), ("clamp", clamp))
             if given
         ]
@@ -177,6 +183,19 @@ def _fitting(wire: DataType) -> tuple[DataType, ...]:
     return (*_SIGNED, *_UNSIGNED) if wire in _SIGNED else (*_UNSIGNED, *_SIGNED)
 
 
+_NO_ARRAYS = {
+    DataType.BYTES: "bytes are as long as they are",
+    DataType.JSON: "a structure has arrays of its own",
+}
+
+
+def array_findings(wire: DataType, count: int | None) -> list[Finding]:
+    """What is wrong with an array of this type."""
+    if count is None or wire not in _NO_ARRAYS:
+        return []
+    return [Finding(("count",), f"there are no arrays of {wire}: {_NO_ARRAYS[wire]}", "take count out")]
+
+
 def report_findings(
     wire: DataType,
     low: float | None,
@@ -198,7 +217,9 @@ def report_findings(
         )
     if not wire.is_numeric and deadband:
         findings.append(
-            Finding(("report", "deadband"), f"a {wire} has no size of change", "write deadband = 0: any change counts")
+            Finding(
+                ("report", "deadband"), f"{_one(wire)} has no size of change", "write deadband = 0: any change counts"
+            )
         )
     if max_interval_ms is not None and max_interval_ms < min_interval_ms:
         findings.append(

@@ -85,7 +85,8 @@ class JournalTable(Table):
         default=2_000_000,
         ge=1000,
         le=1_000_000_000,
-        description="Values held in memory at most while the disk can't take them.",
+        description="Values held in memory at most while the disk can't take them. An element of an array counts as a "
+        "value, and so do 32 characters of text.",
     )
     min_free_mb: float = Field(
         default=64.0, ge=0, le=_MAX_MB, description="Free space left to the rest of the machine, in MiB."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -130,13 +130,16 @@ def example(name: str, info: FieldInfo) -> str:
 
 def fields_at(model: type[BaseModel], keys: tuple[str | int, ...]) -> Mapping[str, FieldInfo]:
     """The keys that the table at `keys` below `model` may have; none if it isn't a table of its own."""
-    for key in keys:
+    rest = iter(keys)
+    for key in rest:
         if isinstance(key, int):
             continue
         info = model.model_fields.get(key)
         nested = _table_in(info.annotation) if info else None
-        if nested is None:
+        if info is None or nested is None:
             return {}
+        if get_origin(info.annotation) is dict and next(rest, None) is None:
+            return {}  # tables by names that the user gives
         model = nested
     return model.model_fields
 

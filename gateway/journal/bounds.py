@@ -16,6 +16,7 @@ from gateway.journal.feed import JournalFeed
 from gateway.journal.ledger import Ledger
 from gateway.journal.record import storable
 from gateway.journal.store import Chunk, ChunkRow, RefusedRow, Space, Store
+from gateway.journal.weight import weight
 from gateway.model import Record
 from gateway.ops.clock import Clock
 from gateway.settings import JournalSettings
@@ -81,15 +82,15 @@ class Bounds:
         self._dropped_ns = 0
         self._dropped_for = ""
         self.memory_values = 0
-        """Values that came in since memory was last counted, and what there was then."""
+        """What came in since memory was last weighed, and what there was then, in ordinary values."""
 
     # -- memory
 
     def count_memory(self) -> int:
-        """Values in memory that some sink still needs."""
+        """The weight of what some sink still needs of what is in memory."""
         journal = self._journal
-        self.memory_values = sum(chunk.values for chunk in journal.unwritten) + max(
-            (sum(len(record.batch.values) for record in feed.in_memory()) for feed in journal.feeds.values()), default=0
+        self.memory_values = sum(chunk.weight for chunk in journal.unwritten) + max(
+            (sum(weight(record.batch) for record in feed.in_memory()) for feed in journal.feeds.values()), default=0
         )
         return self.memory_values
 
@@ -130,7 +131,7 @@ class Bounds:
             chunk.records = [
                 record for record in chunk.records if any(record.id not in feed.progress for feed in feeds)
             ]
-            chunk.values = sum(len(record.batch.values) for record in chunk.records)
+            chunk.weight = sum(weight(record.batch) for record in chunk.records)
             if chunk.records:
                 kept.append(chunk)
             else:
@@ -139,7 +140,7 @@ class Bounds:
         journal.unwritten.extend(kept)
 
     def _drop_records(self, chunk: Chunk, records: Sequence[Record], reason: str) -> int:
-        """Drop what no sink has on loan of a chunk that is in memory. Returns how many values went."""
+        """Drop what no sink has on loan of a chunk that is in memory. Returns the weight of what went."""
         feeds = self._journal.feeds.values()
         doomed = {record.id for record in records if not any(feed.on_loan(record.id) for feed in feeds)}
         gone = 0
@@ -149,12 +150,12 @@ class Bounds:
                 kept.append(record)
                 continue
             count = len(record.batch.values)
-            gone += count
+            gone += weight(record.batch)
             for feed in feeds:
                 if record.id not in feed.progress:
                     self._drop(feed, record.id, record.boot, record.batch.layout.source, record.seq, count, reason)
         chunk.records = kept
-        chunk.values -= gone
+        chunk.weight -= gone
         if doomed:
             for feed in feeds:
                 feed.forget_settled()

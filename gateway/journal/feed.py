@@ -316,7 +316,11 @@ class JournalFeed:
         if old.trusted or record.boot != self._journal.boot or not clock.trusted:
             return record
         read_ns = clock.now_ns() - (clock.mono_ns() - old.mono_ns)
-        batch = Batch(old.layout, read_ns, old.mono_ns, old.values, old.qualities, old.columns, old.source_ns)
+        batch = Batch(
+            *(old.layout, read_ns, old.mono_ns, old.values, old.qualities, old.columns, old.source_ns),
+            history=old.history,
+            event=old.event,
+        )
         return Record(record.id, record.boot, record.seq, batch, record.backfill, record.only)
 
     def nudge(self) -> None:

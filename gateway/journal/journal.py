@@ -23,7 +23,7 @@ from gateway.journal.feed import JournalFeed
 from gateway.journal.intervals import Progress
 from gateway.journal.ledger import Ledger
 from gateway.journal.owner import Owner
-from gateway.journal.record import BOOT_SHIFT, MAX_RECORDS, MAX_VALUES, NotStorable
+from gateway.journal.record import BOOT_SHIFT, MAX_RECORDS, MAX_WEIGHT, NotStorable
 from gateway.journal.recovery import Found, Recovery, open_journal
 from gateway.journal.store import (
     Chunk,
@@ -38,6 +38,7 @@ from gateway.journal.store import (
     Store,
     Stored,
 )
+from gateway.journal.weight import weight
 from gateway.model import Batch, Record
 from gateway.ops.clock import Clock
 from gateway.settings import JournalSettings
@@ -188,7 +189,7 @@ class Journal:
         for feed in self._each:
             feed.offer(record)
         bounds = self._bounds
-        bounds.memory_values += count
+        bounds.memory_values += weight(batch) if layout.bulky else count
         if bounds.memory_values > self.settings.memory_values:
             bounds.bound_memory()
         if not self._watching:
@@ -398,15 +399,15 @@ class Journal:
             feed.hand_over(before, self.assigned)
         written_ns = self.clock.now_ns() if self.clock.trusted else None
         part: list[Record] = []
-        values = 0
+        size = 0
         for record in records:
-            count = len(record.batch.values)
-            if part and (len(part) == MAX_RECORDS or values + count > MAX_VALUES):
-                self.unwritten.append(Chunk(part[0].id, part[-1].id, part, written_ns, values))
-                part, values = [], 0
+            weighs = weight(record.batch)
+            if part and (len(part) == MAX_RECORDS or size + weighs > MAX_WEIGHT):
+                self.unwritten.append(Chunk(part[0].id, part[-1].id, part, written_ns, size))
+                part, size = [], 0
             part.append(record)
-            values += count
-        self.unwritten.append(Chunk(part[0].id, part[-1].id, part, written_ns, values))
+            size += weighs
+        self.unwritten.append(Chunk(part[0].id, part[-1].id, part, written_ns, size))
 
     def _job(self, now: int, *, whole: bool = False) -> Commit:
         """Everything there is to commit. `whole`: the ledger and every sink too, changed or not."""

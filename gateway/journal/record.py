@@ -8,9 +8,13 @@ A chunk is::
 
 Heads and values have their own checksum: what a damaged chunk *was* stays known even if its values are lost.
 
-The values of a record are packed by the types of its layout (``<125H`` is 250 bytes). A value its type can't hold
-exactly is never rounded: float32 grows to float64, and anything else that doesn't fit (an integer in a float column, a
-bool in an integer column) sends the whole record through JSON, which keeps every int, float, bool and string as it is.
+The values of a record are packed by the types of its layout (``<125H`` is 250 bytes); texts and arrays follow as JSON.
+A value its type can't hold exactly is never rounded: float32 grows to float64, and anything else that doesn't fit (an
+integer in a float column, a bool in an integer column) sends the whole record through JSON, which keeps every int,
+float, bool, string and array of them as it is.
+
+Format 2 added arrays, the types that are carried as text and the flag for values of the past. What format 1 wrote reads
+the same.
 """
 
 from __future__ import annotations
@@ -18,11 +22,11 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from gateway.model import Batch, DataType, Layout, Record, Value
 
@@ -30,8 +34,9 @@ BOOT_SHIFT: Final = 40
 """An id is ``boot << 40 | n``: ids rise over all boots, and 2^40 records are 34 years at 1,000 a second."""
 
 MAX_RECORDS: Final = 512
-MAX_VALUES: Final = 65_536
-"""A chunk holds no more, so that reading one back is a matter of milliseconds and a few megabytes."""
+MAX_WEIGHT: Final = 65_536
+"""A chunk holds no more, so that reading one back is a matter of milliseconds and a few megabytes; but one record at
+least. See :mod:`gateway.journal.weight`."""
 
 
 class Damaged(Exception):
@@ -39,20 +44,21 @@ class Damaged(Exception):
 
 
 class NotStorable(TypeError):
-    """A batch holds something that is no value: not bool, int, float, str or None."""
+    """A batch holds something that is no value: not bool, int, float, str, None or a tuple of these."""
 
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_READABLE: Final = frozenset({1, _VERSION})
 _COMPRESSED: Final = 1
 _SIZES: Final = struct.Struct("<BBIII")
 _SUMS: Final = struct.Struct("<II")
 _PREFIX: Final = _SIZES.size + _SUMS.size
 _COLUMN: Final = struct.Struct("<qc")
 _NO_TIME: Final = -(1 << 63)
-_VALUE_TYPES: Final = frozenset({bool, int, float, str, type(None)})
+_SCALAR_TYPES: Final = frozenset({bool, int, float, str, type(None)})
 
-# What the payload of a record consists of, in this order.
-_JSON, _COLUMNS, _QUALITIES, _SOURCE_NS, _NULLS, _WIDE, _UNTRUSTED = 1, 2, 4, 8, 16, 32, 64
+# What the payload of a record consists of, in this order; the last two say something of the record.
+_JSON, _COLUMNS, _QUALITIES, _SOURCE_NS, _NULLS, _WIDE, _UNTRUSTED, _HISTORY, _EVENT = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
 _CODES: Final = {
     DataType.BOOL: "?",
@@ -68,29 +74,34 @@ _CODES: Final = {
     DataType.FLOAT32: "f",
     DataType.FLOAT64: "d",
     DataType.STRING: "s",
+    DataType.BYTES: "s",
+    DataType.DATETIME: "s",
+    DataType.JSON: "s",
 }
-_PYTHON_TYPES: Final[dict[str, type]] = {"?": bool, "e": float, "f": float, "d": float, "s": str}
-_ZERO: Final[dict[type, Value]] = {bool: False, int: 0, float: 0.0, str: ""}
+_ARRAY: Final = "a"
+_PYTHON_TYPES: Final[dict[str, type]] = {"?": bool, "e": float, "f": float, "d": float, "s": str, _ARRAY: tuple}
+_ZERO: Final[dict[type, Value]] = {bool: False, int: 0, float: 0.0, str: "", tuple: ()}
 
 
 class _ValueCodec:
-    """Packs the values of columns with the given type codes. Strings follow the numbers, as JSON."""
+    """Packs the values of columns with the given type codes. Texts and arrays follow the numbers, as JSON."""
 
-    __slots__ = ("_narrow", "_strings", "_wide", "types")
+    __slots__ = ("_listed", "_narrow", "_wide", "arrays", "types")
 
     def __init__(self, codes: str) -> None:
         self.types = tuple(_PYTHON_TYPES.get(code, int) for code in codes)
-        self._strings = tuple(position for position, code in enumerate(codes) if code == "s")
-        numbers = codes.replace("s", "")
+        self.arrays = tuple(position for position, code in enumerate(codes) if code == _ARRAY)
+        self._listed = tuple(position for position, code in enumerate(codes) if code in ("s", _ARRAY))
+        numbers = codes.replace("s", "").replace(_ARRAY, "")
         self._wide = struct.Struct(_format(numbers.replace("e", "d").replace("f", "d")))
         self._narrow = struct.Struct(_format(numbers)) if "e" in numbers or "f" in numbers else None
 
     def pack(self, values: Sequence[Value]) -> tuple[int, bytes]:
         """(flags, bytes). Raises struct.error if an integer is out of its type's range. Types are the caller's care."""
-        strings = b""
-        if self._strings:
-            strings = _json([values[position] for position in self._strings])
-            values = [value for value in values if type(value) is not str]
+        listed = b""
+        if self._listed:
+            listed = _json([values[position] for position in self._listed])
+            values = [value for value in values if type(value) is not str and type(value) is not tuple]
         if self._narrow is not None:
             try:
                 packed = self._narrow.pack(*values)
@@ -98,17 +109,18 @@ class _ValueCodec:
                 pass
             else:
                 if self._narrow.unpack(packed) == tuple(values):
-                    return 0, packed + strings
-        return _WIDE, self._wide.pack(*values) + strings
+                    return 0, packed + listed
+        return _WIDE, self._wide.pack(*values) + listed
 
     def unpack(self, flags: int, payload: bytes, start: int) -> tuple[Value, ...]:
         packing = self._wide if flags & _WIDE or self._narrow is None else self._narrow
         numbers: tuple[Value, ...] = packing.unpack_from(payload, start)
-        if not self._strings:
+        if not self._listed:
             return numbers
         values = list(numbers)
-        for position, text in zip(self._strings, json.loads(payload[start + packing.size :]), strict=True):
-            values.insert(position, text)  # positions ascend, so each lands where it was
+        listed = json.loads(payload[start + packing.size :])
+        for position, value in zip(self._listed, _arrays(listed) if self.arrays else listed, strict=True):
+            values.insert(position, value)  # positions ascend, so each lands where it was
         return tuple(values)
 
 
@@ -123,7 +135,7 @@ def _value_codec(codes: str) -> _ValueCodec:
 
 @lru_cache(maxsize=4096)
 def _layout_codes(layout: Layout) -> str:
-    return "".join(_CODES[tag.type] for tag in layout.tags)
+    return "".join(_CODES[tag.type] if tag.count is None else _ARRAY for tag in layout.tags)
 
 
 def layout_key(layout: Layout) -> int:
@@ -135,13 +147,33 @@ def _json(body: object) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+def _arrays(listed: Iterable[Any]) -> tuple[Value, ...]:
+    """Values as they come out of JSON: a list among them was an array."""
+    return tuple(tuple(value) if type(value) is list else value for value in listed)
+
+
+def _check(batch: Batch, values: Iterable[object]) -> None:
+    """Raises NotStorable if one of them is no value."""
+    for value in values:
+        for element in value if type(value) is tuple else (value,):
+            if type(element) not in _SCALAR_TYPES:
+                raise NotStorable(
+                    f"a batch of {batch.layout.source!r} holds {type(element).__name__}, which is no value"
+                )
+
+
+def _record_flags(batch: Batch) -> int:
+    meaning = (_HISTORY if batch.history else 0) | (_EVENT if batch.event else 0)
+    return meaning | (0 if batch.trusted else _UNTRUSTED)
+
+
 def _encode_payload(batch: Batch) -> tuple[int, bytes]:
     """(flags, bytes) of one batch. Raises NotStorable."""
     values = batch.values
     codes = _layout_codes(batch.layout)
     if batch.columns is not None:
         codes = "".join([codes[column] for column in batch.columns])
-    flags = 0 if batch.trusted else _UNTRUSTED
+    flags = _record_flags(batch)
     parts: list[bytes] = []
     count = len(values)
     codec = _value_codec(codes)
@@ -170,6 +202,8 @@ def _encode_payload(batch: Batch) -> tuple[int, bytes]:
             values = filled
             flags |= _NULLS
             parts.append(mask.to_bytes((count + 7) // 8, "little"))
+        if codec.arrays:
+            _check(batch, [values[position] for position in codec.arrays])
         packed_flags, packed = codec.pack(values)
     except struct.error:
         return _encode_generic(batch)
@@ -178,16 +212,14 @@ def _encode_payload(batch: Batch) -> tuple[int, bytes]:
 
 
 def _encode_generic(batch: Batch) -> tuple[int, bytes]:
-    for value in batch.values:
-        if type(value) not in _VALUE_TYPES:
-            raise NotStorable(f"a batch of {batch.layout.source!r} holds {type(value).__name__}, which is no value")
+    _check(batch, batch.values)
     body = [
         list(batch.values),
         None if batch.columns is None else list(batch.columns),
         None if batch.qualities is None else list(batch.qualities),
         None if batch.source_ns is None else list(batch.source_ns),
     ]
-    return _JSON | (0 if batch.trusted else _UNTRUSTED), _json(body)
+    return _JSON | _record_flags(batch), _json(body)
 
 
 def _position_code(layout: Layout) -> str:
@@ -202,7 +234,7 @@ def _decode_payload(layout: Layout, head: Head, payload: bytes) -> Batch:
     values: Sequence[Value]
     if flags & _JSON:
         listed, columns, qualities, source_ns = json.loads(payload)
-        values = tuple(listed)
+        values = _arrays(listed)
     else:
         start = 0
         codes = _layout_codes(layout)
@@ -227,7 +259,10 @@ def _decode_payload(layout: Layout, head: Head, payload: bytes) -> Batch:
         if mask:
             values = tuple(None if mask >> position & 1 else value for position, value in enumerate(values))
     return Batch(
-        layout, head.read_ns, head.mono_ns, values, qualities, columns, source_ns, trusted=not flags & _UNTRUSTED
+        *(layout, head.read_ns, head.mono_ns, values, qualities, columns, source_ns),
+        trusted=not flags & _UNTRUSTED,
+        history=bool(flags & _HISTORY),
+        event=bool(flags & _EVENT),
     )
 
 
@@ -302,7 +337,7 @@ def decode_heads(chunk: bytes) -> list[Head]:
     body = chunk[_PREFIX:heads_end]
     if zlib.crc32(body, zlib.crc32(chunk[: _SIZES.size])) != crc:
         raise Damaged("the checksum of a chunk's heads is wrong")
-    if version != _VERSION:
+    if version not in _READABLE:
         raise Damaged(f"a chunk of format {version}, which this version doesn't know")
     (layouts,) = struct.unpack_from("<I", body)
     keys, start = _unpack_column(body, 4, layouts)

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from gateway.journal.record import (
     MAX_RECORDS,
-    MAX_VALUES,
+    MAX_WEIGHT,
     Damaged,
     Head,
     decode_chunk,
@@ -30,6 +30,7 @@ from gateway.journal.record import (
     encode_chunk,
     layout_key,
 )
+from gateway.journal.weight import weight
 from gateway.model import Layout, Record
 from gateway.ops.files import sync_directory
 
@@ -97,7 +98,12 @@ class Chunk:
     last: int
     records: list[Record]
     written_ns: int | None
-    values: int
+    weight: int
+    """Of all its records, as :func:`gateway.journal.weight.weight` has it."""
+
+    @property
+    def values(self) -> int:
+        return sum(len(record.batch.values) for record in self.records)
 
 
 @dataclass(slots=True)
@@ -545,7 +551,7 @@ class Store:
                 (start, through, after),
             )
             found = Stored([], through)
-            values = 0
+            size = 0
             before = start - 1
             try:
                 for first, last, body in rows:
@@ -559,8 +565,8 @@ class Store:
                         found.damaged.append((self._known((first, last, None, body)), str(error)))
                         continue
                     found.records += records
-                    values += sum(len(record.batch.values) for record in records)
-                    if len(found.records) >= MAX_RECORDS or values >= MAX_VALUES:
+                    size += sum(weight(record.batch) for record in records)
+                    if len(found.records) >= MAX_RECORDS or size >= MAX_WEIGHT:
                         found.through = last
                         break
             finally:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import orjson
 
 from gateway import __version__
-from gateway.model import Tag
+from gateway.model import DataType, Tag
 from gateway.northbound.uns import asset_topic
 from gateway.settings import DeviceSettings, GatewaySettings, LinkSettings, MqttSettings
 
@@ -161,9 +161,15 @@ def _asset(link: LinkSettings, device: DeviceSettings, mqtt: MqttSettings) -> As
     return Asset(device.name, topic, _hashed(meta))
 
 
+_HINTS = {DataType.BYTES: {"contentEncoding": "base16"}, DataType.DATETIME: {"format": "date-time"}}
+"""How to read the text that a value of such a type is, in the words of JSON Schema 2020-12."""
+
+
 def _tag(tag: Tag) -> dict[str, Any]:
     described = {
         "type": tag.type.value,
+        **_HINTS.get(tag.type, {}),
+        "count": tag.count,
         "unit": tag.unit,
         "low": tag.low,
         "high": tag.high,

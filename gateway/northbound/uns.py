@@ -4,18 +4,20 @@ Columns go through orjson as a whole; what is known beforehand (topics, names, u
 topics and payloads is ``docs/explanation/unified-namespace.md``.
 
 Laws: a value is never changed silently. An integer of a 64-bit tag beyond ±2^53 becomes a string of its digits; what
-JSON can't say (NaN, infinities, text that isn't Unicode) becomes null with a bad quality; strings stay strings.
+JSON can't say (NaN, infinities, text that isn't Unicode, a structure that isn't JSON) becomes null with a bad quality,
+or an uncertain one where it is an element of an array; strings stay strings.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import orjson
 
-from gateway.model import Batch, DataType, Layout, Quality, Record, Value, is_bad
+from gateway.model import Batch, DataType, Layout, Quality, Record, Value, is_bad, is_good
 from gateway.northbound.mqtt.packets import MAX_STRING, string
 
 VERSION = "v1"
@@ -25,6 +27,9 @@ JSON_SAFE = 1 << 53
 """Integers of at most this size are exact in every JSON reader (RFC 8259 §6)."""
 
 _CACHED_LAYOUTS = 4096
+
+_Sayable: TypeAlias = Value | orjson.Fragment
+"""What orjson takes: a value, or JSON as it stands."""
 
 
 class Unpublishable(Exception):
@@ -77,7 +82,8 @@ class Encoder:
     def encode(self, record: Record) -> Messages:
         """The record's messages in order; none for an empty one. Raises Unpublishable.
 
-        Only live values are retained: one that was stored first must never replace a newer one.
+        Only live values are retained: one that was stored first, or is of the past, must never replace a newer one, and
+        an event isn't what holds until the next.
         """
         layout = record.batch.layout
         prepared = self._prepared.get(layout.digest)
@@ -85,7 +91,9 @@ class Encoder:
             if len(self._prepared) >= _CACHED_LAYOUTS:
                 self._prepared.clear()
             prepared = self._prepared[layout.digest] = self._kind(layout, self._root, self._profile)
-        return prepared.encode(record, self._retain and not record.backfill)
+        if record.batch.history:
+            return _of_the_past(prepared, record)
+        return prepared.encode(record, self._retain and not record.backfill and not record.batch.event)
 
 
 class _Prepared:
@@ -93,28 +101,50 @@ class _Prepared:
 
     def __init__(self, layout: Layout, root: str, profile: str) -> None:
         self._profile = profile
-        self._wide = tuple(i for i, tag in enumerate(layout.tags) if tag.type.exceeds_json)
+        tags = tuple(enumerate(layout.tags))
+        arrays = [(i, tag) for i, tag in tags if tag.count is not None]
+        self._wide = frozenset(i for i, tag in tags if tag.type.exceeds_json and tag.count is None)
+        self._structures = frozenset(i for i, tag in tags if tag.type is DataType.JSON and tag.count is None)
+        self._arrays = frozenset(i for i, _ in arrays)
+        self._wide_arrays = frozenset(i for i, tag in arrays if tag.type.exceeds_json)
 
     def encode(self, record: Record, retain: bool) -> Messages:
         raise NotImplementedError
 
+    def _ready(self, batch: Batch) -> tuple[Sequence[_Sayable], Sequence[int] | None]:
+        """Values and qualities, as orjson is to take them."""
+        values, codes = batch.values, batch.qualities
+        if self._wide:
+            values = self._widened(batch)
+        if self._structures or self._arrays:
+            return self._unfolded(batch, list(values), [0] * len(values) if codes is None else list(codes))
+        return values, codes
+
     def _widened(self, batch: Batch) -> Sequence[Value]:
         """The values with integers that JSON readers would round as strings of their digits."""
         values = batch.values
-        positions: Sequence[int] = self._wide
-        if positions and batch.columns is not None:
-            positions = [position for position, column in enumerate(batch.columns) if column in positions]
-        beyond = [
-            (position, value)
-            for position in positions
-            if isinstance(value := values[position], int) and not -JSON_SAFE <= value <= JSON_SAFE
-        ]
+        beyond = [position for position in _positions(batch, self._wide) if _is_beyond(values[position])]
         if not beyond:
             return values
         widened = list(values)
-        for position, value in beyond:
-            widened[position] = str(value)
+        for position in beyond:
+            widened[position] = str(values[position])
         return widened
+
+    def _unfolded(self, batch: Batch, out: list[_Sayable], codes: list[int]) -> tuple[list[_Sayable], list[int] | None]:
+        """Structures as the JSON they are, arrays with elements that JSON readers understand."""
+        for position in _positions(batch, self._structures):
+            if out[position] is not None:
+                out[position], code = _embedded(out[position])
+                codes[position] = code or codes[position]
+        for position in _positions(batch, self._wide_arrays):
+            if isinstance(value := out[position], tuple):
+                out[position] = tuple(str(element) if _is_beyond(element) else element for element in value)
+        for position in _positions(batch, self._arrays):
+            value = out[position]
+            if isinstance(value, tuple) and is_good(codes[position]) and any(map(_is_null, value)):
+                codes[position] = Quality.UNCERTAIN_SUB_NORMAL
+        return out, codes if any(codes) else None
 
 
 class _TagMessages(_Prepared):
@@ -126,8 +156,8 @@ class _TagMessages(_Prepared):
         self._topics = [_topic(f"{base}/{tag.path}") for tag in layout.tags]
         self._units = [b"" if tag.unit is None else b',"unit":' + orjson.dumps(tag.unit) for tag in layout.tags]
         self._good = [b',"quality":0' + unit + b',"seq":' for unit in self._units]
-        # A column without text can be split at its commas after it was encoded as a whole.
-        self._splits = not any(tag.type is DataType.STRING for tag in layout.tags)
+        # A row of numbers and booleans can be split at its commas after it was encoded as a whole.
+        self._splits = not layout.bulky
 
     def encode(self, record: Record, retain: bool) -> Messages:
         batch = record.batch
@@ -183,8 +213,7 @@ class _TagMessages(_Prepared):
 
     def _texts(self, batch: Batch) -> tuple[list[bytes], Sequence[int] | None]:
         """Each value as JSON, and the qualities, None if all are good."""
-        values = self._widened(batch)
-        codes = batch.qualities
+        values, codes = self._ready(batch)
         try:
             body = orjson.dumps(values) if self._splits else b""
             texts = body[1:-1].split(b",")
@@ -222,8 +251,7 @@ class _AssetMessages(_Prepared):
         paths = self._paths
         if batch.columns is not None:
             paths = [paths[column] for column in batch.columns]
-        values = self._widened(batch)
-        codes = batch.qualities
+        values, codes = self._ready(batch)
         try:
             body = orjson.dumps(dict(zip(paths, values, strict=True)))
         except TypeError:
@@ -261,11 +289,35 @@ def _topic(text: str) -> bytes:
 
 
 def _flags(record: Record) -> bytes:
-    return (b',"hist":true' if record.backfill else b"") + (b"" if record.batch.trusted else b',"clock":"untrusted"')
+    batch = record.batch
+    late = record.backfill or batch.history
+    return (b',"hist":true' if late else b"") + (b"" if batch.trusted else b',"clock":"untrusted"')
 
 
-def _is_null(value: Value) -> bool:
+def _positions(batch: Batch, columns: frozenset[int]) -> Sequence[int] | frozenset[int]:
+    """Where in the batch values of these columns stand."""
+    if batch.columns is None or not columns:
+        return columns
+    return [position for position, column in enumerate(batch.columns) if column in columns]
+
+
+def _is_beyond(value: Value) -> bool:
+    return isinstance(value, int) and not -JSON_SAFE <= value <= JSON_SAFE
+
+
+def _is_null(value: _Sayable) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _embedded(value: _Sayable) -> tuple[_Sayable, int]:
+    """(JSON text as a part of more JSON, 0), or None with a bad quality if it is no JSON, or only ``null``."""
+    if not isinstance(value, str):
+        return None, Quality.BAD_DECODING_ERROR
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None, Quality.BAD_DECODING_ERROR
+    return (None, Quality.BAD) if found is None else (orjson.Fragment(value), 0)
 
 
 def _honest(nulls: Sequence[bool], codes: Sequence[int] | None) -> Sequence[int] | None:
@@ -275,9 +327,9 @@ def _honest(nulls: Sequence[bool], codes: Sequence[int] | None) -> Sequence[int]
     return [Quality.BAD if null and not is_bad(code) else code for null, code in zip(nulls, codes, strict=True)]
 
 
-def _sayable(values: Sequence[Value], codes: Sequence[int] | None) -> tuple[list[Value], list[int]]:
+def _sayable(values: Sequence[_Sayable], codes: Sequence[int] | None) -> tuple[list[_Sayable], list[int]]:
     """What JSON can't say becomes null with BadDecodingError; the rest stays."""
-    said: list[Value] = []
+    said: list[_Sayable] = []
     qualities = list(codes) if codes is not None else [0] * len(values)
     for position, value in enumerate(values):
         try:
@@ -301,6 +353,37 @@ def _runs(positions: Sequence[int]) -> list[range]:
     return runs
 
 
+def _of_the_past(prepared: _Prepared, record: Record) -> Messages:
+    """Messages under the time of their values instead of the batch's: neighbours of one time are a batch of their own.
+
+    Nothing of the past is retained: it isn't what is so now.
+    """
+    topics: list[bytes] = []
+    payloads: list[bytes] = []
+    spans: list[range] = []
+    for span in _moments(record):
+        part = _part(record, span)
+        batch = part.batch
+        if batch.source_ns is not None and (ns := batch.source_ns[0]) is not None:
+            part.batch = replace(batch, read_ns=ns, source_ns=None, trusted=True)
+        messages = prepared.encode(part, retain=False)
+        topics += messages.topics
+        payloads += messages.payloads
+        spans += [range(position, position + 1) for position in span] if messages.spans is None else [span]
+    return Messages(topics, payloads, False, spans)
+
+
+def _moments(record: Record) -> Iterator[range]:
+    """What of a record is to be delivered, as runs of contiguous values of one time."""
+    times = record.batch.source_ns
+    for run in _runs(range(len(record.batch.values)) if record.only is None else record.only):
+        start = run.start
+        for position in range(run.start + 1, run.stop + 1):
+            if position == run.stop or (times is not None and times[position] != times[start]):
+                yield range(start, position)
+                start = position
+
+
 def _part(record: Record, span: range) -> Record:
     """The contiguous values at `span` as a record of their own."""
     batch, cut = record.batch, slice(span.start, span.stop)
@@ -314,5 +397,7 @@ def _part(record: Record, span: range) -> Record:
         columns=columns[cut],
         source_ns=batch.source_ns[cut] if batch.source_ns is not None else None,
         trusted=batch.trusted,
+        history=batch.history,
+        event=batch.event,
     )
     return Record(record.id, record.boot, record.seq + span.start, part, record.backfill)

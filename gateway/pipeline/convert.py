@@ -7,19 +7,17 @@ value and knows every case.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
-from gateway.model import DataType, Quality, Value, is_bad, is_good
+from gateway.model import Quality, Value, is_bad, is_good
+from gateway.pipeline.arrays import array_converter
+from gateway.pipeline.blocks import Block, block
+from gateway.pipeline.limits import limit
 from gateway.pipeline.report import Columns
-from gateway.pipeline.scale import Converter, converter, is_widening, needs_conversion, ratio
+from gateway.pipeline.scale import Converter, converter, needs_conversion
 from gateway.settings import TagRules
 
-_Block: TypeAlias = Callable[[Sequence[Any]], Sequence[Any] | None]
-"""Good wire values of columns sharing one formula → published values, or None if one of them isn't ordinary."""
-
-_EXCEEDED = int(Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED)
 _INTERNAL_ERROR = int(Quality.BAD_INTERNAL_ERROR)
 
 
@@ -28,23 +26,22 @@ class Conversion:
 
     def __init__(self, rules: Sequence[TagRules]) -> None:
         """Raises ValueError for rules that contradict themselves."""
-        self._converters: list[Converter | None] = [
-            converter(rule) if needs_conversion(rule) else None for rule in rules
-        ]
-        self._limits = [_limit(rule) for rule in rules]
+        self._converters = [_converter(rule) for rule in rules]
+        self._arrays = [column for column, rule in enumerate(rules) if rule.count is not None]
+        self._limits = [limit(rule) if rule.count is None else None for rule in rules]
         blocks: dict[object, list[int]] = {}
-        formulas: dict[object, _Block] = {}
+        formulas: dict[object, Block] = {}
         for column, rule in enumerate(rules):
-            if needs_conversion(rule):
-                key, block = _block(rule)
-                formulas.setdefault(key, block)
+            if rule.count is None and needs_conversion(rule):
+                key, formula = block(rule)
+                formulas.setdefault(key, formula)
                 blocks.setdefault(key, []).append(column)
         self._blocks = [(Columns(columns), formulas[key]) for key, columns in blocks.items()]
-        limited = [(column, limit) for column, limit in enumerate(self._limits) if limit is not None]
-        self._limited = Columns([column for column, _ in limited])
-        self._lows = [limit[0] for _, limit in limited]
-        self._highs = [limit[1] for _, limit in limited]
-        self.changes = bool(self._blocks or self._limited)
+        ranges = [each for each in self._limits if each is not None]
+        self._limited = Columns([column for column, each in enumerate(self._limits) if each is not None])
+        self._lows = [each.low for each in ranges]
+        self._highs = [each.high for each in ranges]
+        self.changes = bool(self._blocks or self._limited or self._arrays)
         """False if every good value passes as it is."""
 
     def row(self, wire: Sequence[Value]) -> tuple[Sequence[Value], list[int] | None] | None:
@@ -53,29 +50,36 @@ class Conversion:
         None if :meth:`each` must do it. The values are `wire` itself if there was nothing to change.
         """
         changed: list[Any] | None = None
+        exceeded: Sequence[int] = ()
         try:
             for columns, formula in self._blocks:
                 before = columns.pick(wire)
-                block = formula(before)
-                if block is None:
+                after = formula(before)
+                if after is None:
                     return None
-                if block is not before:
+                if after is not before:
                     if changed is None:
                         changed = list(wire)
-                    columns.put(changed, block)
-            out: Sequence[Any] = wire if changed is None else changed
-            if not self._limited:
-                return out, None
-            rows = zip(self._limited.positions, self._limited.pick(out), self._lows, self._highs, strict=True)
-            exceeded = [column for column, value, low, high in rows if not low <= value <= high]
+                    columns.put(changed, after)
+            if self._limited:
+                values = self._limited.pick(wire if changed is None else changed)
+                rows = zip(self._limited.positions, values, self._lows, self._highs, strict=True)
+                exceeded = [column for column, value, low, high in rows if not low <= value <= high]
         except (TypeError, OverflowError):
             return None
-        if not exceeded:
-            return out, None
-        limited, qualities = list(out), [0] * len(out)
+        out: Sequence[Any] = wire if changed is None else changed
+        return self._odd(out, exceeded) if exceeded or self._arrays else (out, None)
+
+    def _odd(self, out: Sequence[Any], exceeded: Sequence[int]) -> tuple[Sequence[Value], list[int] | None]:
+        """What a row of scalars has no time for: columns beyond their range, and arrays."""
+        values, qualities = list(out), [0] * len(out)
         for column in exceeded:
-            limited[column], qualities[column] = self._limit(column, out[column], 0)
-        return limited, qualities
+            values[column], qualities[column] = self._limit(column, out[column], 0)
+        for column in self._arrays:
+            convert = self._converters[column]
+            assert convert is not None
+            values[column], qualities[column] = convert(out[column])
+        return values, qualities if any(qualities) else None
 
     def mixed(self, wire: Sequence[Value], qualities: Sequence[int]) -> tuple[list[Value], list[int]] | None:
         """All columns, some not good → values and qualities; None if :meth:`each` must do it.
@@ -94,9 +98,9 @@ class Conversion:
         for column in odd:
             quality = qualities[column]
             if is_bad(quality):
-                out[column] = None
-            if not (is_good(quality) and codes[column]):
-                codes[column] = quality
+                out[column], codes[column] = None, quality
+            else:
+                codes[column] = _joined(quality, codes[column])
         return out, codes
 
     def each(
@@ -115,7 +119,7 @@ class Conversion:
                 convert = self._converters[column]
                 if convert is not None:
                     value, code = convert(value)
-                    quality = code or quality
+                    quality = _joined(quality, code)
                 if value is not None and self._limits[column] is not None:
                     value, quality = self._limit(column, value, quality)
             out.append(value)
@@ -123,90 +127,18 @@ class Conversion:
         return out, codes
 
     def _limit(self, column: int, value: Any, quality: int) -> tuple[Value, int]:
-        limit = self._limits[column]
-        assert limit is not None
-        low, high, floor, ceiling = limit
-        if low <= value <= high:
-            return value, quality
-        if floor is not None and value < low:
-            value = floor
-        elif ceiling is not None and value > high:
-            value = ceiling
-        # An uncertain code from the device says more than ours would.
-        return value, _EXCEEDED if is_good(quality) else quality
+        found = self._limits[column]
+        assert found is not None
+        return found.apply(value, quality)
 
 
-def _limit(rules: TagRules) -> tuple[float, float, float | None, float | None] | None:
-    """(low, high, value to clamp to below, above); None without a range."""
-    if not rules.type.is_numeric or (rules.low is None and rules.high is None):
-        return None
-    low = -math.inf if rules.low is None else rules.low
-    high = math.inf if rules.high is None else rules.high
-    floor: float | None = None
-    ceiling: float | None = None
-    if rules.clamp:
-        integer = rules.type.is_integer
-        if rules.low is not None:
-            floor = math.ceil(rules.low) if integer else float(rules.low)
-        if rules.high is not None:
-            ceiling = math.floor(rules.high) if integer else float(rules.high)
-        if floor is not None and ceiling is not None and floor > ceiling:
-            raise ValueError(f"there is no {rules.type} between {rules.low} and {rules.high} to clamp to")
-    return low, high, floor, ceiling
+def _converter(rules: TagRules) -> Converter | None:
+    """None if every good value passes as it is."""
+    if rules.count is not None:
+        return array_converter(rules)
+    return converter(rules) if needs_conversion(rules) else None
 
 
-def _block(rules: TagRules) -> tuple[object, _Block]:
-    """(what columns must share to share it, formula)."""
-    wire, out = rules.wire_type, rules.type
-    narrow_wire = not wire.exceeds_json
-    if out is DataType.FLOAT64 and narrow_wire and not wire.is_float:
-        p, r, q = ratio(rules)
-        return ("ratio", p, r, q), _quotient(p, r, q)
-    if wire.is_integer and out.is_integer and ratio(rules)[2] == 1:
-        p, r, _ = ratio(rules)
-        return ("integer", p, r, out), _exact(p, r, *out.bounds)
-    if out is DataType.FLOAT64 and wire.is_float and rules.scaled:
-        return ("linear", rules.scale, rules.offset), _linear(float(rules.scale), float(rules.offset))
-    if is_widening(rules):
-        return "finite", _finite
-    convert = converter(rules)
-    return ("each", wire, out, rules.scale, rules.offset), lambda values: _one_by_one(convert, values)
-
-
-def _quotient(p: int, r: int, q: int) -> _Block:
-    if p == 1 and r == 0:
-        return lambda values: [value / q for value in values]
-    if r == 0:
-        return lambda values: [value * p / q for value in values]
-    return lambda values: [(value * p + r) / q for value in values]
-
-
-def _exact(p: int, r: int, low: int, high: int) -> _Block:
-    def block(values: Sequence[Any]) -> Sequence[Any] | None:
-        result = values if p == 1 and r == 0 else [value * p + r for value in values]
-        return result if low <= min(result) and max(result) <= high else None
-
-    return block
-
-
-def _linear(scale: float, offset: float) -> _Block:
-    def block(values: Sequence[Any]) -> Sequence[Any] | None:
-        result = [value * scale + offset for value in values]
-        return result if math.isfinite(sum(result)) else None
-
-    return block
-
-
-def _finite(values: Sequence[Any]) -> Sequence[Any] | None:
-    # One addition per value: a sum is finite only if every term is. (A sum that overflows only takes the slow way.)
-    return values if math.isfinite(sum(values)) else None
-
-
-def _one_by_one(convert: Converter, values: Sequence[Any]) -> Sequence[Any] | None:
-    result = []
-    for value in values:
-        published, quality = convert(value)
-        if quality:
-            return None
-        result.append(published)
-    return result
+def _joined(quality: int, code: int) -> int:
+    """The wire's quality, not bad, and ours: a bad one counts, else the wire's own unless it is good."""
+    return code if is_bad(code) or (code and is_good(quality)) else quality

@@ -7,10 +7,11 @@ it.
 - A change of quality passes, always.
 - A good or uncertain value without a policy passes, always.
 - A bad value of unchanged quality is held back; `max_interval_s` sends it again.
-- With a policy, a value passes if it differs by the deadband or more (bool, string or deadband 0: if it differs), but
-  not sooner than `min_interval_s` after the last report; after `max_interval_s` it passes in any case.
+- With a policy, a value passes if it differs by the deadband or more (bool, text or deadband 0: if it differs; an
+  array: if an element differs so, or the length), but not sooner than `min_interval_s` after the last report; after
+  `max_interval_s` it passes in any case.
 - Both intervals are met to within half a poll and a tenth of themselves: polls jitter, and 1.000 s must not become 2 s
-  because a poll came after 0.999 s.
+  because a poll came after 0.999 s. Where nothing is polled on a grid they are met exactly.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Columns:
 
 
 class ReportFilter:
-    """The report state of one group, polled every `interval_s`."""
+    """The report state of one group, polled every `interval_s`; 0: its values come when they come."""
 
     def __init__(self, rules: Sequence[TagRules], interval_s: float) -> None:
         size = len(rules)
@@ -61,8 +62,9 @@ class ReportFilter:
         gated = [i for i in self._all if rules[i].report is not None]
         self._timed_only = [i for i in gated if self._bands[i] is None]
         self._exact = Columns([i for i in gated if self._bands[i] == 0])
-        self._banded = Columns([i for i in gated if self._bands[i]])
-        self._band_row = [band for band in self._bands if band]
+        self._arrays = [(i, band) for i, band in enumerate(self._bands) if band and rules[i].count is not None]
+        self._banded = Columns([i for i in gated if self._bands[i] and rules[i].count is None])
+        self._band_row = [band for i, band in enumerate(self._bands) if band and rules[i].count is None]
         policies = [rule.report for rule in rules]
         self._min_ns = [_whole_polls_ns(policy.min_interval_s, interval_s) if policy else 0 for policy in policies]
         self._has_min = any(self._min_ns)
@@ -134,6 +136,8 @@ class ReportFilter:
                 strict=True,
             )
             changed += [i for i, value, old, band in rows if not -band < value - old < band]
+        if self._arrays:
+            changed += [i for i, band in self._arrays if _differs(values[i], last[i], band)]
         if self._has_min:
             reported, least = self._reported_ns, self._min_ns
             changed = [i for i in changed if mono_ns - reported[i] >= least[i]]
@@ -159,7 +163,7 @@ class ReportFilter:
             else:
                 band = self._bands[column]
                 value, old = values[at], self._values[column]
-                if band is None or (abs(value - old) >= band if band else value != old):
+                if band is None or (_differs(value, old, band) if band else value != old):
                     keep.append(at)
         return keep
 
@@ -195,6 +199,18 @@ class ReportFilter:
             for at, column in enumerate(columns):
                 self._qualities[column] = 0 if qualities is None else qualities[at]
             self.all_good = not any(self._qualities)
+
+
+def _differs(value: Any, old: Any, band: float) -> bool:
+    """Whether a value, or an element of an array, differs by the band or more. A 0 may stand for a bad value."""
+    if not isinstance(value, tuple):
+        return not -band < value - old < band
+    if not isinstance(old, tuple) or len(value) != len(old):
+        return True
+    return any(
+        new is not before if new is None or before is None else not -band < new - before < band
+        for new, before in zip(value, old, strict=True)
+    )
 
 
 def _whole_polls_ns(limit_s: float, interval_s: float) -> int:

@@ -12,6 +12,7 @@ float → float64               float64 arithmetic; a result that isn't finite i
 float → integer               exact; a fractional result or one outside the type is BadOutOfRange
 any number → float32, float16 the value must be representable as it is, else BadOutOfRange
 any number → bool             0 is false, 1 is true, anything else is BadOutOfRange
+text of any kind              as it is
 ============================  =========================================================================================
 
 A 64-bit integer that a float64 can't hold is BadOutOfRange when published as a float. NaN on the wire is
@@ -36,12 +37,8 @@ _GOOD = int(Quality.GOOD)
 _OUT_OF_RANGE: tuple[None, int] = (None, int(Quality.BAD_OUT_OF_RANGE))
 _SENSOR_FAILURE: tuple[None, int] = (None, int(Quality.BAD_SENSOR_FAILURE))
 
-_NARROW = {DataType.FLOAT16: struct.Struct("<e"), DataType.FLOAT32: struct.Struct("<f")}
+NARROW = {DataType.FLOAT16: struct.Struct("<e"), DataType.FLOAT32: struct.Struct("<f")}
 _FLOAT_WIDTH = {DataType.FLOAT16: 16, DataType.FLOAT32: 32, DataType.FLOAT64: 64}
-
-
-class NotRepresentable(ValueError):
-    """A value has no exact counterpart on the other side of the scaling. The message is one sentence for a user."""
 
 
 def decimal(number: float) -> Fraction:
@@ -70,7 +67,7 @@ def ratio(rules: TagRules) -> tuple[int, int, int]:
 def converter(rules: TagRules) -> Converter:
     """The rule of one tag as a function. Raises ValueError for a pair of types that has no conversion."""
     wire, out = rules.wire_type, rules.type
-    if DataType.STRING in (wire, out):
+    if wire.is_text or out.is_text:
         if wire != out or rules.scaled:
             raise ValueError(f"{wire} can't be scaled or converted to {out}")
         return lambda value: (value, _GOOD)
@@ -124,7 +121,7 @@ def _typed(out: DataType) -> Callable[[Any, int], tuple[Value, int]]:
 
         return integer
 
-    narrow = _NARROW.get(out)
+    narrow = NARROW.get(out)
 
     def floating(num: Any, den: int) -> tuple[Value, int]:
         try:
@@ -136,53 +133,3 @@ def _typed(out: DataType) -> Callable[[Any, int], tuple[Value, int]]:
         return value, _GOOD
 
     return floating
-
-
-def to_published(rules: TagRules, wire: Value) -> tuple[Value, int]:
-    """One wire value as it is published, with its quality, without limits. For writes and probes, not the hot path."""
-    return (None, int(Quality.BAD_INTERNAL_ERROR)) if wire is None else converter(rules)(wire)
-
-
-def to_wire(rules: TagRules, value: Value) -> Value:
-    """The wire value that publishes as `value`: the exact inverse of the scaling.
-
-    Raises NotRepresentable if `value` is of the wrong kind, outside the engineering range, not finite, outside the wire
-    type or between two wire values.
-    """
-    wire, out = rules.wire_type, rules.type
-    if out is DataType.STRING or out is DataType.BOOL:
-        if not isinstance(value, str if out is DataType.STRING else bool):
-            raise NotRepresentable(f"{value!r} isn't a {out}")
-        if wire is out and not rules.scaled:
-            return value
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise NotRepresentable(f"{value!r} isn't a number")
-    assert isinstance(value, int | float)
-    if not math.isfinite(value):
-        raise NotRepresentable(f"{value!r} can't be written")
-    if (rules.low is not None and value < rules.low) or (rules.high is not None and value > rules.high):
-        raise NotRepresentable(f"{value!r} is outside the engineering range {rules.low} to {rules.high}")
-    if rules.scale == 0:
-        raise NotRepresentable("a tag with scale 0 can't be written")
-    exact = Fraction(value) if isinstance(value, int) else decimal(value)
-    source = (exact - decimal(rules.offset)) / decimal(rules.scale)
-    if wire.is_float:
-        try:
-            result = value if isinstance(value, float) and not rules.scaled else float(source)
-            narrow = _NARROW.get(wire)
-            if narrow:
-                result = narrow.unpack(narrow.pack(result))[0]
-        except OverflowError:
-            raise NotRepresentable(f"{value!r} is beyond what {wire} holds") from None
-        return result
-    if source.denominator != 1:
-        raise NotRepresentable(f"{value!r} is between two steps of the device (scale {rules.scale})")
-    number = source.numerator
-    if wire is DataType.BOOL:
-        if number not in (0, 1):
-            raise NotRepresentable(f"{value!r} is neither on nor off")
-        return bool(number)
-    low, high = wire.bounds
-    if not low <= number <= high:
-        raise NotRepresentable(f"{value!r} is beyond what {wire} holds")
-    return number

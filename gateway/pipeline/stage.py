@@ -19,7 +19,7 @@ class Stage:
     def __init__(self, group: GroupSettings) -> None:
         """Raises ValueError for rules that contradict themselves."""
         self._conversion = Conversion(group.rules)
-        self._filter = ReportFilter(group.rules, group.poll.interval_s)
+        self._filter = ReportFilter(group.rules, 0.0 if group.poll.subscribed else group.poll.interval_s)
         self._all = range(len(group.rules))
         self._transparent = not self._conversion.changes and not self._filter.filters
         self._pending: tuple[Sequence[Value], Sequence[int] | None, Sequence[int] | None, int] | None = None
@@ -27,14 +27,16 @@ class Stage:
     def process(self, batch: Batch) -> Batch | None:
         """What of the batch to report; None: nothing. The batch itself is left as it is, and returned if all of it is.
 
-        A batch older than the newest accepted one is reported whole and doesn't touch the report state.
+        A batch of the past, of events, or older than the newest accepted one is reported whole and doesn't touch the
+        report state.
         """
         values, qualities, columns, mono_ns = batch.values, batch.qualities, batch.columns, batch.mono_ns
+        apart = batch.history or batch.event or mono_ns < self._filter.mono_ns
         if self._transparent and qualities is None and columns is None:
-            self._pending = (values, None, None, mono_ns) if mono_ns >= self._filter.mono_ns else None
+            self._pending = None if apart else (values, None, None, mono_ns)
             return batch
         values, qualities = self._convert(values, qualities if qualities and any(qualities) else None, columns)
-        if mono_ns < self._filter.mono_ns:
+        if apart:
             self._pending = None
             return _derive(batch, values, qualities, columns, batch.source_ns)
         keep = self._filter.choose(values, qualities, columns, mono_ns)
@@ -86,4 +88,5 @@ def _derive(
     columns: Sequence[int] | None,
     source_ns: Sequence[int | None] | None,
 ) -> Batch:
-    return Batch(batch.layout, batch.read_ns, batch.mono_ns, values, qualities, columns, source_ns, batch.trusted)
+    head = batch.layout, batch.read_ns, batch.mono_ns
+    return Batch(*head, values, qualities, columns, source_ns, batch.trusted, batch.history, batch.event)

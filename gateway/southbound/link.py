@@ -1,7 +1,10 @@
 """One physical connection: one task that owns the bus and every driver on it, so that their calls never overlap.
 
-The task connects, then takes reads off a heap of due times until the connection is lost, then connects again. Nothing
+The task connects, then takes groups off a heap of due times until the connection is lost, then connects again. Nothing
 here waits for anything but the bus, the next due time and the delay before the next try.
+
+A polled group is read when it is due. A subscribed one is set up when it is first due, and from then on looked at when
+one of its tags may have become stale: what it is told it hands on at once, whatever the task is doing.
 
 What a call to a driver may end in, and what follows:
 
@@ -18,29 +21,46 @@ raises anything else             a bug: the device's tags are BadInternalError, 
                                  back-off
 doesn't return                   cancelled after `call_limit_s`, then as any other bug; the bus is reopened
 ===============================  ======================================================================================
+
+What a subscription may be told, and what follows. Its receiver is deaf once the bus is closed, the device rests or the
+group is set up anew.
+
+===============================  ======================================================================================
+the receiver's call              what follows
+===============================  ======================================================================================
+take, confirm                    a sign of life, as an answered read: a circuit that was open closes. Where nothing
+                                 need ever come (`stale_s` is None) that it was set up counts as one already
+silent                           as if a read had raised DeviceSilent; the group is set up anew when it is next due
+down                             as if a read had raised LinkDown
+take of what isn't of the group  a bug, as above
+nothing for `stale_s`            the tag is BadTimeout until it is heard of again. If no tag of the group is, it is set
+                                 up anew, at once and then every `retry_s`; if no tag of any of the device's subscribed
+                                 groups is, the device is in failure
+===============================  ======================================================================================
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import heapq
-import itertools
 import logging
+import math
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from gateway.driver import Bus, DeviceSilent, LinkDown, Point, WriteFailed, Writes
-from gateway.model import Batch, Quality, Value, quality_name
-from gateway.pipeline import NotRepresentable, to_published, to_wire
-from gateway.settings import LinkSettings, TagRules
+from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, Subscribes, WriteFailed
+from gateway.model import Batch, Quality, Value
+from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.schedule import Backoff
+from gateway.southbound.subscription import Subscription, require_fit
+from gateway.southbound.timetable import Timetable
 from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
+from gateway.southbound.watchdog import Watchdog
+from gateway.southbound.writes import WriteQueue
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +73,6 @@ RESTART_FIRST_S = 1.0
 RESTART_CAP_S = 60.0
 FIRST_VALUE_S = 1.0
 """A tag of which nothing is known by then is reported as BadWaitingForInitialData."""
-MAX_WAITING_WRITES = 64
 
 REFRESH_S = 10.0
 """A group is read out of turn for a refresh no sooner than this after its last read; one due sooner just waits."""
@@ -71,15 +90,6 @@ class LinkState(enum.StrEnum):
 
 class _Reopen(Exception):
     """The bus is of no more use, though nothing says that the far end is gone."""
-
-
-@dataclass(slots=True, eq=False)
-class _Write:
-    device: Device
-    point: Point
-    rules: TagRules
-    wire: Value
-    done: asyncio.Future[Value]
 
 
 class Link:
@@ -106,10 +116,10 @@ class Link:
         self.connects = 0
         self.losses = 0
         self.crashes = 0
-        self._deliver = deliver
+        self.deliver = deliver
         self._on_health = on_health
         self._clock = clock
-        self._call_limit_s = call_limit_s
+        self._watchdog = Watchdog(call_limit_s, clock)
         self._bus: Bus | None = None
         self._connected = False
         self._reconnect = Backoff(RECONNECT_FIRST_S, RECONNECT_CAP_S, jitter)
@@ -121,16 +131,15 @@ class Link:
             restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, jitter)
             restart.next_s()
             device = Device.of(device_settings, restart)
-            device.groups = [Group.of(device, group.poll, next(rest)) for group in device_settings.groups]
+            device.groups = [Group.of(device, group, next(rest), self, clock) for group in device_settings.groups]
             self.devices.append(device)
-        self._heap: list[tuple[float, int, Group]] = []
-        self._ticket = itertools.count()
-        self._writes: deque[_Write] = deque()
+        self._timetable = Timetable()
+        self._ended: deque[Group] = deque()
+        """Subscribed groups whose end the task has yet to see to."""
+        self._writes = WriteQueue(self.name)
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self._busy_since = 0.0
-        self._cancelled_hung = False
         self._close_failed = False
         self._said_down = False
         self._said_crashed = False
@@ -149,19 +158,23 @@ class Link:
     def stop(self) -> None:
         """Ask the task to end; it closes the bus on its way out. A read or write under way may finish first."""
         self._stopping = True
-        if not (self._connected and self._busy_since):
+        self._watchdog.stop()
+        if not (self._connected and self._watchdog.busy):
             self.abort()
 
     def abort(self) -> None:
         """End the task, whatever it is doing."""
         self._stopping = True
+        self._watchdog.stop()
         if self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         first_value = loop.call_later(FIRST_VALUE_S, self._report_waiting)
-        watchdog = asyncio.create_task(self._watch(), name=f"watchdog of link {self.name}")
+        assert self._task is not None
+        watch = self._watchdog.watch(self._task, self._stuck)
+        watchdog = asyncio.create_task(watch, name=f"watchdog of link {self.name}")
         try:
             for device in self.devices:
                 self._on_health(device.health)
@@ -173,7 +186,7 @@ class Link:
         finally:
             first_value.cancel()
             watchdog.cancel()
-            self._fail_writes(LinkDown(f"link {self.name} is stopping; nothing was sent"))
+            self._writes.fail_all(" is stopping")
             await self._close_bus()
             await asyncio.gather(watchdog, return_exceptions=True)
 
@@ -197,15 +210,15 @@ class Link:
         delay_s = self._reconnect.next_s()
         if delay_s:
             await asyncio.sleep(delay_s)
-        self._busy_since = self._clock()
+        self._watchdog.begin(self._clock())
         try:
             await bus.connect()
         except asyncio.CancelledError:
-            if not self._own_cancel():
+            if not self._watchdog.survives():
                 raise
-            raise LinkDown(f"connecting took longer than {self._call_limit_s:.0f} s") from None
+            raise LinkDown(f"connecting took longer than {self._watchdog.limit_s:.0f} s") from None
         finally:
-            self._call_ended()
+            self._watchdog.end()
         self._connected = True
         self.connects += 1
 
@@ -214,57 +227,61 @@ class Link:
     def _schedule_all(self) -> None:
         """After a connect: everything at once, those that were silent last; then back onto the grid."""
         now = self._clock()
-        self._heap.clear()
+        self._timetable.clear()
         for device in sorted(self.devices, key=lambda device: device.circuit is not Circuit.CLOSED):
             if device.circuit is Circuit.CLOSED:
                 for group in device.groups:
                     group.at_once = True
-                    self._push(group, now)
+                    self._timetable.push(group, now)
             elif device.probe is not None:
-                self._push(device.probe, max(now, device.retry_at))
+                self._timetable.push(device.probe, max(now, device.retry_at))
 
     def refresh(self) -> None:
         """See :meth:`Supervisor.refresh`."""
         for group in self.groups:
-            if group.reported > VALUES_REPORTED:
+            if group.subscription is not None:
+                group.subscription.repeat()
+            elif group.reported > VALUES_REPORTED:
                 code, group.reported = Quality(group.reported), NOTHING_REPORTED
                 self._mark(group, code)
         now = self._clock()
-        for place, (due, ticket, group) in enumerate(self._heap):
+
+        def earliest(group: Group) -> float:
             if group.read_at is None or group.device.circuit is not Circuit.CLOSED:
-                continue
-            sooner = max(now, group.read_at + REFRESH_S)
-            if sooner < due:
-                group.at_once = True
-                self._heap[place] = (sooner, ticket, group)
-        heapq.heapify(self._heap)
+                return math.inf
+            return max(now, group.read_at + REFRESH_S)
+
+        self._timetable.bring_forward(earliest)
+        self._nudge()
+
+    def _nudge(self) -> None:
+        """Have the task look again at what is due."""
         if self._wake is not None:
             _release(self._wake)
 
-    def _push(self, group: Group, due: float) -> None:
-        heapq.heappush(self._heap, (due, next(self._ticket), group))
-
     async def _poll(self) -> None:
-        """Read and write until the link is lost (LinkDown), is to be reopened (_Reopen) or stopped."""
+        """Read, subscribe and write until the link is lost (LinkDown), is to be reopened (_Reopen) or stopped."""
         clock = self._clock
         while not self._stopping:
+            if self._ended:
+                await self._see_to_end(self._ended.popleft())
+                continue
             if self._writes:
                 await self._write_next()
             now = clock()
-            due = self._heap[0][0] if self._heap else now + 3600.0
+            due = self._timetable.next_due
             if due > now + _EARLY_S:
-                if not self._writes:
-                    await self._wait(due - now)
+                if not self._writes and not self._ended:
+                    await self._wait(min(due - now, 3600.0))
                 continue
-            group = heapq.heappop(self._heap)[2]
-            group.start(due, now)
-            await self._read(group, now)
+            group = self._timetable.pop()
+            await self._visit(group, now, due)
             if group.grid is None:
                 # A driver that needn't wait for its device must not starve the rest of the process.
                 await asyncio.sleep(0)
 
     async def _wait(self, delay_s: float) -> None:
-        """Until then, or until there is something to write."""
+        """Until then, or until there is something else to do."""
         loop = asyncio.get_running_loop()
         wake = self._wake = loop.create_future()
         timer = loop.call_later(delay_s, _release, wake)
@@ -274,29 +291,26 @@ class Link:
             timer.cancel()
             self._wake = None
 
-    async def _read(self, group: Group, started: float) -> None:
-        device = group.device
+    async def _visit(self, group: Group, started: float, due: float | None = None) -> None:
+        """Do what a group needs: read it, set it up, look for what is stale, or see to the end of its subscription."""
+        device, subscription = group.device, group.subscription
+        asked = False
+        batch: Batch | None = None
         try:
-            if device.driver is None:
-                self._build(device)
-            assert device.driver is not None
-            assert group.plan is not None
-            asked = group.asks
-            self._busy_since = started
-            batch = await device.driver.read(group.plan)
-            self._call_ended()
-            if batch.layout is not group.poll.layout:
-                raise TypeError(f"the driver gave a batch of another group than {group.poll.name!r}")
-            size = len(group.poll.points if batch.columns is None else batch.columns)
-            if len(batch.values) != size or (batch.qualities is not None and len(batch.qualities) != size):
-                raise TypeError(f"the driver gave {len(batch.values)} values for {size} tags")
+            if subscription is not None:
+                if subscription.failure is not None:
+                    raise subscription.failure
+                await self._listen(group, subscription, started)
+            else:
+                group.start(started if due is None else due, started)
+                batch, asked = await self._read(group, started)
         except DeviceSilent as error:
-            self._call_ended()
-            group.failed += 1
+            self._watchdog.end()
+            self._failed(group)
             self._silent(group, str(error))
         except LinkDown as error:
-            self._call_ended()
-            group.failed += 1
+            self._watchdog.end()
+            self._failed(group)
             if device.circuit is not Circuit.OPEN:
                 raise
             # A driver may give up a connection on which a device stays silent. The others needn't hear of it,
@@ -304,20 +318,31 @@ class Link:
             self._silent(group, str(error))
             raise _Reopen from None
         except asyncio.CancelledError as error:
-            self._busy_since = 0.0
-            group.failed += 1
-            hung = self._cancelled_hung
-            if not self._own_cancel():
+            hung = self._watchdog.fired
+            self._failed(group)
+            if not self._watchdog.survives():
                 raise
-            self._crashed(group, _hang(self._call_limit_s) if hung else error)
+            self._crashed(group, TimeoutError(self._watchdog.sentence) if hung else error)
             if hung:
                 raise _Reopen from None
         except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
-            self._call_ended()
-            group.failed += 1
+            self._watchdog.end()
+            self._failed(group)
             self._crashed(group, error)
         else:
-            self._answered(group, batch, started, asked=asked)
+            if batch is not None:
+                self._answered(group, batch, started, asked=asked)
+
+    async def _read(self, group: Group, started: float) -> tuple[Batch, bool]:
+        """The batch, and whether the device was asked for it."""
+        driver = group.device.driver or self._build(group.device)
+        assert group.plan is not None
+        asked = group.asks
+        self._watchdog.begin(started)
+        batch = await driver.read(group.plan)
+        self._watchdog.end()
+        require_fit(group.poll, batch)
+        return batch, asked
 
     def _answered(self, group: Group, batch: Batch, started: float, *, asked: bool) -> None:
         now = self._clock()
@@ -327,19 +352,85 @@ class Link:
         group.bad += bad
         group.last_bad = batch if bad else None
         group.good += len(batch.values) - bad
-        device = group.device
         if asked:
-            if self.state is not LinkState.UP:
-                self._link_up()
-            if device.circuit is not Circuit.CLOSED:
-                self._close_circuit(device, group)
-            device.silences = 0
-            if device.health.state is not HealthState.NORMAL:
-                self._set_health(device, HealthState.NORMAL, _plan_detail(device))
-        group.reported = VALUES_REPORTED if self._deliver(batch) else NOTHING_REPORTED
-        self._push(group, group.next_due(now))
+            self.heard(group)
+        group.reported = VALUES_REPORTED if self.deliver(batch) else NOTHING_REPORTED
+        self._timetable.push(group, group.next_due(now))
 
-    def _build(self, device: Device) -> None:
+    async def _listen(self, group: Group, subscription: Subscription, started: float) -> None:
+        """Set a subscription up if that is overdue, and report what of it is stale."""
+        device = group.device
+        driver = device.driver or self._build(device)
+        assert group.plan is not None
+        subscription.look(started)
+        if subscription.overdue(started, self.settings.breaker.retry_s, resting=device.circuit is not Circuit.CLOSED):
+            if not isinstance(driver, Subscribes):
+                raise TypeError("the driver can't subscribe")
+            receiver = subscription.open(group.columns_in_error)
+            self._watchdog.begin(started)
+            await driver.subscribe(group.plan, receiver)
+            self._watchdog.end()
+            if subscription.failure is not None:
+                raise subscription.failure
+            if group.poll.stale_s is None and group.asks:
+                self.heard(group)
+            elif group.asks:
+                self._nothing_heard_yet(device)
+        self._look_later(group, subscription)
+        self._check_quiet(device)
+
+    def _nothing_heard_yet(self, device: Device) -> None:
+        """What made the device or the link bad may be over, without being well yet: say so unless it already is."""
+        sentence = "connected, but nothing was heard yet"
+        if self.state is not LinkState.UP:
+            self._set_state(LinkState.CONNECTING, sentence)
+        failed = device.health.state is HealthState.FAILURE
+        if failed and not device.quiet and device.circuit is Circuit.CLOSED:
+            self._set_health(device, HealthState.FAILURE, sentence)
+
+    def _look_later(self, group: Group, subscription: Subscription) -> None:
+        resting = group.device.circuit is not Circuit.CLOSED
+        due = subscription.next_look(self._clock(), self.settings.breaker.retry_s, resting=resting)
+        self._timetable.remove(group)
+        if due < math.inf:
+            self._timetable.push(group, due)
+
+    async def _see_to_end(self, group: Group) -> None:
+        if group.subscription is not None and group.subscription.failure is not None:
+            await self._visit(group, self._clock())
+
+    # -- what subscriptions call: see subscription.Owner ---------------------------------------------------------------
+
+    def heard(self, group: Group) -> None:
+        """Also of an answered read."""
+        device = group.device
+        if self.state is not LinkState.UP:
+            self._link_up()
+        if device.circuit is not Circuit.CLOSED:
+            self._close_circuit(device, group)
+        device.silences = 0
+        if device.health.state is not HealthState.NORMAL and device.quiet_s is None:
+            if device.quiet:
+                device.quiet = False
+                log.info("device %s is heard of again", device.name)
+            self._set_health(device, HealthState.NORMAL, _plan_detail(device))
+
+    def owes(self, group: Group) -> None:
+        if group.subscription is not None:
+            self._look_later(group, group.subscription)
+            self._nudge()
+
+    def ended(self, group: Group) -> None:
+        self._ended.append(group)
+        self._nudge()
+
+    def _failed(self, group: Group) -> None:
+        group.failed += 1
+        if group.subscription is not None:
+            group.subscription.end()
+            self._timetable.remove(group)
+
+    def _build(self, device: Device) -> Driver:
         """A driver and its plans; the device's options and tags were checked before."""
         assert self._bus is not None
         driver = self.settings.kind.open_device(self._bus, device.name, device.settings.options)
@@ -348,6 +439,7 @@ class Link:
         device.driver = driver
         if not any(group.asks for group in device.groups):
             self._set_health(device, HealthState.FAILURE, _plan_detail(device))
+        return driver
 
     # -- failures ------------------------------------------------------------------------------------------------------
 
@@ -360,7 +452,7 @@ class Link:
         now = self._clock()
         if device.circuit is Circuit.CLOSED and device.silences < breaker.failures:
             self._mark(group, Quality.BAD_TIMEOUT)
-            self._push(group, group.next_due(now))
+            self._timetable.push(group, group.next_due(now))
             return
         if device.circuit is Circuit.CLOSED:
             log.warning("device %s: %s; asking again every %g s", device.name, sentence, breaker.retry_s)
@@ -387,41 +479,58 @@ class Link:
     def _open_circuit(self, group: Group, circuit: Circuit, code: Quality, retry_at: float) -> None:
         """Let the device rest but for one read at `retry_at`: of `group`, or of another if that would ask nothing."""
         device = group.device
-        if not group.asks:
-            group = next((each for each in device.groups if each.asks), group)
+        # A read settles it; a subscription may just have nothing to say. But a flawed one is tried where it failed.
+        by_read = circuit is Circuit.OPEN
+        choice = [group, *device.groups]
+        group = min(choice, key=lambda each: (not each.asks, by_read and each.subscription is not None))
         device.circuit, device.probe, device.retry_at = circuit, group, retry_at
         for each in device.groups:
             each.at_once = True
+            if each.subscription is not None:
+                each.subscription.end()
             self._mark(each, code)
-        self._drop(device)
-        self._push(group, retry_at)
+        self._timetable.remove_device(device)
+        self._timetable.push(group, retry_at)
 
     def _close_circuit(self, device: Device, answered: Group) -> None:
         """The device answered the read of one group: take up the others at once."""
         log.info("device %s answers again", device.name)
         device.circuit, device.probe = Circuit.CLOSED, None
         device.closed_at = self._clock()
-        self._drop(device)
+        self._timetable.remove_device(device)
         for group in device.groups:
             if group is not answered:
-                self._push(group, device.closed_at)
+                self._timetable.push(group, device.closed_at)
+            elif group.subscription is not None:
+                self._look_later(group, group.subscription)
+        self._nudge()
 
-    def _drop(self, device: Device) -> None:
-        self._heap = [entry for entry in self._heap if entry[2].device is not device]
-        heapq.heapify(self._heap)
+    def _check_quiet(self, device: Device) -> None:
+        quiet_s = device.quiet_s
+        if quiet_s is None or device.quiet or device.circuit is not Circuit.CLOSED:
+            return
+        device.quiet = True
+        sentence = f"nothing was heard of it for {quiet_s:g} s"
+        log.warning("device %s: %s", device.name, sentence)
+        self._set_health(device, HealthState.FAILURE, sentence)
 
     def _mark(self, group: Group, code: Quality) -> None:
         """Report every tag of the group as bad, unless that is what was reported last."""
+        if group.subscription is not None:
+            group.subscription.mark(code)
+            return
         if group.reported == code:
             return
         size = len(group.poll.points)
         batch = Batch(group.poll.layout, time.time_ns(), time.monotonic_ns(), [None] * size, [int(code)] * size)
-        if self._deliver(batch):
+        if self.deliver(batch):
             group.reported = int(code)
 
     def _report_waiting(self) -> None:
         for group in self.groups:
-            if group.reported == NOTHING_REPORTED:
+            if group.subscription is not None:
+                group.subscription.mark(Quality.BAD_WAITING_FOR_INITIAL_DATA, group.subscription.image.unreported)
+            elif group.reported == NOTHING_REPORTED:
                 self._mark(group, Quality.BAD_WAITING_FOR_INITIAL_DATA)
 
     def _set_health(self, device: Device, state: HealthState, detail: str) -> None:
@@ -469,7 +578,7 @@ class Link:
 
     def _all_bad(self, state: LinkState, sentence: str, code: Quality) -> None:
         self._set_state(state, sentence)
-        self._fail_writes(LinkDown(f"link {self.name}: {sentence}; nothing was sent"))
+        self._writes.fail_all(f": {sentence}")
         for device in self.devices:
             if device.circuit is not Circuit.CLOSED:
                 # Its tags are bad already, and what it failed of says more. A silent one deserves a try at once when
@@ -477,12 +586,16 @@ class Link:
                 if device.circuit is Circuit.OPEN:
                     device.retry_at = 0.0
                 continue
+            device.quiet = False
             self._set_health(device, HealthState.FAILURE, sentence)
             for group in device.groups:
                 self._mark(group, code)
 
     async def _close_bus(self) -> None:
         self._connected = False
+        for group in self.groups:
+            if group.subscription is not None:
+                group.subscription.end()
         if self._bus is None:
             return
         try:
@@ -494,100 +607,47 @@ class Link:
                 self._close_failed = True
                 log.error("link %s: closing failed: %s", self.name, _describe(error), exc_info=error)
 
-    # -- calls that don't return ---------------------------------------------------------------------------------------
-
-    async def _watch(self) -> None:
-        """Cancel a call that outlives the limit. One look per quarter of the limit; nothing on the way of a poll."""
-        while True:
-            await asyncio.sleep(self._call_limit_s / 4)
-            if self._busy_since and self._clock() - self._busy_since > self._call_limit_s:
-                if self._cancelled_hung:
-                    self._all_bad(LinkState.CRASHED, "a driver's call can't be ended", Quality.BAD_INTERNAL_ERROR)
-                self._cancelled_hung = True
-                assert self._task is not None
-                self._task.cancel()
-
-    def _call_ended(self) -> None:
-        self._busy_since = 0.0
-        if self._cancelled_hung:
-            self._own_cancel()  # it returned, or failed in another way, just as it was being cancelled
-
-    def _own_cancel(self) -> bool:
-        """After a CancelledError out of a driver's call: True if the runtime goes on, False if it is being stopped.
-
-        It goes on if the watchdog caused it or the driver let a cancellation of its own escape.
-        """
-        task = self._task
-        assert task is not None
-        if self._cancelled_hung:
-            self._cancelled_hung = False
-            while not self._stopping and task.cancelling():
-                task.uncancel()
-        return not self._stopping and task.cancelling() == 0
+    def _stuck(self) -> None:
+        """A driver's call goes on although it was cancelled."""
+        self._all_bad(LinkState.CRASHED, "a driver's call can't be ended", Quality.BAD_INTERNAL_ERROR)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
     async def write(self, device: Device, path: str, value: Value) -> Value:
         """See :meth:`Supervisor.write`."""
-        point, rules = _writable(device, path)
-        try:
-            wire = to_wire(rules, value)
-        except NotRepresentable as error:
-            raise WriteFailed(f"{device.name}/{path}: {error}; nothing was sent") from None
-        if not self._connected or self._stopping:
-            raise LinkDown(f"link {self.name} is down; nothing was sent")
-        if device.circuit is not Circuit.CLOSED or device.driver is None:
-            raise DeviceSilent(f"device {device.name} isn't answering; nothing was sent")
-        if not isinstance(device.driver, Writes):
-            raise WriteFailed(f"the driver of {device.name} can't write")
-        if len(self._writes) >= MAX_WAITING_WRITES:
-            raise WriteFailed(f"{MAX_WAITING_WRITES} writes are waiting on link {self.name}; nothing was sent")
-        done: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        self._writes.append(_Write(device, point, rules, wire, done))
-        if self._wake is not None:
-            _release(self._wake)
+        done = self._writes.put(device, path, value, connected=self._connected and not self._stopping)
+        self._nudge()
         return await done
 
     async def _write_next(self) -> None:
-        write = self._writes.popleft()
-        device, done = write.device, write.done
-        if done.done():
-            return  # nobody waits for it any more: it is never sent
-        driver: object = device.driver
-        if device.circuit is not Circuit.CLOSED or not isinstance(driver, Writes):
-            done.set_exception(DeviceSilent(f"device {device.name} stopped answering; nothing was sent"))
+        taken = self._writes.take()
+        if taken is None:
             return
-        self._busy_since = self._clock()
+        write, driver = taken
+        device = write.device
+        self._watchdog.begin(self._clock())
         try:
             wire = await driver.write(write.point, write.wire)
         except (WriteFailed, DeviceSilent) as error:
-            _settle(done, error)
+            write.fail(error)
         except LinkDown as error:
-            _settle(done, error)
+            write.fail(error)
             raise
         except asyncio.CancelledError:
-            _settle(done, WriteFailed(f"writing {write.point.path} was cut short; the outcome is unknown"))
-            hung = self._cancelled_hung
-            if not self._own_cancel():
+            write.fail(WriteFailed(f"writing {write.point.path} was cut short; the outcome is unknown"))
+            hung = self._watchdog.fired
+            if not self._watchdog.survives():
                 raise
-            self._crashed(device.groups[0], _hang(self._call_limit_s))
+            self._crashed(device.groups[0], TimeoutError(self._watchdog.sentence))
             if hung:
                 raise _Reopen from None
         except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
-            _settle(done, WriteFailed(f"the driver failed: {_describe(error)}; the outcome is unknown"))
+            write.fail(WriteFailed(f"the driver failed: {_describe(error)}; the outcome is unknown"))
             self._crashed(device.groups[0], error)
         else:
-            published, quality = to_published(write.rules, wire)
-            if quality:
-                _settle(done, WriteFailed(f"{write.point.path} was written; reading it back: {quality_name(quality)}"))
-            elif not done.done():
-                done.set_result(published)
+            write.succeed(wire)
         finally:
-            self._call_ended()
-
-    def _fail_writes(self, error: Exception) -> None:
-        while self._writes:
-            _settle(self._writes.popleft().done, error)
+            self._watchdog.end()
 
     # -- status --------------------------------------------------------------------------------------------------------
 
@@ -621,15 +681,6 @@ def _release(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _settle(done: asyncio.Future[Value], error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)
-
-
-def _hang(limit_s: float) -> TimeoutError:
-    return TimeoutError(f"a call didn't return within {limit_s:.0f} s")
-
-
 def _describe(error: BaseException) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -641,13 +692,3 @@ def _plan_detail(device: Device) -> str:
         return ""
     total = sum(len(group.poll.points) for group in device.groups)
     return f"{len(errors)} of {total} tags can't be read; {errors[0].path}: {errors[0].message}"
-
-
-def _writable(device: Device, path: str) -> tuple[Point, TagRules]:
-    for settings in device.settings.groups:
-        for point, tag, rules in zip(settings.poll.points, settings.poll.layout.tags, settings.rules, strict=True):
-            if tag.path == path:
-                if not tag.writable:
-                    raise WriteFailed(f"{device.name}/{path} isn't declared writable; nothing was sent")
-                return point, rules
-    raise KeyError(path)

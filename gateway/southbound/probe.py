@@ -1,4 +1,4 @@
-"""Read one device once, without the runtime: what ``tidegate probe`` shows."""
+"""One device without the runtime: what ``tidegate probe`` and its neighbours call."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from gateway.driver import DeviceSilent, LinkDown, PointError
+from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, PointError
 from gateway.model import Batch, Layout
 from gateway.pipeline import Stage
-from gateway.settings import LinkSettings
+from gateway.settings import GroupSettings, LinkSettings
 from gateway.southbound.link import CALL_LIMIT_S, CLOSE_LIMIT_S
 
 
@@ -45,19 +45,16 @@ async def probe(link: LinkSettings, device: str) -> Probe:
     Raises KeyError if the link has no such device, LinkDown or DeviceSilent as the driver does; anything else is a flaw
     of the driver.
     """
-    settings = {each.name: each for each in link.devices}[device]
-    bus = link.kind.open_bus(link.name, link.options, link.site)
-    driver = link.kind.open_device(bus, device, settings.options)
-    plans = [driver.plan(group.poll) for group in settings.groups]
+    bus, driver = opened(link, device)
+    groups = _groups(link, device)
+    plans = [driver.plan(group.poll) for group in groups]
     results: list[GroupProbe] = []
-    try:
-        begun = time.monotonic()
-        async with _bounded(LinkDown(f"connecting took longer than {CALL_LIMIT_S:g} s")):
-            await bus.connect()
+    begun = time.monotonic()
+    async with connected(bus):
         connect_s = time.monotonic() - begun
-        for group, plan in zip(settings.groups, plans, strict=True):
+        for group, plan in zip(groups, plans, strict=True):
             begun = time.monotonic()
-            async with _bounded(DeviceSilent(f"reading group {group.poll.name} took longer than {CALL_LIMIT_S:g} s")):
+            async with bounded(DeviceSilent(f"reading group {group.poll.name} took longer than {CALL_LIMIT_S:g} s")):
                 wire = await driver.read(plan)
             read_s = time.monotonic() - begun
             published = Stage(group).process(wire)
@@ -65,22 +62,40 @@ async def probe(link: LinkSettings, device: str) -> Probe:
             results.append(
                 GroupProbe(group.poll.layout, plan.describe(), plan.errors, read_s, wire=wire, published=published)
             )
-    finally:
-        async with _bounded(LinkDown(f"closing took longer than {CLOSE_LIMIT_S:g} s"), CLOSE_LIMIT_S):
-            await bus.close()
     return Probe(link.name, device, link.kind.describe_link(link.options), connect_s, results)
 
 
 def plan_of(link: LinkSettings, device: str) -> dict[str, Sequence[str]]:
     """The requests it takes to read each group of `device`, by group name. Connects to nothing. Raises KeyError."""
-    settings = {each.name: each for each in link.devices}[device]
+    _, driver = opened(link, device)
+    return {group.poll.name: driver.plan(group.poll).describe() for group in _groups(link, device)}
+
+
+def opened(link: LinkSettings, device: str) -> tuple[Bus, Driver]:
+    """One device on a bus of its own, not connected. Raises KeyError if the link has no such device."""
+    options = {each.name: each.options for each in link.devices}[device]
     bus = link.kind.open_bus(link.name, link.options, link.site)
-    driver = link.kind.open_device(bus, device, settings.options)
-    return {group.poll.name: driver.plan(group.poll).describe() for group in settings.groups}
+    return bus, link.kind.open_device(bus, device, options)
 
 
 @contextlib.asynccontextmanager
-async def _bounded(error: Exception, limit_s: float = CALL_LIMIT_S) -> AsyncIterator[None]:
+async def connected(bus: Bus) -> AsyncIterator[None]:
+    """The bus while it is connected. Raises LinkDown."""
+    try:
+        async with bounded(LinkDown(f"connecting took longer than {CALL_LIMIT_S:g} s")):
+            await bus.connect()
+        yield
+    finally:
+        async with bounded(LinkDown(f"closing took longer than {CLOSE_LIMIT_S:g} s"), CLOSE_LIMIT_S):
+            await bus.close()
+
+
+def _groups(link: LinkSettings, device: str) -> Sequence[GroupSettings]:
+    return {each.name: each.groups for each in link.devices}[device]
+
+
+@contextlib.asynccontextmanager
+async def bounded(error: Exception, limit_s: float = CALL_LIMIT_S) -> AsyncIterator[None]:
     """Raise `error` instead of waiting longer than the limit."""
     try:
         async with asyncio.timeout(limit_s):

@@ -89,8 +89,8 @@ class Supervisor:
     def refresh(self) -> None:
         """Hand on once more what holds now, because a destination may have missed it.
 
-        Tags whose quality the runtime itself made up are handed on at once. What is polled comes with its next read;
-        groups that would take long until then are read out of turn.
+        Tags whose quality the runtime itself made up are handed on at once, and what subscribed groups were last told.
+        What is polled comes with its next read; groups that would take long until then are read out of turn.
         """
         for link in self._links:
             link.refresh()
@@ -109,8 +109,9 @@ class Supervisor:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
 
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values
-        read; `late` are reads begun a tenth of their interval (at least 1 ms) after their slot, `missed` slots that
-        passed without a read; `bad_tags` names the first of those whose value was bad in the last read.
+        read or told; `late` are reads begun a tenth of their interval (at least 1 ms) after their slot, `missed` slots
+        that passed without a read; `bad_tags` names the first of those whose value was bad in the last read, or is bad
+        now. Of a subscribed group `failed` counts its ends but those by a closed bus, and ``subscription`` says more.
         """
         groups = [group for link in self._links for group in link.groups]
         return {
@@ -122,6 +123,7 @@ class Supervisor:
                 "bad": sum(group.bad for group in groups),
                 "late": sum(group.late for group in groups),
                 "missed": sum(group.missed for group in groups),
+                "lost": sum(group.subscription.lost for group in groups if group.subscription is not None),
                 "lateness_ms": Histogram.merged(group.lateness for group in groups).summary(),
                 "read_ms": Histogram.merged(group.duration for group in groups).summary(),
                 "refused_batches": self._refused_batches,

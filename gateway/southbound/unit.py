@@ -5,16 +5,17 @@ from __future__ import annotations
 import enum
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.driver import Driver, Plan, PollGroup
 from gateway.model import Batch, is_bad, quality_name
-from gateway.settings import DeviceSettings
+from gateway.settings import DeviceSettings, GroupSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.histogram import Histogram
 from gateway.southbound.schedule import Backoff, Grid
+from gateway.southbound.subscription import Owner, Subscription
 
 NOTHING_REPORTED = -1
 """A group of which nothing was handed on yet."""
@@ -23,6 +24,8 @@ VALUES_REPORTED = 0
 
 _BAD_TAGS_SHOWN = 20
 
+_SETUP_PAUSE_S = 0.1
+"""Least pause between two tries to set up a subscription that a device was silent to."""
 _IDLE_POLL_S = 1.0
 """Interval of a continuous group none of whose tags can be read: its reads return at once and would spin."""
 
@@ -38,19 +41,22 @@ class Circuit(enum.StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """One poll group at run time."""
+    """One poll group at run time, polled or subscribed to."""
 
     device: Device
     poll: PollGroup
     grid: Grid | None
-    """None: continuously."""
+    """None: continuously, or not polled."""
+    subscription: Subscription | None = None
+    """None: polled."""
     plan: Plan | None = None
     slot: int | None = None
     """The next slot of the grid that nothing was done for; None before the first."""
     at_once: bool = True
     """The next read is off the grid: the first one, or the first after an outage."""
     reported: int = NOTHING_REPORTED
-    """The code of the whole group if the runtime itself made up what was handed on last, or one of the two above."""
+    """Of a polled group: the code of the whole group if the runtime itself made up what was handed on last, or one of
+    the two above."""
     polls: int = 0
     failed: int = 0
     good: int = 0
@@ -65,13 +71,26 @@ class Group:
     """CLOCK_MONOTONIC of the last successful read, seconds."""
 
     @classmethod
-    def of(cls, device: Device, poll: PollGroup, phase_fraction: float) -> Group:
+    def of(
+        cls, device: Device, settings: GroupSettings, phase_fraction: float, owner: Owner, clock: Callable[[], float]
+    ) -> Group:
+        poll = settings.poll
+        if poll.subscribed:
+            group = cls(device, poll, None)
+            group.subscription = Subscription(group, settings.rules, owner, clock)
+            return group
         return cls(device, poll, Grid(poll.interval_s, phase_fraction) if poll.interval_s > 0 else None)
 
     @property
     def asks(self) -> bool:
         """Whether a read puts a request on the wire now: only then does its success say anything about the device."""
         return self.plan is not None and self.plan.asks
+
+    @property
+    def columns_in_error(self) -> list[int]:
+        """Columns of points that can't be read at all."""
+        wrong = {error.path for error in self.plan.errors} if self.plan else set()
+        return [column for column, point in enumerate(self.poll.points) if point.path in wrong]
 
     def start(self, due: float, now: float) -> None:
         """Account for a read that starts `now` and was due at `due`: how late it is, and which slots it missed."""
@@ -91,7 +110,9 @@ class Group:
             self.late += 1
 
     def next_due(self, now: float) -> float:
-        """When to read again after a read that ended `now`."""
+        """When to read again after a read that ended `now`; of a subscribed group, when to try to set it up again."""
+        if self.subscription is not None:
+            return now + max(self.poll.interval_s, _SETUP_PAUSE_S)
         grid = self.grid
         if grid is None:
             return now if self.asks else now + _IDLE_POLL_S
@@ -113,14 +134,17 @@ class Group:
         return max(0, self.grid.next_slot(now) - self.slot - 1)
 
     def _bad_tags(self) -> Iterator[tuple[str, str]]:
-        """(path, name of its quality) of every tag that was bad in the last read."""
+        """(path, name of its quality) of every tag that is bad now, or was in the last read."""
+        tags = self.poll.layout.tags
+        if self.subscription is not None:
+            yield from ((tags[column].path, quality_name(code)) for column, code in self.subscription.image.bad())
         batch = self.last_bad
         if batch is None or batch.qualities is None:
             return
         columns = range(len(batch.values)) if batch.columns is None else batch.columns
         for column, code in zip(columns, batch.qualities, strict=True):
             if is_bad(code):
-                yield self.poll.layout.tags[column].path, quality_name(code)
+                yield tags[column].path, quality_name(code)
 
     def status(self, now: float) -> dict[str, Any]:
         return {
@@ -139,6 +163,7 @@ class Group:
             "errors": [{"path": error.path, "message": error.message} for error in self.plan.errors]
             if self.plan
             else [],
+            "subscription": None if self.subscription is None else self.subscription.status(now),
         }
 
 
@@ -159,6 +184,8 @@ class Device:
     crashes: int = 0
     opened: int = 0
     """How often the breaker opened."""
+    quiet: bool = False
+    """It was said that nothing is heard of it."""
     retry_at: float = 0.0
     """Next try while the circuit isn't closed."""
     closed_at: float = 0.0
@@ -171,6 +198,14 @@ class Device:
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @property
+    def quiet_s(self) -> float | None:
+        """For how long nothing at all was heard of what is subscribed to, if that is too long: else None."""
+        images = [group.subscription.image for group in self.groups if group.subscription is not None]
+        if not any(image.stale for image in images) or not all(image.all_stale or image.mute for image in images):
+            return None
+        return max(group.poll.stale_s or 0.0 for group in self.groups)
 
     def status(self, now: float) -> dict[str, Any]:
         return {

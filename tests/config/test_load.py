@@ -45,6 +45,15 @@ def device(name: str, *lines: str) -> str:
     return "\n".join(("", "[[device]]", f'name = "{name}"', 'link = "filler"', *lines, ""))
 
 
+def test_devices_may_have_no_tags_while_these_are_being_looked_for(tmp_path: Path) -> None:
+    empty_group = '[[device.group]]\nname = "fast"\ninterval_ms = 1000'
+    path = write(tmp_path, HEAD + LINK + device("filler1") + device("filler2", empty_group))
+    with pytest.raises(ConfigErrors, match="has no group"):
+        load(path)
+    devices = load(path, unfinished=True).links[0].devices
+    assert [(each.name, each.groups) for each in devices] == [("filler1", ()), ("filler2", ())]
+
+
 def test_defaults_are_applied(tmp_path: Path) -> None:
     settings = load(write(tmp_path))
     assert settings.id == "gw1"

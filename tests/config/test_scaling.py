@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.scaling import Scaling, published_type
+from gateway.config.scaling import Scaling, array_findings, published_type
 from gateway.driver import Point, PollGroup
 from gateway.model import DataType, Layout, Tag
 from gateway.pipeline import Stage
@@ -28,6 +28,9 @@ def scaling(
         (scaling("uint16"), "uint16"),
         (scaling("bool"), "bool"),
         (scaling("string"), "string"),
+        (scaling("bytes"), "bytes"),
+        (scaling("datetime"), "datetime"),
+        (scaling("json"), "json"),
         (scaling("float16"), "float32"),
         (scaling("float32"), "float32"),
         (scaling("float32", 2), "float64"),
@@ -87,6 +90,7 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.intege
     st.none() | NUMBERS,
     st.none() | NUMBERS,
     st.booleans(),
+    st.sampled_from([None, 0, 3]),
 )
 def test_whatever_is_accepted_the_pipeline_takes(
     wire: DataType,
@@ -96,10 +100,11 @@ def test_whatever_is_accepted_the_pipeline_takes(
     low: float | None,
     high: float | None,
     clamp: bool,
+    count: int | None,
 ) -> None:
     published, findings = published_type(Scaling(wire, scale, offset, output, low, high, clamp))
-    if findings:
+    if findings or array_findings(wire, count):
         return
-    rules = TagRules(wire, published, scale, offset, low, high, clamp)
-    layout = Layout("d", "g", ("e", "s", "d"), (Tag("t", published),))
-    Stage(GroupSettings(PollGroup("g", layout, (Point("t", wire, None),), 1.0), (rules,)))
+    rules = TagRules(wire, published, scale, offset, low, high, clamp, count=count)
+    layout = Layout("d", "g", ("e", "s", "d"), (Tag("t", published, count=count),))
+    Stage(GroupSettings(PollGroup("g", layout, (Point("t", wire, None, count),), 1.0), (rules,)))

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.journal import Alarm, Journal, JournalError
 from gateway.journal.feed import JournalFeed
-from gateway.model import Batch, DataType, Record
+from gateway.model import Batch, DataType, Layout, Record, Tag
 from tests.journal.toys import MS, HandJournal, batch, layout, opened, take_all
 
 OF = layout()
@@ -341,7 +341,7 @@ def test_values_read_before_the_time_was_known_get_the_right_time(tmp_path: Path
     feed = hand.journal.feed("plant")
     made = Batch(OF, 5, hand.loop.now_ns, [1, 2, 3], trusted=False)
     hand.journal.append(made)
-    hand.journal.append(Batch(OF, 6, hand.loop.now_ns, [1, 2, 3], trusted=False))
+    hand.journal.append(Batch(OF, 6, hand.loop.now_ns, [1, 2, 3], source_ns=[7, 8, 9], trusted=False, history=True))
     untrusted = feed.take()
     assert untrusted is not None
     assert not untrusted.batch.trusted
@@ -351,7 +351,7 @@ def test_values_read_before_the_time_was_known_get_the_right_time(tmp_path: Path
     assert hand.clock.trusted
     feed.restore()
     stored = hand.drain(feed)
-    assert [record.batch.trusted for record in stored] == [True, True]
+    assert [(record.batch.trusted, record.batch.history) for record in stored] == [(True, False), (True, True)]
     assert {record.batch.read_ns for record in stored} == {hand.clock.now_ns() - (hand.loop.now_ns - made.mono_ns)}
     hand.store.close()
 
@@ -574,6 +574,23 @@ def test_memory_is_bounded_while_the_disk_stalls(tmp_path: Path) -> None:
     assert 3 * len(taken) + dropped == entry["last"] == 6000
     assert entry["delivered"] == 3 * len(taken)
     assert ("memory", False) in [(alarm.name, alarm.active) for alarm in alarms]
+    hand.store.close()
+
+
+def test_arrays_take_memory_by_their_elements(tmp_path: Path) -> None:
+    of = Layout("filler1", "fast", ("acme", "plant1", "filler1"), (Tag("wave", DataType.UINT16, count=0),))
+    hand = HandJournal(tmp_path / "j", memory_values=3000)
+    hand.owner.stalled = True
+    for _ in range(100):
+        hand.append(of, [tuple(range(99))])
+        hand.advance(1)
+    hand.owner.stalled = False
+    hand.settle_down()
+    taken = hand.drain(hand.journal.feed("plant"))
+    entry = hand.journal.ledger("plant")["sources"]["filler1"]["boots"]["1"]
+    assert 1 <= len(taken) <= 30
+    assert all(record.batch.values == (tuple(range(99)),) for record in taken)
+    assert len(taken) + sum(part["last"] - part["first"] + 1 for part in entry["dropped"]) == 100
     hand.store.close()
 
 

@@ -12,13 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.journal.feed import JournalFeed
 from gateway.journal.record import BOOT_SHIFT
-from gateway.model import Record
-from tests.journal.toys import MS, T_MS, HandJournal, layout
+from gateway.model import Record, Value
+from tests.journal.toys import MS, T_MS, HandJournal, layout, mixed_layout, row
 
 SINKS = ("live", "strict")
 WINDOW = 6
 COUNT = 40
-LAYOUTS = [layout(source, COUNT) for source in ("filler1", "filler2", "mixer")]
+LAYOUTS = [layout("filler1", COUNT), layout("filler2", COUNT), mixed_layout("mixer", COUNT)]
 
 
 class ModelSink:
@@ -56,7 +56,7 @@ class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._temporary = tempfile.TemporaryDirectory()
-        self.appended: dict[int, tuple[str, int, list[int]]] = {}
+        self.appended: dict[int, tuple[str, int, list[Value]]] = {}
         self.born_ns: dict[int, int] = {}
         self.durable: dict[str, set[int]] = {sink: set() for sink in SINKS}
         self.lost: dict[str, set[int]] = {sink: set() for sink in SINKS}
@@ -83,7 +83,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 2), times=st.integers(1, 30))
     def append(self, which: int, times: int) -> None:
         for _ in range(times):
-            values = [(self.next_value + i) & 0xFFFF for i in range(COUNT)]
+            values = row(LAYOUTS[which], self.next_value)
             self.next_value += 977
             record = self.journal.append(LAYOUTS[which], values)
             self.appended[record.id] = (LAYOUTS[which].source, record.seq, values)

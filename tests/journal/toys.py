@@ -25,6 +25,24 @@ def layout(source: str = "filler1", count: int = 3, type_: DataType = DataType.U
     return Layout(source, "fast", ("acme", "plant1", source), tuple(Tag(f"t{i}", type_) for i in range(count)))
 
 
+def mixed_layout(source: str, count: int) -> Layout:
+    """`count` columns, the last two of which are an array and a structure."""
+    plain = layout(source, count - 2)
+    tags = (Tag("wave", DataType.FLOAT32, count=0), Tag("event", DataType.JSON))
+    return Layout(source, plain.group, plain.location, plain.tags + tags)
+
+
+def row(of: Layout, start: int) -> list[Value]:
+    """A value for every column, counted up from `start` and cut to 16 bits."""
+    numbers = [(start + i) & 0xFFFF for i in range(len(of.tags))]
+    values: list[Value] = list(numbers)
+    for column in of.bulky:
+        number = numbers[column]
+        text = of.tags[column].type.is_text
+        values[column] = f'{{"n":{number}}}' if text else (number / 2, None) * (number % 4)
+    return values
+
+
 def batch(of: Layout, values: Sequence[Value] | None = None, *, mono_ns: int | None = None) -> Batch:
     mono = time.monotonic_ns() if mono_ns is None else mono_ns
     return Batch(of, time.time_ns(), mono, list(range(len(of.tags))) if values is None else values)

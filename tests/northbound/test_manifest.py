@@ -108,6 +108,24 @@ def test_meta_says_what_is_known_of_every_tag() -> None:
     }
 
 
+def test_meta_says_how_to_read_what_is_text_and_how_long_arrays_are() -> None:
+    of = layout(
+        Tag("id", DataType.BYTES),
+        Tag("since", DataType.DATETIME, count=0),
+        Tag("event", DataType.JSON),
+        Tag("wave", DataType.INT64, count=8),
+    )
+    (asset,) = manifest.assets(gateway_settings(of), mqtt_settings(1883))
+    common = {"group": "fast", "access": "read"}
+    assert asset.meta["tags"] == {
+        "id": {**common, "type": "bytes", "contentEncoding": "base16"},
+        "since": {**common, "type": "datetime", "format": "date-time", "count": 0},
+        "event": {**common, "type": "json"},
+        "wave": {**common, "type": "int64", "count": 8},
+    }
+    assert asset.meta["strings_beyond_2_53"] == ["wave"]
+
+
 def test_the_hash_changes_with_the_model_and_only_then() -> None:
     def digest(tag: Tag) -> str:
         return manifest.assets(gateway_settings(layout(tag)), mqtt_settings(1883))[0].hash

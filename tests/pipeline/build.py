@@ -12,8 +12,15 @@ U16 = TagRules(DataType.UINT16, DataType.UINT16)
 
 
 def group(*rules: TagRules, interval_s: float = 0.0) -> GroupSettings:
-    layout = Layout("d", "g", ("acme", "plant1", "d"), tuple(Tag(f"t{i}", rule.type) for i, rule in enumerate(rules)))
-    points = tuple(Point(tag.path, rule.wire_type, None) for tag, rule in zip(layout.tags, rules, strict=True))
+    layout = Layout(
+        "d",
+        "g",
+        ("acme", "plant1", "d"),
+        tuple(Tag(f"t{i}", rule.type, count=rule.count) for i, rule in enumerate(rules)),
+    )
+    points = tuple(
+        Point(tag.path, rule.wire_type, None, rule.count) for tag, rule in zip(layout.tags, rules, strict=True)
+    )
     return GroupSettings(PollGroup("g", layout, points, interval_s), rules)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,6 +139,34 @@ def test_a_late_batch_is_reported_whole_and_moves_nothing() -> None:
     assert report(5, 101, 1) == {0: 101, 1: 1}
     assert report(6, None, None, q=[TIMEOUT, TIMEOUT]) == {0: None, 1: None}
     assert report(11, 104, 1) == {1: 1}
+
+
+@pytest.mark.parametrize("meaning", ["history", "event"])
+@pytest.mark.parametrize("rules", [U16, policy(DataType.UINT16, deadband=5)], ids=["free", "with a deadband"])
+def test_what_is_not_current_is_reported_whole_and_moves_nothing(rules: TagRules, meaning: str) -> None:
+    settings = group(rules, replace(rules, scale=0.5, type=DataType.FLOAT64))
+    stage = Stage(settings)
+    stage.process(batch(settings, [10, 10]))
+    stage.accept()
+    apart = replace(batch(settings, [90, 90], at_s=1, source_ns=[5, 6]), **{meaning: True})  # type: ignore[arg-type]
+    for _ in range(2):
+        report = stage.process(apart)
+        stage.accept()
+        assert report is not None
+        assert report == replace(apart, values=[90, 45.0])
+    now = stage.process(batch(settings, [10, 10], at_s=2))
+    assert (now is None) == (rules.report is not None)
+
+
+def test_where_nothing_is_polled_intervals_are_met_exactly() -> None:
+    settings = group(policy(DataType.UINT16, deadband=0, least_s=1), interval_s=1.0)
+    settings = replace(settings, poll=replace(settings.poll, subscribed=True))
+    stage = Stage(settings)
+    results = []
+    for at_s, value in ((0, 1), (0.95, 2), (0.999, 3), (1.0, 4)):
+        results.append(stage.process(batch(settings, [value], at_s=at_s)))
+        stage.accept()
+    assert [result and list(result.values) for result in results] == [[1], None, None, [4]]
 
 
 def test_wall_time_means_nothing() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import DataType, Quality, Value
+from gateway.model import DataType, Quality, Scalar, Value
 from gateway.pipeline import Stage, to_published
 from gateway.pipeline.convert import Conversion
 from gateway.settings import TagRules
@@ -138,23 +138,32 @@ def test_rules_that_contradict_themselves_are_refused(rules: TagRules) -> None:
 
 # -- the fast way and the careful way ----------------------------------------------------------------------------------
 
-numbers = [kind for kind in DataType if kind is not D.STRING]
+numbers = [kind for kind in DataType if not kind.is_text]
+counts = st.sampled_from([None, None, None, 0, 2])
 
 
 @st.composite
 def any_rules(draw: st.DrawFn) -> TagRules:
     wire = draw(st.sampled_from(list(DataType)))
-    if wire is D.STRING:
-        return TagRules(wire, wire)
+    if wire.is_text:
+        return TagRules(wire, wire, count=draw(counts))
     out = draw(st.sampled_from([wire, D.FLOAT64, draw(st.sampled_from(numbers))]))
     scale = draw(st.sampled_from([1.0, 1.0, 0.1, 0.5, 2.0, 10.0]))
     offset = draw(st.sampled_from([0.0, 0.0, 1.0, -40.5]))
     low, high = draw(st.sampled_from([(None, None), (0.0, 100.0), (-10.0, None)]))
-    return TagRules(wire, out, scale=scale, offset=offset, low=low, high=high, clamp=draw(st.booleans()))
+    clamp = draw(st.booleans())
+    return TagRules(wire, out, scale=scale, offset=offset, low=low, high=high, clamp=clamp, count=draw(counts))
 
 
-def any_value(kind: DataType) -> st.SearchStrategy[Value]:
-    if kind is D.STRING:
+def any_value(rules: TagRules) -> st.SearchStrategy[Value]:
+    element = any_scalar(rules.wire_type)
+    if rules.count is None:
+        return element
+    return st.lists(element | st.none(), max_size=3).map(tuple)
+
+
+def any_scalar(kind: DataType) -> st.SearchStrategy[Scalar]:
+    if kind.is_text:
         return st.sampled_from(["", "007", "NaN"])
     if kind is D.BOOL:
         return st.booleans()
@@ -170,7 +179,7 @@ codes = st.sampled_from([0, 0, 0, 0, OVERRIDE, LAST_USABLE, EXCEEDED, TIMEOUT])
 def test_by_row_and_by_value_give_the_same(data: st.DataObject, rules: list[TagRules]) -> None:
     rules = rules * data.draw(st.integers(1, 2))  # columns of one kind, next to each other or not
     conversion = Conversion(rules)
-    wire = [data.draw(any_value(rule.wire_type)) for rule in rules]
+    wire = [data.draw(any_value(rule)) for rule in rules]
     careful = conversion.each(wire, None, range(len(rules)))
     fast = conversion.row(wire)
     if fast is not None:
@@ -188,21 +197,23 @@ def test_null_only_with_a_bad_quality_and_never_without(data: st.DataObject, rul
     settings = group(*rules)
     qualities = [data.draw(codes) for _ in rules]
     wire = [
-        None if code == TIMEOUT else data.draw(any_value(rule.wire_type))
-        for rule, code in zip(rules, qualities, strict=True)
+        None if code == TIMEOUT else data.draw(any_value(rule)) for rule, code in zip(rules, qualities, strict=True)
     ]
     result = rows(Stage(settings).process(batch(settings, wire, qualities)))
     assert list(result) == list(range(len(rules)))
     for value, code in result.values():
         assert (value is None) == (code >= 0x80000000)
-        assert not isinstance(value, float) or math.isfinite(value)
+        elements = value if isinstance(value, tuple) else (value,)
+        assert not any(isinstance(element, float) and not math.isfinite(element) for element in elements)
+        if isinstance(value, tuple) and None in value:
+            assert code >= 0x40000000
 
 
 @given(st.data(), st.lists(any_rules(), min_size=2, max_size=6))
 def test_a_partial_batch_is_treated_like_its_columns(data: st.DataObject, rules: list[TagRules]) -> None:
     settings = group(*rules)
     columns = sorted(data.draw(st.sets(st.integers(0, len(rules) - 1), min_size=1)))
-    wire = [data.draw(any_value(rules[column].wire_type)) for column in columns]
+    wire = [data.draw(any_value(rules[column])) for column in columns]
     result = rows(Stage(settings).process(batch(settings, wire, columns=columns)))
     assert list(result) == columns
     for column, value in zip(columns, wire, strict=True):

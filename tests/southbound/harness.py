@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from gateway.driver import DeviceSilent, DriverKind, LinkDown, Point, PointError, PollGroup
+from gateway.driver import DeviceSilent, DriverKind, LinkDown, Point, PointError, PollGroup, Receiver
 from gateway.model import Batch, DataType, Layout, Quality, Tag, Value
 from gateway.settings import BreakerSettings, DeviceSettings, GroupSettings, LinkSettings, TagRules
 from gateway.southbound import DeviceHealth, Supervisor
@@ -80,9 +80,32 @@ class Unit:
     """Groups of which the device has refused every address: a read asks it for nothing."""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     """How a call spends its time."""
+    subscribes: list[tuple[str, float]] = field(default_factory=list)
+    """(group, begin)"""
+    subscribe_fault: BaseException | None = None
+    on_subscribe: Callable[[Subscribed], None] = lambda subscribed: subscribed.say()
+    """What the device says as soon as it is subscribed to."""
+    subscribed: dict[str, Subscribed] = field(default_factory=dict)
+    """The last subscription to each group, whether or not it stands."""
 
     def begins(self, group: str = "g0") -> list[float]:
         return [begin for name, begin, _ in self.reads if name == group]
+
+
+@dataclass
+class Subscribed:
+    """What a device that speaks by itself holds: the group, and whom to speak to."""
+
+    group: PollGroup
+    receiver: Receiver
+
+    def say(self, *values: Value, columns: Sequence[int] | None = None, **more: Any) -> None:
+        """Report `values` of `columns`, or by default 1 for all."""
+        size = len(self.group.points) if columns is None else len(columns)
+        mono_ns = round(now() * 1e9)
+        self.receiver.take(
+            Batch(self.group.layout, mono_ns, mono_ns, values or [1] * size, columns=columns, **more),
+        )
 
 
 @dataclass
@@ -175,6 +198,20 @@ class _Driver:
         finally:
             wire.busy -= 1
 
+    async def subscribe(self, plan: _Plan, receiver: Receiver) -> None:
+        unit = self.unit
+        unit.subscribes.append((plan.group.name, now()))
+        subscribed = unit.subscribed[plan.group.name] = Subscribed(plan.group, receiver)
+        await self._occupy(unit.read_s)
+        if unit.subscribe_fault is not None:
+            raise unit.subscribe_fault
+        wrong = {error.path for error in plan.errors}
+        columns = [column for column, point in enumerate(plan.group.points) if point.path in wrong]
+        if columns:
+            codes = [int(Quality.BAD_CONFIGURATION_ERROR)] * len(columns)
+            subscribed.say(*[None] * len(columns), columns=columns, qualities=codes)
+        unit.on_subscribe(subscribed)
+
 
 class _WritingDriver(_Driver):
     async def write(self, point: Point, value: Value) -> Value:
@@ -185,9 +222,15 @@ class _WritingDriver(_Driver):
         return value
 
 
-def group(
-    source: str, name: str, interval_s: float, tags: int = 3, rules: TagRules | None = None, low: float | None = None
-) -> GroupSettings:
+@dataclass(frozen=True)
+class Pushed:
+    """Instead of an interval: a group that is subscribed to."""
+
+    stale_s: float | None = None
+    interval_s: float = 1.0
+
+
+def group(source: str, name: str, pace: float | Pushed, tags: int = 3, rules: TagRules | None = None) -> GroupSettings:
     rule = rules or TagRules(DataType.UINT16, DataType.UINT16)
     layout = Layout(
         source,
@@ -196,18 +239,22 @@ def group(
         tuple(Tag(f"{name}/t{i}", rule.type, writable=i == 0) for i in range(tags)),
     )
     points = tuple(Point(tag.path, rule.wire_type, None) for tag in layout.tags)
-    return GroupSettings(PollGroup(name, layout, points, interval_s), (rule,) * tags)
+    if isinstance(pace, Pushed):
+        poll = PollGroup(name, layout, points, pace.interval_s, subscribed=True, stale_s=pace.stale_s)
+    else:
+        poll = PollGroup(name, layout, points, pace)
+    return GroupSettings(poll, (rule,) * tags)
 
 
 def link(
     name: str,
-    devices: dict[str, Sequence[float]],
+    devices: Mapping[str, Sequence[float | Pushed]],
     *,
     breaker: BreakerSettings | None = None,
     writes: bool = False,
     rules: TagRules | None = None,
 ) -> tuple[LinkSettings, Wire]:
-    """`devices`: name → intervals of its groups, which are called g0, g1, …"""
+    """`devices`: name → intervals of its groups, or how they are pushed; they are called g0, g1, …"""
     wire = Wire()
     wire.units = {device: Unit(device, wire) for device in devices}
     driver = _WritingDriver if writes else _Driver
@@ -231,9 +278,9 @@ def link(
             DeviceSettings(
                 device,
                 None,
-                tuple(group(device, f"g{i}", interval, rules=rules) for i, interval in enumerate(intervals)),
+                tuple(group(device, f"g{i}", pace, rules=rules) for i, pace in enumerate(paces)),
             )
-            for device, intervals in devices.items()
+            for device, paces in devices.items()
         ),
         breaker or BreakerSettings(),
     )
@@ -285,6 +332,20 @@ class Field:
         """The same without repetitions."""
         codes = self.codes(source, name)
         return [code for i, code in enumerate(codes) if i == 0 or code != codes[i - 1]]
+
+    def tags(self, source: str, name: str = "g0") -> dict[int, tuple[Value, int]]:
+        """What an outsider knows of each tag of the group: column → value and quality."""
+        known: dict[int, tuple[Value, int]] = {}
+        for _, batch in self.batches:
+            if (batch.layout.source, batch.layout.group) == (source, name) and not batch.history:
+                columns = range(len(batch.layout.tags)) if batch.columns is None else batch.columns
+                codes = [0] * len(columns) if batch.qualities is None else batch.qualities
+                known.update(zip(columns, zip(batch.values, codes, strict=True), strict=True))
+        return known
+
+    def count(self, source: str, name: str = "g0") -> int:
+        """How many batches of the group were handed on."""
+        return sum((batch.layout.source, batch.layout.group) == (source, name) for _, batch in self.batches)
 
     def states(self, device: str) -> list[str]:
         return [health.state.value for health in self.healths if health.device == device]

@@ -171,6 +171,45 @@ def test_a_silent_device_delays_its_neighbours_by_one_timeout_per_retry() -> Non
     run(main)
 
 
+def test_one_dead_unit_of_eight_costs_the_others_one_timeout_per_breaker_period() -> None:
+    """As on an RS-485 line: every unit is read once a second in 20 ms, a timeout takes 300 ms."""
+    timeout_s, read_s, retry_s = 0.3, 0.02, 5.0
+    alive = [f"u{i}" for i in range(7)]
+    breaker = BreakerSettings(failures=3, retry_s=retry_s)
+
+    def lateness(dead: bool) -> dict[str, dict[str, float]]:
+        settings, wire = link("bus", {name: [1.0] for name in ("dead", *alive)}, breaker=breaker)
+        for name in alive:
+            wire.units[name].read_s = read_s
+        wire.units["dead"].read_s = timeout_s if dead else read_s
+        wire.units["dead"].fault = SILENT if dead else None
+
+        async def main() -> dict[str, dict[str, float]]:
+            async with Field([settings]) as field:
+                await asyncio.sleep(600)
+                late = {}
+                for name in alive:
+                    status = field.status("bus", name)
+                    assert status["missed"] == 0
+                    assert field.transitions(name) == [0]
+                    late[name] = {**status["lateness_ms"], "late": status["late"]}
+                expected = 3 + 600 / (retry_s + timeout_s) if dead else 600
+                assert len(wire.units["dead"].reads) == pytest.approx(expected, abs=3)
+                return late
+
+        return run(main)
+
+    healthy, wounded = lateness(dead=False), lateness(dead=True)
+    tries = 3 + 600 / (retry_s + timeout_s)
+    assert all(late["late"] == 0 for late in healthy.values())
+    # No unit ever waits for more than one timeout and the reads that queued up behind it, …
+    assert max(late["max"] for late in wounded.values()) <= 1000 * (timeout_s + 7 * read_s)
+    # … and none more than once a try. Of seven units read once a second, three or four are due within a timeout.
+    waits = [late["late"] for late in wounded.values()]
+    assert max(waits) <= tries
+    assert tries <= sum(waits) <= 4 * tries
+
+
 # -- the connection ----------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
-"""An independent Modbus TCP server: libmodbus (the distribution's C library), driven through ctypes in a subprocess.
+"""An independent Modbus server: libmodbus (the distribution's C library), driven through ctypes in a subprocess.
 
-It shares no code with pymodbus or the drivers. It serves any number of connections and answers every unit. The test
-process sets and reads its four address spaces over a pipe::
+It shares no code with pymodbus or the drivers. Over TCP it serves any number of connections and answers every unit; on
+a serial port it is unit 1, RTU. The test process sets and reads its four address spaces over a pipe::
 
     with LibmodbusPeer() as peer:
         peer.set_holding(100, [1, 2, 3])
@@ -38,9 +38,13 @@ def available() -> bool:
 class LibmodbusPeer:
     """The server as seen from the test process. A context manager; blocking calls, each well under a millisecond."""
 
-    def __init__(self, port: int = 0, sizes: tuple[int, int, int, int] = (SIZE, SIZE, SIZE, SIZE)) -> None:
-        """`sizes`: how many coils, discrete inputs, holding and input registers exist; beyond is exception 2."""
+    def __init__(
+        self, port: int = 0, sizes: tuple[int, int, int, int] = (SIZE, SIZE, SIZE, SIZE), *, device: str = ""
+    ) -> None:
+        """`sizes`: how many coils, discrete inputs, holding and input registers exist; beyond is exception 2. `device`:
+        a serial port to serve instead of TCP."""
         self.port = port
+        self._device = device
         self._sizes = sizes
         self._process: subprocess.Popen[str] | None = None
 
@@ -56,7 +60,7 @@ class LibmodbusPeer:
     def start(self) -> int:
         """Start, on the port of the last time if there was one. Returns the port. All values are zero."""
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(self.port), *map(str, self._sizes)],
+            [sys.executable, __file__, self._device or str(self.port), *map(str, self._sizes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -127,6 +131,10 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(_LIBRARY, use_errno=True)
     library.modbus_new_tcp.restype = ctypes.c_void_p
     library.modbus_new_tcp.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    library.modbus_new_rtu.restype = ctypes.c_void_p
+    library.modbus_new_rtu.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_char, ctypes.c_int, ctypes.c_int]
+    for call in (library.modbus_set_slave, library.modbus_connect, library.modbus_get_socket):
+        call.argtypes = [ctypes.c_void_p, ctypes.c_int][: 2 if call is library.modbus_set_slave else 1]
     library.modbus_mapping_new.restype = ctypes.POINTER(_Mapping)
     library.modbus_mapping_new.argtypes = [ctypes.c_int] * 4
     library.modbus_tcp_listen.argtypes = [ctypes.c_void_p, ctypes.c_int]
@@ -134,6 +142,35 @@ def _library() -> ctypes.CDLL:
     library.modbus_receive.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     library.modbus_reply.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(_Mapping)]
     return library
+
+
+def _serve_line(device: str, sizes: tuple[int, int, int, int]) -> None:
+    """The subprocess of a serial peer: one thread over the port and the command pipe, until the pipe ends."""
+    library = _library()
+    context = library.modbus_new_rtu(device.encode(), 19200, b"E", 8, 1)
+    library.modbus_set_slave(context, 1)
+    if library.modbus_connect(context) < 0:
+        raise OSError(ctypes.get_errno(), f"libmodbus can't open {device}")
+    mapping = library.modbus_mapping_new(*sizes)
+    line = library.modbus_get_socket(context)
+    _say({"port": 0})
+    query = ctypes.create_string_buffer(260)
+    requests = 0
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    poll.register(line, select.POLLIN)
+    while True:
+        for ready, _ in poll.poll():
+            if ready == line:
+                size = library.modbus_receive(context, query)
+                if size > 0:
+                    requests += 1
+                    library.modbus_reply(context, query, size, mapping)
+            elif command := sys.stdin.readline():
+                asked = json.loads(command)
+                _say({"requests": requests} if "requests" in asked else _access(mapping, asked))
+            else:
+                return
 
 
 def _serve(port: int, sizes: tuple[int, int, int, int]) -> None:
@@ -191,4 +228,8 @@ def _access(mapping: Any, command: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     coils, discrete, holding, inputs = map(int, sys.argv[2:])
-    _serve(int(sys.argv[1]), (coils, discrete, holding, inputs))
+    where, spaces = sys.argv[1], (coils, discrete, holding, inputs)
+    if where.isdecimal():
+        _serve(int(where), spaces)
+    else:
+        _serve_line(where, spaces)

@@ -7,6 +7,7 @@ is a coroutine function ``(slave, request, send)``; this module has the usual on
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -45,7 +46,8 @@ def frame(transaction: int, unit: int, pdu: bytes, *, protocol: int = 0, length:
 
 
 class RawSlave:
-    """Answers functions 1–6, 15, 16 and 22 from four address spaces of 65,536 entries each, for every unit alike."""
+    """Answers functions 1–6, 15, 16, 17, 22, 23 and 43/14 from four address spaces of 65,536 entries each, for every
+    unit alike."""
 
     def __init__(self) -> None:
         self.holding = [0] * 65536
@@ -56,11 +58,19 @@ class RawSlave:
         """Addresses that don't exist: any request that touches one gets exception 2."""
         self.max_count = 2000
         """A longer read gets exception 3."""
-        self.unsupported: set[int] = set()
+        self.unsupported: set[int] = {17, 43}
         """Functions that get exception 1."""
+        self.borders: set[int] = set()
+        """Addresses that no read may reach into from below: it gets exception 2."""
+        self.objects: dict[int, bytes] = {}
+        """Its identification, sent `objects_per_page` at a time."""
+        self.objects_per_page = 2
+        self.server_id = b""
         self.requests: list[Request] = []
         self.connections = 0
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
+        """Speak TLS from the next start on."""
         self._queue: deque[Behaviour] = deque()
         self._always: Behaviour = answer
         self._server: asyncio.Server | None = None
@@ -79,7 +89,7 @@ class RawSlave:
 
     async def start(self, port: int = 0) -> int:
         """Listen on 127.0.0.1. Returns the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 
@@ -116,10 +126,17 @@ class RawSlave:
         function, address, count = request.function, request.address, request.count
         if function in self.unsupported:
             return bytes((function | 0x80, 1))
-        size = count if function in (1, 2, 3, 4, 15, 16) else 1
+        if function == 43:
+            return self._identification(request.pdu[2], request.pdu[3])
+        if function == 17:
+            return bytes((17, len(self.server_id))) + self.server_id
+        size = count if function in (1, 2, 3, 4, 15, 16, 23) else 1
         if function in (1, 2, 3, 4) and size > self.max_count:
             return bytes((function | 0x80, 3))
-        if address + size > 65536 or any(address <= hole < address + size for hole in self.holes):
+        span = range(address, address + size)
+        if span.stop > 65536 or any(hole in span for hole in self.holes):
+            return bytes((function | 0x80, 2))
+        if any(border in span[1:] for border in self.borders):
             return bytes((function | 0x80, 2))
         if function in (1, 2):
             bits = (self.coils if function == 1 else self.discrete)[address : address + count]
@@ -147,7 +164,21 @@ class RawSlave:
             ones, sets = struct.unpack(">HH", request.pdu[3:7])
             self.holding[address] = (self.holding[address] & ones) | (sets & ~ones & 0xFFFF)
             return request.pdu
+        if function == 23:
+            write_address, write_count = struct.unpack(">HH", request.pdu[5:9])
+            self.holding[write_address : write_address + write_count] = struct.unpack(
+                f">{write_count}H", request.pdu[10:]
+            )
+            return bytes((23, 2 * count)) + struct.pack(f">{count}H", *self.holding[address : address + count])
         return bytes((function | 0x80, 1))
+
+    def _identification(self, level: int, first: int) -> bytes:
+        last = {1: 2, 2: 0x7F, 3: 0xFF}[level]
+        wanted = [number for number in sorted(self.objects) if first <= number <= last]
+        page, rest = wanted[: self.objects_per_page], wanted[self.objects_per_page :]
+        body = b"".join(bytes((number, len(self.objects[number]))) + self.objects[number] for number in page)
+        more, following = (0xFF, rest[0]) if rest else (0, 0)
+        return bytes((43, 14, level, 0x83, more, following, len(page))) + body
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

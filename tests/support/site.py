@@ -6,4 +6,5 @@ from pathlib import Path
 
 from gateway.driver import Site
 
-SITE = Site("gw1", Path("/nonexistent/tidegate"))
+# No directory can be made below a file, not even by root.
+SITE = Site("gw1", Path("/dev/null/tidegate"))

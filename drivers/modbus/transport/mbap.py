@@ -27,6 +27,9 @@ _FRAMER = FramerSocket(DecodePDU(is_server=False))
 class PreparedRequest:
     """A framed request and the framed reply it allows, both without their transaction id."""
 
+    wire_s = 0.0
+    """No serial line: the device's side of a gateway is in the timeout."""
+
     unit: int
     function: int
     tail: bytes
@@ -34,9 +37,16 @@ class PreparedRequest:
     reply_head: bytes
     """What the right reply has from its third byte on, as far as it is known in advance."""
     reply_size: int
-    """Size of the right reply, header included."""
+    """Size of the right reply, header included; 0 if the reply itself tells."""
     data_at: int
     """Where the data begin that `reply_head` doesn't foresee."""
+    exchange: Exchange
+
+    def is_answered_by(self, frame: bytes) -> bool:
+        """Of a reply that tells its size itself: whether `frame` is one."""
+        pdu = frame[HEADER_SIZE:]
+        exchange = self.exchange
+        return exchange.measure is not None and pdu.startswith(exchange.head) and exchange.measure(pdu) == len(pdu)
 
 
 def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
@@ -48,6 +58,8 @@ def prepare(unit: int, exchange: Exchange) -> PreparedRequest:
         function=exchange.function,
         tail=frame[2:],
         reply_head=reply_header + exchange.head,
-        reply_size=HEADER_SIZE + exchange.size,
+        # One that tells its size itself is never taken unread.
+        reply_size=0 if exchange.measure else HEADER_SIZE + exchange.size,
         data_at=HEADER_SIZE + len(exchange.head),
+        exchange=exchange,
     )

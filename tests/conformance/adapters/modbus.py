@@ -13,10 +13,15 @@ from tests.support.raw_modbus import RawSlave
 
 
 class ModbusAdapter:
+    row = "modbus-tcp"
+    """A driver with several adapters gives each a name of its own."""
     kind = MODBUS
+    timeout_s = TIMEOUT_S
+    silence_is_loss = True
+    requests_per_read = 4
 
-    def __init__(self) -> None:
-        self._slave = RawSlave()
+    def __init__(self, slave: RawSlave | None = None) -> None:
+        self._slave = RawSlave() if slave is None else slave
         self.points = (
             Point("speed", DataType.UINT16, MODBUS.tag_options(address="hr:10")),
             Point("run", DataType.BOOL, MODBUS.tag_options(address="co:3")),
@@ -43,7 +48,7 @@ class ModbusAdapter:
         await self._slave.stop()
 
     def link_options(self) -> Any:
-        return MODBUS.link_options(host="127.0.0.1", port=self._slave.port, timeout_ms=int(1000 * TIMEOUT_S))
+        return MODBUS.link_options(host="127.0.0.1", port=self._slave.port, timeout_ms=int(1000 * self.timeout_s))
 
     def device_options(self) -> Any:
         return MODBUS.device_options()
@@ -52,7 +57,7 @@ class ModbusAdapter:
         self._slave.always(raw_modbus.mute)
 
     def slow_down(self) -> None:
-        self._slave.always(raw_modbus.late(TIMEOUT_S / 2))
+        self._slave.always(raw_modbus.late(self.timeout_s / 2))
 
     def speak(self) -> None:
         self._slave.always(raw_modbus.answer)

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.modbus import KIND
 from drivers.modbus.device import ModbusDevice
-from drivers.modbus.transport.tcp import TcpBus
+from drivers.modbus.transport.wire import WireBus
+from gateway.driver import Site
 from tests.support.libmodbus_peer import LibmodbusPeer
 from tests.support.loops import LOOP_FACTORIES
 from tests.support.raw_modbus import RawSlave
-from tests.support.site import SITE
 
 
 def pytest_asyncio_loop_factories(
@@ -26,12 +28,17 @@ def pytest_asyncio_loop_factories(
 class Plant:
     """Connected buses and their devices, closed at the end of the test."""
 
-    buses: list[TcpBus] = field(default_factory=list)
+    state: Path
+    buses: list[WireBus[Any]] = field(default_factory=list)
 
-    async def device(self, port: int, *, link: dict[str, Any] | None = None, **device: Any) -> ModbusDevice[Any]:
+    async def device(
+        self, port: int, *, link: dict[str, Any] | None = None, state: str | None = None, **device: Any
+    ) -> ModbusDevice[Any]:
+        """Each device remembers in a directory of its own, unless the same `state` is named."""
         options = {"host": "127.0.0.1", "port": port, "timeout_ms": 100, **(link or {})}
-        bus = KIND.open_bus("link1", KIND.link_options(**options), SITE)
-        assert isinstance(bus, TcpBus)
+        site = Site("gw1", self.state / (state or f"device{len(self.buses)}-{time.monotonic_ns()}"))
+        bus = KIND.open_bus("link1", KIND.link_options(**options), site)
+        assert isinstance(bus, WireBus)
         self.buses.append(bus)
         await bus.connect()
         opened = KIND.open_device(bus, "filler1", KIND.device_options(**device))
@@ -45,8 +52,8 @@ class Plant:
 
 
 @pytest.fixture
-async def plant() -> AsyncIterator[Plant]:
-    opened = Plant()
+async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
+    opened = Plant(tmp_path)
     yield opened
     for bus in opened.buses:
         await bus.close()

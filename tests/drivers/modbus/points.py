@@ -9,10 +9,16 @@ from gateway.driver import Point, PollGroup
 from gateway.model import DataType, Layout, Tag
 
 
-def point(path: str, address: str, type: DataType = DataType.UINT16, **options: Any) -> Point:  # noqa: A002
-    return Point(path, type, KIND.tag_options(address=address, **options))
+def point(
+    path: str,
+    address: str,
+    type: DataType = DataType.UINT16,  # noqa: A002
+    count: int | None = None,
+    **options: Any,
+) -> Point:
+    return Point(path, type, KIND.tag_options(address=address, **options), count)
 
 
 def group(*points: Point, writable: bool = False) -> PollGroup:
-    tags = tuple(Tag(point.path, point.type, writable=writable) for point in points)
+    tags = tuple(Tag(point.path, point.type, writable=writable, count=point.count) for point in points)
     return PollGroup("fast", Layout("filler1", "fast", ("acme", "plant1", "filler1"), tags), points, 1.0)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers.modbus import plan as plan_module
+from drivers.modbus import memory
+from drivers.modbus.plan import ReadPlan
 from gateway.model import DataType, Quality
 from tests.drivers.modbus.conftest import Plant
 from tests.drivers.modbus.points import group, point
 from tests.support.raw_modbus import RawSlave
 
 INVALID = int(Quality.BAD_NODE_ID_INVALID)
+
+
+def ask_again_now(plan: ReadPlan[Any]) -> None:
+    for _, hole in plan.holes():
+        hole.retry_at = 0.0
+    plan.schedule()
+
+
 HUNDRED = group(*(point(f"tag{index}", f"hr:{index}") for index in range(100)))
 
 
@@ -50,7 +60,7 @@ async def test_a_plan_without_any_address_left_asks_only_when_one_is_tried_again
     assert not plan.asks
     await device.read(plan)
     assert len(slave.requests) == asked
-    monkeypatch.setattr(plan, "next_retry_at", 0.0)
+    ask_again_now(plan)
     assert plan.asks
     await device.read(plan)
     assert len(slave.requests) > asked
@@ -59,7 +69,7 @@ async def test_a_plan_without_any_address_left_asks_only_when_one_is_tried_again
 async def test_it_comes_back_by_itself(
     plant: Plant, slave: RawSlave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plan_module, "HOLE_RETRY_S", 0.0)
+    monkeypatch.setattr(memory, "RETRY_S", 0.0)
     slave.holes = {37}
     device = await plant.device(slave.port)
     plan = device.plan(HUNDRED)
@@ -82,9 +92,9 @@ async def test_it_is_asked_for_ever_more_rarely(plant: Plant, slave: RawSlave, m
     await device.read(plan)
     waits = []
     for _ in range(20):
-        hole = plan.holes[1]
+        ((_, hole),) = plan.holes()
         waits.append(hole.delay_s)
-        hole.retry_at = plan.next_retry_at = 0.0
+        ask_again_now(plan)
         await device.read(plan)
     assert waits[:4] == [10, 20, 40, 80]
     assert waits[-1] == 86_400
@@ -97,7 +107,7 @@ async def test_a_device_with_a_smaller_limit_than_the_standard(plant: Plant, sla
     for _ in range(2):
         batch = await device.read(plan)
         assert (batch.values, batch.qualities) == (tuple(range(1000, 1100)), None)
-    assert [request.span.count for request in plan.requests] == [50, 50]
+    assert [request.span.count for request in plan.requests] == [51, 49]
 
 
 async def test_a_gap_that_cannot_be_read_across(plant: Plant, slave: RawSlave) -> None:
@@ -107,7 +117,7 @@ async def test_a_gap_that_cannot_be_read_across(plant: Plant, slave: RawSlave) -
     for _ in range(2):
         batch = await device.read(plan)
         assert (batch.values, batch.qualities) == ((1004, 1006), None)
-    assert not plan.holes
+    assert not list(plan.holes())
     assert len(plan.requests) == 2
 
 

@@ -44,6 +44,33 @@ def test_one_request_per_tag() -> None:
     assert len(made.describe()) == 2
 
 
+def test_reads_that_begin_at_zero() -> None:
+    made = plan(
+        point("a", "hr:30"), point("b", "hr:5"), point("c", "hr:124", T.FLOAT32), read_from_zero=True, max_gap=0
+    )
+    assert made.describe() == ["unit 1: read 31 registers from hr:0 (function 3, 2 tags)"]
+    (error,) = made.errors
+    assert error.message == (
+        "float32 at 'hr:124' can't be reached: with read_from_zero a read ends at 124 on the wire, "
+        "as max_registers has it"
+    )
+
+
+def test_arrays_are_merged_like_single_values() -> None:
+    made = plan(
+        point("a", "hr:0", T.FLOAT32, count=20),
+        point("b", "hr:44"),
+        point("c", "hr:50.12", T.BOOL, count=8),
+        point("d", "co:1", T.BOOL, count=30),
+        point("e", "co:2", T.BOOL),
+    )
+    assert made.errors == ()
+    assert made.describe() == [
+        "unit 1: read 52 registers from hr:0 (function 3, 3 tags)",
+        "unit 1: read 30 coils from co:1 (function 1, 2 tags)",
+    ]
+
+
 def test_requests_are_those_of_the_standard() -> None:
     """Frames by hand from Modbus Messaging on TCP/IP 1.0b and the Application Protocol's examples."""
     made = plan(point("a", "hr:107"), point("b", "hr:109"), unit=17)
@@ -63,13 +90,41 @@ def test_requests_are_those_of_the_standard() -> None:
             point("x", "hr:65535", T.FLOAT32),
             "float32 at 'hr:65535' takes 2 registers and ends beyond 65535, the last address",
         ),
-        (point("x", "hr:1", T.STRING), "a string needs 'length', the number of its registers (two bytes each)"),
-        (point("x", "hr:1", T.UINT16, length=2), "option 'length' is for string only, not for uint16: drop it"),
+        (point("x", "hr:1", T.STRING), "a string value needs 'length', the number of its registers"),
+        (
+            point("x", "hr:1", T.UINT16, length=2),
+            "option 'length' is for string and bytes only, not for uint16: drop it",
+        ),
         (
             point("x", "hr:1", T.UINT16, byte="high"),
             "option 'byte' is for int8 and uint8 only, not for uint16: drop it",
         ),
-        (point("x", "hr:1", T.INT32, bcd=True), "binary-coded decimal needs an unsigned integer type, not int32"),
+        (
+            point("x", "hr:1", T.INT64, bcd=True),
+            "binary-coded decimal needs an integer type such as uint32, not int64",
+        ),
+        (point("x", "hr:1", T.JSON), "json is a structure, which no register holds"),
+        (point("x", "hr:1", T.BYTES), "a bytes value needs 'length', the number of its registers"),
+        (
+            point("x", "hr:1", T.DATETIME),
+            "a datetime needs 'time', the form it is written down in, such as 'unix-u32'",
+        ),
+        (point("x", "hr:1", time="unix-u32"), "option 'time' is for datetime only, not for uint16: drop it"),
+        (
+            point("x", "hr:1", count=0),
+            "Modbus can't say how many elements there are: give 'count' a number, or drop it",
+        ),
+        (
+            point("x", "hr:1", T.FLOAT32, count=11),
+            "the array of 11 float32 at 'hr:1' takes 22 registers, "
+            "but the device's max_registers allows 20 in one read",
+        ),
+        (
+            point("x", "co:65530", T.BOOL, count=7),
+            "the array of 7 bool at 'co:65530' takes 7 coils and ends beyond 65535, the last address",
+        ),
+        (point("x", "id:vendor"), "'id:vendor' is a text: it needs type string, not uint16, and no 'count'"),
+        (point("x", "id:vendor", T.STRING, length=4), "'id:vendor' says itself how long it is: drop 'length'"),
         (
             point("x", "hr:1", T.STRING, length=30),
             "string at 'hr:1' takes 30 registers, but the device's max_registers allows 20 in one read",

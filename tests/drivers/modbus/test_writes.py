@@ -99,6 +99,14 @@ async def test_a_device_without_mask_write_is_asked_for_it_once(plant: Plant, sl
         ("co:1", T.BOOL, {}, 1, "set can't be written: 1 is not a bool"),
         ("hr:1", T.BOOL, {}, True, "set can't be written: 'hr:1' is a whole register"),
         ("hr:1", T.STRING, {"length": 124}, "x", "it takes 124 registers, one write holds 123"),
+        ("hr:1", T.UINT16, {"count": 2}, (1,), "set can't be written: (1,) is not an array of 2 elements"),
+        ("hr:1", T.UINT16, {"count": 2}, (1, 70000), "set can't be written: element 1: 70000 is outside uint16"),
+        ("co:1", T.BOOL, {"count": 2}, True, "set can't be written: True is not an array of 2 elements"),
+        ("co:1", T.BOOL, {"count": 2}, (True, 0), "set can't be written: 0 is not a bool"),
+        ("co:1", T.BOOL, {"count": 1969}, (True,) * 1969, "it takes 1969 coils, one write holds 1968"),
+        ("hr:1", T.DATETIME, {"time": "unix-u32"}, "noon", "set can't be written: 'noon' is not a moment"),
+        ("hr:1", T.STRING, {"length": 2}, "A ", "set can't be written: 'A ' would be read back as 'A'"),
+        ("id:vendor", T.STRING, {}, "x", "set can't be written: identification objects are read-only"),
     ],
 )
 async def test_what_cannot_be_written_never_reaches_the_wire(
@@ -166,3 +174,78 @@ async def test_the_read_back_can_wait(plant: Plant, slave: RawSlave) -> None:
     device = await plant.device(slave.port, read_back_delay_ms=30)
     slave.then(slowly)
     assert await device.write(point("set", "hr:1"), 7) == 7
+
+
+async def test_function_23_writes_and_reads_back_at_once(plant: Plant, slave: RawSlave) -> None:
+    device = await plant.device(slave.port, read_write_multiple=True)
+    assert await device.write(point("set", "hr:1", T.UINT32), 0xAABBCCDD) == 0xAABBCCDD
+    assert slave.holding[1:3] == [0xAABB, 0xCCDD]
+    # A part of a register is no business of function 23, nor is a coil.
+    await device.write(point("bit", "hr:1.0", T.BOOL), False)
+    await device.write(point("coil", "co:1", T.BOOL), True)
+    assert [request.function for request in slave.requests] == [23, 22, 3, 5, 1]
+    with pytest.raises(WriteFailed, match="it takes 122 registers, one write holds 121"):
+        await device.write(point("set", "hr:1", T.STRING, length=122), "x")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "sentence"),
+    [
+        (raw.mute, DeviceSilent, "no answer within 100 ms; whether set was written is unknown"),
+        (raw.exception(1), WriteFailed, "the device refused the write with exception 1"),
+        (raw.wrong_byte_count, LinkDown, "whether set was written is unknown"),
+        (raw.wrong_echo, WriteFailed, "set was written but reads 6 now"),
+    ],
+)
+async def test_function_23_is_sent_once_whatever_comes_of_it(
+    plant: Plant, slave: RawSlave, behaviour: raw.Behaviour, error: type[Exception], sentence: str
+) -> None:
+    device = await plant.device(slave.port, read_write_multiple=True)
+    slave.then(behaviour)
+    with pytest.raises(error) as caught:
+        await device.write(point("set", "hr:1"), 7)
+    assert sentence in str(caught.value)
+    assert [request.function for request in slave.requests] == [23]
+
+
+async def test_parts_of_several_registers_are_read_changed_and_written_once(plant: Plant, slave: RawSlave) -> None:
+    slave.holding[5:8] = [0xAAAA, 0xAAAA, 0xAAAA]
+    device = await plant.device(slave.port)
+    ones = (True,) * 12
+    assert await device.write(point("bits", "hr:5.12", T.BOOL, 12), ones) == ones
+    assert slave.holding[5:8] == [0xFAAA, 0xAAFF, 0xAAAA]
+    assert [request.function for request in slave.requests] == [3, 16, 3]
+
+
+async def test_a_whole_run_of_bits_needs_no_reading_first(plant: Plant, slave: RawSlave) -> None:
+    device = await plant.device(slave.port)
+    bits = tuple(index % 2 == 0 for index in range(32))
+    assert await device.write(point("bits", "hr:5.0", T.BOOL, 32), bits) == bits
+    assert [request.function for request in slave.requests] == [16, 3]
+
+
+async def test_a_write_from_a_table_that_is_read_from_zero(plant: Plant, slave: RawSlave) -> None:
+    device = await plant.device(slave.port, read_from_zero=True)
+    assert await device.write(point("set", "hr:9", T.UINT32), 77) == 77
+    assert await device.write(point("coils", "co:11", T.BOOL, 3), (True, False, True)) == (True, False, True)
+    assert [(r.function, r.address, r.count) for r in slave.requests if r.function < 5] == [(3, 0, 11), (1, 0, 14)]
+
+
+async def test_the_day_of_the_week_is_the_devices_own(plant: Plant, slave: RawSlave) -> None:
+    """It isn't written, so it may come back as the device makes it out."""
+
+    async def own_weekday(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        pdu = slave.reply(request)
+        slave.holding[2] |= 0x60
+        send(raw.frame(request.transaction, request.unit, pdu))
+
+    device = await plant.device(slave.port)
+    slave.then(own_weekday)
+    text = "2026-11-25T12:54:18.250Z"
+    assert await device.write(point("clock", "hr:1", T.DATETIME, time="cp56time2a"), text) == text
+
+
+async def test_unit_0_over_tcp_is_a_unit_like_any_other(plant: Plant, slave: RawSlave) -> None:
+    device = await plant.device(slave.port, unit=0)
+    assert await device.write(point("set", "hr:1"), 7) == 7
+    assert {request.unit for request in slave.requests} == {0}

@@ -1,0 +1,256 @@
+"""``tidegate cert``: the certificates of drivers that have any, their own and those of the far ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from gateway.cli.drivers import driver, not_permitted
+from gateway.cli.loading import load_or_exit
+from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
+from gateway.driver import Certificate, Certificates
+from gateway.settings import site_of
+
+Result = TypeVar("Result")
+
+_DAY_S = 86_400
+_SOON_S = 30 * _DAY_S
+_SHOWN = 16
+"""Digits of a fingerprint that a table shows: enough to name it by."""
+
+
+class _Known(NamedTuple):
+    driver: str
+    certificate: Certificate
+
+
+_driver_option = click.option("--driver", "name", help="Only of this driver. Default: all that are configured.")
+
+
+class _ListsByDefault(click.Group):
+    """``list`` is what is meant where no subcommand is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@click.group(cls=_ListsByDefault, subcommand_metavar="[COMMAND] [ARGS]…")
+def cert() -> None:
+    """Certificates of the configured drivers: their own, those they trust, and those that wait to be trusted.
+
+    Works on files, with or without a running gateway, which takes a change when it connects next. Without a
+    subcommand: list.
+    """
+
+
+@cert.command("list")
+@config_option
+@_driver_option
+@json_option
+def list_(config_path: Path, name: str | None, as_json: bool) -> None:
+    """List every certificate, and how long it is valid."""
+    known = list(_known(_stores(config_path, name)))
+    if as_json:
+        emit_json([_body(each) for each in known])
+    else:
+        table(
+            ["driver", "state", "fingerprint", "valid until", "subject"],
+            [
+                (each.driver, cert.state, cert.fingerprint[:_SHOWN], _date(cert.not_after_s), cert.subject)
+                for each in known
+                for cert in [each.certificate]
+            ],
+        )
+    for each in known:
+        _warn(each)
+    if not as_json and any(each.certificate.state == "quarantined" for each in known):
+        note("  → compare the fingerprint with the far end's own, then: tidegate cert accept FINGERPRINT")
+
+
+@cert.command()
+@click.argument("fingerprint")
+@config_option
+@_driver_option
+@json_option
+def show(fingerprint: str, config_path: Path, name: str | None, as_json: bool) -> None:
+    """Show everything about one certificate. The beginning of its FINGERPRINT is enough."""
+    found = _one(list(_known(_stores(config_path, name))), fingerprint)
+    _print(found, as_json=as_json)
+    _warn(found)
+
+
+@cert.command()
+@click.argument("fingerprint")
+@config_option
+@_driver_option
+@json_option
+def accept(fingerprint: str, config_path: Path, name: str | None, as_json: bool) -> None:
+    """Trust a quarantined certificate. The beginning of its FINGERPRINT is enough.
+
+    Compare the whole fingerprint with the one the far end shows of itself before you do.
+    """
+    stores = _stores(config_path, name)
+    found = _one(list(_known(stores)), fingerprint, "quarantined")
+    changed = _done(lambda: stores[found.driver].accept(found.certificate.fingerprint))
+    _print(_Known(found.driver, changed), as_json=as_json)
+    _warn(_Known(found.driver, changed))
+
+
+@cert.command()
+@click.argument("fingerprint")
+@config_option
+@_driver_option
+@json_option
+def reject(fingerprint: str, config_path: Path, name: str | None, as_json: bool) -> None:
+    """No longer trust a certificate, or throw it out of quarantine. The beginning of its FINGERPRINT is enough."""
+    stores = _stores(config_path, name)
+    found = _one(list(_known(stores)), fingerprint, "quarantined", "trusted", "issuer")
+    changed = _done(lambda: stores[found.driver].reject(found.certificate.fingerprint))
+    _print(_Known(found.driver, changed), as_json=as_json)
+
+
+@cert.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@config_option
+@_driver_option
+@json_option
+def add(file: Path, config_path: Path, name: str | None, as_json: bool) -> None:
+    """Trust the certificate in FILE (PEM or DER)."""
+    of, store = _only(_stores(config_path, name))
+    changed = _Known(of, _done(lambda: store.add(file), "name a PEM or DER file that holds a certificate"))
+    _print(changed, as_json=as_json)
+    _warn(changed)
+
+
+@cert.command()
+@config_option
+@_driver_option
+@json_option
+def renew(config_path: Path, name: str | None, as_json: bool) -> None:
+    """Make the driver's own certificate anew. The far ends must then be told to trust it."""
+    of, store = _only(_stores(config_path, name))
+    changed = _Known(of, _done(store.renew))
+    _print(changed, as_json=as_json)
+    note(f"  → let the far ends trust {changed.certificate.file}")
+
+
+def _stores(config_path: Path, name: str | None) -> dict[str, Certificates]:
+    """The trust list of every driver meant, by its name. Ends the command if there is none."""
+    settings = load_or_exit(config_path, check_secrets=False, unfinished=True)
+    kinds = {link.kind.name: link.kind for link in settings.links} if name is None else {name: driver(name)}
+    stores = {
+        kind.name: kind.certificates(site_of(settings.id, settings.data_dir, kind.name))
+        for kind in kinds.values()
+        if kind.certificates is not None
+    }
+    if not stores and name is not None:
+        fail(f"the driver {name!r} keeps no certificates", None, Exit.USAGE)
+    if not stores:
+        fail("no configured driver keeps certificates", "name one that does with --driver", Exit.USAGE)
+    return stores
+
+
+def _only(stores: dict[str, Certificates]) -> tuple[str, Certificates]:
+    if len(stores) > 1:
+        fail(f"several drivers keep certificates: {', '.join(stores)}", "name one with --driver", Exit.USAGE)
+    return next(iter(stores.items()))
+
+
+def _known(stores: dict[str, Certificates]) -> Iterator[_Known]:
+    for name, store in stores.items():
+        for certificate in _done(store.list):
+            yield _Known(name, certificate)
+
+
+def _one(known: Sequence[_Known], fingerprint: str, *states: str) -> _Known:
+    """The one certificate that is meant, in one of these states if any are given. Ends the command if it isn't one."""
+    beginning = fingerprint.replace(":", "").replace(" ", "").lower()
+    named = [each for each in known if beginning and each.certificate.fingerprint.startswith(beginning)]
+    meant = [each for each in named if not states or each.certificate.state in states]
+    if len(meant) > 1:
+        all_of_them = ", ".join(f"{each.driver} {each.certificate.fingerprint[:_SHOWN]}" for each in meant)
+        fail(f"{fingerprint!r} can mean {all_of_them}", "write more of it, or add --driver", Exit.USAGE)
+    if meant:
+        return meant[0]
+    if named:
+        other = named[0].certificate
+        fail(f"the certificate {other.fingerprint[:_SHOWN]} is {other.state}", "see: tidegate cert list", Exit.CONFLICT)
+    return fail(f"there is no certificate whose fingerprint begins with {fingerprint!r}", "see: tidegate cert list")
+
+
+def _done(call: Callable[[], Result], mend: str = "see: tidegate cert list") -> Result:
+    """Do something with a trust list. Ends the command in one sentence if it can't be done."""
+    try:
+        return call()
+    except PermissionError as error:
+        not_permitted(error)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), mend)
+    except KeyError as error:
+        fail(str(error.args[0]) if error.args else "there is no such certificate", mend)
+    except ValueError as error:
+        fail(str(error), mend)
+
+
+def _print(known: _Known, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(_body(known))
+        return
+    certificate = known.certificate
+    lines = [
+        ("driver", known.driver),
+        ("state", certificate.state),
+        ("fingerprint", certificate.fingerprint),
+        ("subject", certificate.subject),
+        *(("URI", uri) for uri in certificate.uris),
+        ("valid from", _date(certificate.not_before_s)),
+        ("valid until", _date(certificate.not_after_s)),
+        ("file", certificate.file),
+    ]
+    table(["certificate", ""], lines)
+
+
+def _body(known: _Known) -> dict[str, Any]:
+    certificate = known.certificate
+    return {
+        "driver": known.driver,
+        "state": certificate.state,
+        "fingerprint": certificate.fingerprint,
+        "subject": certificate.subject,
+        "uris": list(certificate.uris),
+        "not_before_s": certificate.not_before_s,
+        "not_after_s": certificate.not_after_s,
+        "file": str(certificate.file),
+    }
+
+
+def _date(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _warn(known: _Known) -> None:
+    """On stderr, if it isn't valid now or soon won't be."""
+    certificate, now_s = known.certificate, time.time()
+    what = f"{known.driver} {certificate.fingerprint[:_SHOWN]} ({certificate.state})"
+    left_s = certificate.not_after_s - now_s
+    if certificate.not_before_s > now_s:
+        note(f"{what} isn't valid before {_date(certificate.not_before_s)}: is the clock right?")
+    elif left_s < 0:
+        note(f"{what} expired {_days(-left_s)} ago")
+    elif left_s < _SOON_S:
+        note(f"{what} expires in {_days(left_s)}")
+    else:
+        return
+    if certificate.state == "own" and left_s < _SOON_S:
+        note("  → tidegate cert renew")
+
+
+def _days(seconds: float) -> str:
+    days = int(seconds // _DAY_S)
+    return f"{days} day{'s' if days != 1 else ''}"
