@@ -17,10 +17,12 @@ from rich.console import Console
 from bench.processes import ROOT_DIR, BenchError, filesystem
 from bench.report import Results, figures, missed, print_figures, print_runs
 from bench.runs import FLOOR, GATEWAY, outage, steady
+from bench.subscribed import subscribed
 from bench.workloads import W1, W2, W2_DISK, W2_TAG, W3, W4, Workload
 
 _NOT_A_DISK = ("tmpfs", "ramfs")
 OUTAGE = "outage"
+OPCUA = "opcua"
 _WIDE = 130
 """Columns of the tables where the output is no terminal."""
 
@@ -55,7 +57,7 @@ _QUICK: dict[str, tuple[Workload, Length]] = {
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short windows, no repeats: about 40 s instead of 5 min")
-    parser.add_argument("--only", metavar="RUN,…", help=f"of {', '.join((*_FULL, OUTAGE))}")
+    parser.add_argument("--only", metavar="RUN,…", help=f"of {', '.join((*_FULL, OUTAGE, OPCUA))}")
     parser.add_argument("--repeats", type=int, metavar="N", help="repeat every workload N times")
     parser.add_argument(
         "--subjects", default=f"{FLOOR},{GATEWAY}", help="of floor, gateway (default: both, interleaved)"
@@ -64,9 +66,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT_DIR / "build/bench", help="on a disk; default: build/bench")
     parser.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
     options = parser.parse_args(arguments)
-    options.only = set(options.only.split(",")) if options.only else {*(_QUICK if options.quick else _FULL), OUTAGE}
+    options.only = (
+        set(options.only.split(",")) if options.only else {*(_QUICK if options.quick else _FULL), OUTAGE, OPCUA}
+    )
     options.subjects = options.subjects.split(",")
-    if unknown := options.only - {*_FULL, OUTAGE}:
+    if unknown := options.only - {*_FULL, OUTAGE, OPCUA}:
         parser.error(f"--only {', '.join(sorted(unknown))}: there is no such run")
     if unknown := set(options.subjects) - {FLOOR, GATEWAY}:
         parser.error(f"--subjects {', '.join(sorted(unknown))}: there is no such subject")
@@ -96,6 +100,10 @@ def _measure(options: argparse.Namespace, results: Results, console: Console) ->
         console.print(f"{OUTAGE} …")
         down_s, warm_s = (5.0, 1.0) if options.quick else (30.0, 3.0)
         results.outages.append(outage(W2, options.work / OUTAGE, warm_s=warm_s, down_s=down_s, drain_limit_s=30.0))
+    if OPCUA in options.only and GATEWAY in options.subjects:
+        console.print(f"{OPCUA} …")
+        warm_s, window_s = (1.0, 5.0) if options.quick else (3.0, 30.0)
+        results.subscribed.append(subscribed(options.work / OPCUA, warm_s=warm_s, window_s=window_s))
 
 
 def _write(options: argparse.Namespace, results: Results) -> None:
@@ -110,6 +118,7 @@ def _write(options: argparse.Namespace, results: Results) -> None:
         "load_average": os.getloadavg(),
         "runs": [asdict(run) for run in results.steady],
         "outages": [asdict(run) for run in results.outages],
+        "subscribed": [asdict(run) for run in results.subscribed],
     }
     path = options.output.with_name(f"{options.output.stem}-runs.json")
     path.write_bytes(orjson.dumps(detail, option=orjson.OPT_INDENT_2) + b"\n")

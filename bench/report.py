@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.runs import FLOOR, GATEWAY, Outage, Steady
+from bench.subscribed import Subscribed
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Results:
 
     steady: list[Steady] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
+    subscribed: list[Subscribed] = field(default_factory=list)
 
     def of(self, workload: str, subject: str) -> list[Steady]:
         return [run for run in self.steady if run.workload == workload and run.subject == subject]
@@ -89,6 +91,18 @@ class _Outage:
         return Figure(self.name, median(values) if values else None, self.unit, None, None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Subscribed:
+    name: str
+    unit: str
+    goal: Goal
+    pick: Callable[[Subscribed], float]
+
+    def figure(self, results: Results) -> Figure:
+        values = [self.pick(run) for run in results.subscribed]
+        return Figure(self.name, median(values) if values else None, self.unit, None, None)
+
+
 def _at_most(limit: float) -> Goal:
     return Goal(limit, lower_is_better=True)
 
@@ -97,7 +111,7 @@ def _at_least(limit: float, least_ratio: float | None = None) -> Goal:
     return Goal(limit, lower_is_better=False, least_ratio=least_ratio)
 
 
-_FIGURES: tuple[_Steady | _Outage, ...] = (
+_FIGURES: tuple[_Steady | _Outage | _Subscribed, ...] = (
     _Steady("w2_cpu_s_per_mvalue", "s/M", _at_most(6), "w2", lambda run: run.cpu_s_per_mvalue),
     _Steady("w2_latency_p50_ms", "ms", _at_most(5), "w2", lambda run: run.age_p50_ms),
     _Steady("w2_latency_p99_ms", "ms", _at_most(25), "w2", lambda run: run.age_p99_ms),
@@ -115,6 +129,9 @@ _FIGURES: tuple[_Steady | _Outage, ...] = (
     _Outage("outage_lost", "values", _at_most(0), lambda run: run.lost),
     _Outage("outage_drain_s", "s", _at_most(2), lambda run: run.drain_s),
     _Outage("outage_live_lag_s", "s", _at_most(1), lambda run: run.live_lag_s),
+    _Subscribed("opcua_cpu_share", "core", _at_most(0.05), lambda run: run.cpu_share),
+    _Subscribed("opcua_rss_mb", "MB", _at_most(75), lambda run: run.rss_mb),
+    _Subscribed("opcua_delivered", "share", _at_least(0.999), lambda run: run.delivered),
 )
 
 GOALS = {item.name: item.goal for item in _FIGURES}
@@ -204,6 +221,12 @@ def print_runs(console: Console, results: Results) -> None:
             f"{cut.live_after_s:.2f} s, drained after {cut.drain_s:.2f} s; poll lateness p99 "
             f"{_number(cut.late_p99_ms)} ms, max {_number(cut.late_max_ms)} ms; "
             f"{cut.written_per_value_whole:.2f} B written per value in all; memory afterwards {cut.pss_mb:.1f} MB"
+        )
+    for each in results.subscribed:
+        console.print(
+            f"opcua: {each.items:,} items a second, {each.values:,} values in {each.window_s:.1f} s, "
+            f"{each.delivered:.2%} of all changes; gateway {each.cpu_share:.1%} of a core, {each.rss_mb:.1f} MB RSS, "
+            f"{each.pss_mb:.1f} MB PSS; server {each.server_cpu_share:.0%}"
         )
     print_headroom(console, results)
 

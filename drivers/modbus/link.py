@@ -25,7 +25,7 @@ _FITS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ca", "certificate", "key", "server_name"), ("tls",)),
     **dict.fromkeys(("device", "baud", "parity", "stop_bits", "data_bits"), SERIAL),
     **dict.fromkeys(("frame_silence_ms", "rs485"), SERIAL),
-    "echo": LINES,
+    "local_echo": LINES,
 }
 """Which transports an option is for, where not for all."""
 _CALLED_ONLY = ("registration", "heartbeat", "allow")
@@ -182,7 +182,7 @@ class LinkOptions(BaseModel):
         description="Least silence before a request. Default: of `rtu` 3.5 characters, 1.75 above 19200 baud; of "
         "`ascii` 0.",
     )
-    echo: bool = Field(
+    local_echo: bool = Field(
         default=False,
         description="The adapter hears what it sends itself (two-wire RS-485 without echo suppression): the echo is "
         "taken off and compared.",

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from types import TracebackType
 
 HOST = "127.0.0.1"
@@ -26,7 +27,8 @@ _Held = asyncio.Queue[tuple[float, bytes]]
 class Proxy:
     """Forwards every connection to (`host`, `port`) until told otherwise. Use it as an asynchronous context manager."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tap: Callable[[], Callable[[bytes], None]] | None = None) -> None:
+        """`tap` is called for every connection; what it gives is called with all that the client sends, as it comes."""
         self.port = 0
         self.accepted = 0
         """Connections accepted so far."""
@@ -35,6 +37,7 @@ class Proxy:
         self.forwarded = 0
         """Bytes passed on so far, both ways."""
         self._target = (host, port)
+        self._tap = tap
         self._delay_s = 0.0
         self._dropping = False
         self._lossy = False
@@ -64,6 +67,10 @@ class Proxy:
     def freeze(self) -> None:
         """Hold every byte, both ways, silently; new connections are accepted and held as well."""
         self._flowing.clear()
+
+    def thaw(self) -> None:
+        """End a freeze; held bytes pass."""
+        self._flowing.set()
 
     def drop(self) -> None:
         """Swallow every byte, both ways, silently. If any was, `resume` resets: the streams can't be continued."""
@@ -142,7 +149,7 @@ class Proxy:
             asyncio.create_task(self._write(down, near_writer)),
         ]
         readers = [
-            asyncio.create_task(self._read(near_reader, up)),
+            asyncio.create_task(self._read(near_reader, up, self._tap and self._tap())),
             asyncio.create_task(self._read(far_reader, down)),
         ]
         self.connections += 1
@@ -161,7 +168,9 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*writers, *readers, return_exceptions=True)
 
-    async def _read(self, reader: asyncio.StreamReader, held: _Held) -> None:
+    async def _read(
+        self, reader: asyncio.StreamReader, held: _Held, tap: Callable[[bytes], None] | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         data = b"-"
         while data:
@@ -169,6 +178,8 @@ class Proxy:
                 data = await reader.read(_CHUNK)
             except OSError:
                 data = b""
+            if tap is not None:
+                tap(data)
             await held.put((loop.time() + self._delay_s, data))
 
     async def _write(self, held: _Held, writer: asyncio.StreamWriter) -> None:

@@ -90,7 +90,7 @@ class LineConversation(Conversation[LineRequest]):
         super().__init__(state)
         self._frames = frames
         self._pause_s = max(self._pause_s, silence_s)
-        self._echoes = state.options.echo
+        self._echoes = state.options.local_echo
         self._echo_due = b""
         self._heard = b""
         """What came first after the request, as long as it may be its echo."""
@@ -118,11 +118,11 @@ class LineConversation(Conversation[LineRequest]):
 
     async def _transact_carefully(self, prepared: LineRequest) -> bytes:
         if self._unsettled:
-            await self._drain()
+            await self._drain(prepared)
         while (again_at := self._mute.get(prepared.unit, 0.0)) > 0.0:
             await asyncio.sleep(max(again_at - time.monotonic(), _LOOK_S))
             if self._unsettled:
-                await self._drain()
+                await self._drain(prepared)
             elif time.monotonic() >= again_at:
                 break
         if self._pause_s:
@@ -138,10 +138,12 @@ class LineConversation(Conversation[LineRequest]):
         self._heard = b""
         self._write(prepared.frame)
 
-    async def _drain(self) -> None:
+    async def _drain(self, prepared: LineRequest) -> None:
         """Wait until the line has been silent for one reply timeout. Raises LinkDown if it never is."""
         self._counters["drains"] += 1
-        limit = time.monotonic() + _DRAIN_LIMIT * self._timeout_s
+        # A reply that is late may take as long to travel as the request's own, or the one's before.
+        travel_s = max(prepared.wire_s, self._request.wire_s if self._request is not None else 0.0)
+        limit = time.monotonic() + _DRAIN_LIMIT * self._timeout_s + travel_s
         silent = False
         while not silent:
             heard_at = self._quiet_since
@@ -175,7 +177,7 @@ class LineConversation(Conversation[LineRequest]):
             self._heard += data
             if request.could_not_answer_itself and self._heard.startswith(request.frame):
                 # It must be noticed before a write is taken to be confirmed by its own echo.
-                self._desynchronised("back what was sent to it: set echo = true, or turn the adapter's echo off")
+                self._desynchronised("back what was sent to it: set local_echo = true, or turn the adapter's echo off")
                 return
         held = len(self._buffer)
         try:

@@ -7,6 +7,7 @@ from tests.conformance.adapters.ble import BleAdapter, BleBeaconAdapter
 from tests.conformance.adapters.modbus import ModbusAdapter
 from tests.conformance.adapters.modbus_rtu import ModbusRtuAdapter
 from tests.conformance.adapters.modbus_tls import ModbusTlsAdapter
+from tests.conformance.adapters.opcua import OpcUaAdapter
 from tests.conformance.adapters.serial import SerialAdapter
 from tests.conformance.adapters.talker import TalkerAdapter
 
@@ -16,6 +17,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     ModbusAdapter,
     ModbusTlsAdapter,
     ModbusRtuAdapter,
+    OpcUaAdapter,
     SerialAdapter,
     BleAdapter,
     BleBeaconAdapter,

@@ -51,7 +51,7 @@ async def lines(framing: str, **link: Any) -> AsyncIterator[Line]:
     slave.holding[:200] = range(1000, 1200)
     bus = null_modem(slave, **link)
     line = Line(slave, bus, device_on(bus))
-    slave.echo = bool(link.get("echo"))
+    slave.echo = bool(link.get("local_echo"))
     await bus.connect()
     await line.read()  # hears the line out for the first time
     bus.counters.clear()
@@ -275,7 +275,7 @@ async def test_a_lost_write_reply_is_not_asked_for_again(line: Line) -> None:
 
 @pytest.fixture(params=["rtu", "ascii"])
 async def echoing(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
-    async for each in lines(request.param, echo=True):
+    async for each in lines(request.param, local_echo=True):
         yield each
 
 
@@ -307,7 +307,7 @@ async def test_an_echo_that_does_not_come_is_the_lines_fault(echoing: Line) -> N
 
 async def test_an_echo_nobody_told_of_is_noticed_before_it_can_confirm_a_write(line: Line) -> None:
     line.slave.echo = True
-    with pytest.raises(LinkDown, match="set echo = true"):
+    with pytest.raises(LinkDown, match="set local_echo = true"):
         await line.read()
 
 

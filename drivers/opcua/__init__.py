@@ -1,0 +1,67 @@
+"""OPC UA: subscribes to, reads and writes what OPC UA servers have; takes their events and calls their methods.
+
+Importing this package loads the option models only; asyncua comes with the first link that is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import cast
+
+from drivers.opcua.options import DeviceOptions, LinkOptions, TagOptions
+from drivers.opcua.scan_options import ScanOptions
+from gateway.driver import Bus, Certificates, Driver, DriverKind, Finding, Progress, Scan, Site
+
+__all__ = ["KIND"]
+
+
+def _open_bus(name: str, options: LinkOptions, site: Site) -> Bus:
+    from drivers.opcua.bus import OpcUaBus
+
+    return OpcUaBus(name, options, site)
+
+
+def _open_device(bus: Bus, name: str, options: DeviceOptions) -> Driver:
+    from drivers.opcua.bus import OpcUaBus
+    from drivers.opcua.device import OpcUaDevice
+
+    return OpcUaDevice(cast(OpcUaBus, bus), name, options)
+
+
+def _describe_link(options: LinkOptions) -> str:
+    return options.peer
+
+
+def _counters(bus: Bus) -> Mapping[str, int]:
+    from drivers.opcua.bus import OpcUaBus
+
+    return dict(cast(OpcUaBus, bus).counters)
+
+
+def _search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+    from drivers.opcua.scan import search
+
+    return search(options, site)
+
+
+def _certificates(site: Site) -> Certificates:
+    from drivers.opcua.security.trust import TrustList
+
+    return TrustList(site)
+
+
+KIND = DriverKind(
+    name="opcua",
+    summary="OPC UA servers: PLCs, machines, SCADA systems and gateways, by subscription or by polling.",
+    link_options=LinkOptions,
+    device_options=DeviceOptions,
+    tag_options=TagOptions,
+    open_bus=_open_bus,
+    open_device=_open_device,
+    describe_link=_describe_link,
+    counters=_counters,
+    scan=Scan("Ask hosts and networks for OPC UA servers, and these for their endpoints.", ScanOptions, _search),
+    certificates=_certificates,
+    subscribes=True,
+    stale_s=180.0,
+)

@@ -1,0 +1,66 @@
+"""Status codes as people read them (OPC 10000-6 annex A.2)."""
+
+from __future__ import annotations
+
+MASK = 0xFFFF_0000
+"""What remains of a status code without its info bits."""
+
+BAD = 0x80000000
+"""The severity bit."""
+BAD_TIMEOUT = 0x800A0000
+BAD_SECURE_CHANNEL_ID_INVALID = 0x80220000
+BAD_SESSION_ID_INVALID = 0x80250000
+BAD_SESSION_CLOSED = 0x80260000
+BAD_SESSION_NOT_ACTIVATED = 0x80270000
+BAD_SUBSCRIPTION_ID_INVALID = 0x80280000
+BAD_NO_SUBSCRIPTION = 0x80790000
+BAD_TOO_MANY_PUBLISH_REQUESTS = 0x80780000
+BAD_NO_CONTINUATION_POINTS = 0x804B0000
+BAD_NO_MATCH = 0x806F0000
+BAD_NODE_ID_UNKNOWN = 0x80340000
+BAD_TOO_MANY_MONITORED_ITEMS = 0x80DB0000
+BAD_MONITORED_ITEM_FILTER_INVALID = 0x80430000
+BAD_MONITORED_ITEM_FILTER_UNSUPPORTED = 0x80440000
+BAD_FILTER_NOT_ALLOWED = 0x80450000
+BAD_SERVICE_UNSUPPORTED = 0x800B0000
+BAD_SHUTDOWN = 0x800C0000
+BAD_SERVER_HALTED = 0x800E0000
+BAD_USER_ACCESS_DENIED = 0x801F0000
+BAD_LICENSE_EXPIRED = 0x810E0000
+
+SESSION_GONE = frozenset(
+    {
+        BAD_SECURE_CHANNEL_ID_INVALID,
+        BAD_SESSION_ID_INVALID,
+        BAD_SESSION_CLOSED,
+        BAD_SESSION_NOT_ACTIVATED,
+    }
+)
+HOPELESS = frozenset(
+    {
+        BAD_SERVICE_UNSUPPORTED,
+        BAD_USER_ACCESS_DENIED,
+        BAD_SERVER_HALTED,
+        BAD_SHUTDOWN,
+        BAD_LICENSE_EXPIRED,
+    }
+)
+"""Refusals of a whole request that a smaller one won't get round."""
+
+
+def name(code: int) -> str:
+    """The standard's name, or the hexadecimal form of a code that has none."""
+    return _look_up(code)[0]
+
+
+def sentence(code: int) -> str:
+    """``BadUserAccessDenied (user does not have permission to perform the requested operation)``."""
+    known, text = _look_up(code)
+    return f"{known} ({text[0].lower()}{text[1:].rstrip('.')})" if text else known
+
+
+def _look_up(code: int) -> tuple[str, str]:
+    from asyncua.ua.status_codes import code_to_name_doc
+
+    known: tuple[str, str] = code_to_name_doc.get(code & MASK, (f"0x{code:08X}", ""))
+    return known

@@ -1,0 +1,215 @@
+"""Against node-opcua, which shares no code with asyncua: every policy, mode and kind of user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.opcua.security.trust import TrustList
+from gateway.driver import Site
+from tests.drivers.opcua.security.conftest import connected, refusal
+from tests.support.node import NodePeer
+from tests.support.pki import Issued, issue
+from tests.support.proxy import Proxy
+
+pytestmark = pytest.mark.integration
+
+POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+StartPeer = Callable[..., NodePeer]
+
+
+def _users(secret: dict[str, str], certificate: Issued) -> dict[str, dict[str, Any]]:
+    return {
+        "anonymous": {},
+        "password": {"username": "operator", "password": secret},
+        "certificate": {"user_certificate": str(certificate.file), "user_key": str(certificate.key_file)},
+    }
+
+
+async def test_every_policy_mode_and_user(
+    site: Site,
+    trust: TrustList,
+    start_peer: StartPeer,
+    server_certificate: Issued,
+    user_certificate: Issued,
+    secret: dict[str, str],
+) -> None:
+    peer = start_peer(server_certificate)
+    trust.add(server_certificate.file)
+    peer.ask(trustUser=str(user_certificate.file))
+    worked = []
+    for policy in POLICIES:
+        for mode in ("Sign", "SignAndEncrypt"):
+            for user, options in _users(secret, user_certificate).items():
+                async with connected(
+                    site, peer.ready["url"], security_policy=policy, security_mode=mode, **options
+                ) as bus:
+                    assert peer.ready["namespace"] in bus.session.namespaces
+                worked.append((policy, mode, user))
+    assert len(worked) == 18
+
+
+async def test_best_is_the_strongest_that_is_offered(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    async with connected(site, peer.ready["url"]) as bus:
+        policy = bus.session._client.security_policy  # type: ignore[union-attr]
+        assert (policy.URI.rpartition("#")[2], policy.Mode.name) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
+    peer = start_peer(server_certificate, policies=["None", "Basic256Sha256"], modes=["None", "Sign"])
+    async with connected(site, peer.ready["url"]) as bus:
+        policy = bus.session._client.security_policy  # type: ignore[union-attr]
+        assert (policy.URI.rpartition("#")[2], policy.Mode.name) == ("Basic256Sha256", "Sign")
+
+
+async def test_none_only_when_it_is_asked_for(site: Site, start_peer: StartPeer, server_certificate: Issued) -> None:
+    peer = start_peer(server_certificate, policies=["None"], modes=["None"])
+    sentence = await refusal(site, peer.ready["url"])
+    assert "offers None None, nothing secure" in sentence
+    assert "security_policy = 'None'" in sentence
+    async with connected(site, peer.ready["url"], security_policy="None") as bus:
+        assert peer.ready["namespace"] in bus.session.namespaces
+
+
+async def test_a_password_never_goes_over_an_open_connection_in_clear(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, secret: dict[str, str]
+) -> None:
+    user = {"username": "operator", "password": secret, "security_policy": "None"}
+    peer = start_peer(server_certificate)
+    assert "isn't trusted here" in await refusal(site, peer.ready["url"], **user)
+    trust.add(server_certificate.file)
+    async with connected(site, peer.ready["url"], **user):
+        pass  # node-opcua has it encrypted by its certificate
+
+
+async def test_quarantine_accept_connect(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    peer = start_peer(server_certificate)
+    sentence = await refusal(site, peer.ready["url"])
+    (waiting,) = [found for found in trust.list() if found.state == "quarantined"]
+    assert f"tidegate cert accept {waiting.fingerprint[:16]}" in sentence
+    assert str(waiting.file) in sentence
+    assert waiting.file.read_bytes() == server_certificate.der
+    trust.accept(waiting.fingerprint[:16])
+    async with connected(site, peer.ready["url"]):
+        pass
+    trust.reject(waiting.fingerprint)
+    assert "isn't trusted here" in await refusal(site, peer.ready["url"])
+
+
+async def test_the_sentence_says_that_the_server_refused_us(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate, acceptAnyClient=False)
+    sentence = await refusal(site, peer.ready["url"])
+    (own,) = [found for found in trust.list() if found.state == "own"]
+    assert "trust it on the server" in sentence
+    assert str(own.file) in sentence
+    assert own.fingerprint[:16] in sentence
+    peer.ask(trustClient=str(own.file))
+    async with connected(site, peer.ready["url"]):
+        pass
+
+
+async def test_a_renewed_certificate_loses_nobody_who_trusts_the_old_one(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    trust.add(server_certificate.file)
+    (first,) = trust.identities()
+    peer = start_peer(server_certificate, acceptAnyClient=False)
+    peer.ask(trustClient=str(first.file))
+    renewed = trust.renew()
+    assert renewed.fingerprint != first.fingerprint
+    async with connected(site, peer.ready["url"]) as bus:
+        assert bus.session._client.agreement.identity.fingerprint == first.fingerprint  # type: ignore[union-attr]
+    peer.ask(trustClient=str(renewed.file))
+    async with connected(site, peer.ready["url"]) as bus:
+        assert bus.session._client.agreement.identity.fingerprint == renewed.fingerprint  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "relax"),
+    [
+        ({"hosts": ("plc1.plant",)}, "doesn't name 127.0.0.1 but plc1.plant", "verify_host"),
+        ({"uri": "urn:other"}, "is that of urn:other", "verify_application_uri"),
+    ],
+)
+async def test_a_certificate_for_something_else(
+    site: Site,
+    trust: TrustList,
+    start_peer: StartPeer,
+    tmp_path: Path,
+    options: dict[str, Any],
+    words: str,
+    relax: str,
+) -> None:
+    issued = issue(tmp_path / "server", **options)
+    trust.add(issued.file)
+    peer = start_peer(issued)
+    sentence = await refusal(site, peer.ready["url"])
+    assert words in sentence
+    assert f"{relax} = false" in sentence
+    async with connected(site, peer.ready["url"], **{relax: False}):
+        pass
+
+
+async def test_an_authority_and_its_chain(site: Site, trust: TrustList, start_peer: StartPeer, tmp_path: Path) -> None:
+    root = issue(tmp_path / "ca", "Root", authority=True, number=2)
+    middle = issue(tmp_path / "ca", "Works", authority=True, issuer=root, number=3)
+    issued = issue(tmp_path / "server", issuer=middle)
+    peer = start_peer(issued)
+    assert "isn't trusted here" in await refusal(site, peer.ready["url"])
+    trust.add(root.file)
+    async with connected(site, peer.ready["url"]):
+        pass  # the server sends what lies between
+
+
+async def test_wrong_passwords_and_unwanted_users(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, tmp_path: Path
+) -> None:
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate, anonymous=False)
+    assert "doesn't let in anonymous users" in await refusal(site, peer.ready["url"])
+    wrong = tmp_path / "wrong"
+    wrong.write_text("nonsense")
+    wrong.chmod(0o600)
+    sentence = await refusal(site, peer.ready["url"], username="operator", password={"file": str(wrong)})
+    assert "refused the user operator" in sentence
+    assert "nonsense" not in sentence
+    assert peer.ask(sessions=True)["sessions"] == 0
+
+
+async def test_a_server_that_calls_itself_something_else_is_reached_as_configured(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate, advertise="plc-behind-a-router.invalid", path="/UA/Line")
+    async with connected(site, peer.ready["url"]) as bus:
+        url = bus.session._client.server_url.geturl()  # type: ignore[union-attr]
+        assert url == peer.ready["url"] + "/UA/Line"
+
+
+async def test_a_session_goes_on_over_a_new_secured_connection(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, secret: dict[str, str]
+) -> None:
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    async with Proxy("127.0.0.1", peer.ready["port"]) as proxy:
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with connected(site, url, username="operator", password=secret) as bus:
+            down = asyncio.get_running_loop().create_future()
+            bus.session.on_down = down.set_result
+            await proxy.reset()
+            await down
+            await bus.connect()
+            assert bus.session.resumed
+            assert peer.ready["namespace"] in bus.session.namespaces
+            assert peer.ask(sessions=True)["sessions"] == 1
+    assert peer.ask(sessions=True)["sessions"] == 0
