@@ -29,6 +29,7 @@ class Checkweigher:
     load_g: float = 0.0
     """What lies on the plate."""
     weighed: int = 4_858_011
+    serial: str = "B804219377"
 
     @property
     def stable(self) -> bool:

@@ -136,6 +136,7 @@ METER = (
 CHECKWEIGHER = (
     Row("weight", "weight", "float64", "reading_g", unit="g", low=0, high=3100),
     Row("stable", "stable", "bool", "stable"),
+    Row("identity/serial", "serial_number", "string", "serial", group="slow"),
 )
 
 LABELLER = (

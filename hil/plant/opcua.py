@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from asyncua.server.address_space import NodeData
 from hil.plant.registers import DeviceMap, Row, assign, getter, resolve
 
 NAMESPACE = "urn:tidewater:bottling"
+# It warns of every start that nothing is secured, which here is so on purpose.
+logging.getLogger("asyncua").setLevel(logging.ERROR)
+
 _TYPES = {
     "bool": ua.VariantType.Boolean,
     "uint16": ua.VariantType.UInt16,

@@ -14,7 +14,6 @@ import tty
 
 from hil.plant.checkweigher import Checkweigher
 
-SERIAL_NUMBER = "B804219377"
 _MOST_UNSENT = 4096
 """A reader that has stopped reading misses measurements, as on a wire."""
 
@@ -67,9 +66,9 @@ class Scale:
                 return self._weight()
             case b"@":
                 self._repeating = False
-                return b'I4 A "%b"' % SERIAL_NUMBER.encode()
+                return b'I4 A "%b"' % self._machine.serial.encode()
             case b"I4":
-                return b'I4 A "%b"' % SERIAL_NUMBER.encode()
+                return b'I4 A "%b"' % self._machine.serial.encode()
         return b"ES"
 
     def _weight(self) -> bytes:

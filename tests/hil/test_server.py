@@ -101,7 +101,7 @@ async def test_time_passes_while_it_runs(plant: Plant, monkeypatch: pytest.Monke
     stepped = asyncio.Event()
     steps: list[float] = []
 
-    def step(dt: float) -> None:
+    async def step(dt: float) -> None:
         steps.append(dt)
         if len(steps) == 3:
             stepped.set()
