@@ -1,113 +1,158 @@
-"""Values, writes, methods, events and history of node-opcua, which shares no code with this driver or with asyncua."""
+"""Against node-opcua, which shares no code with asyncua: values, structures, queues, sessions, history, alarms."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from drivers.opcua import KIND
 from gateway.driver import Point, WriteFailed
-from gateway.model import DataType, Quality, Value
-from tests.drivers.opcua.rig import connected, point
+from gateway.model import DataType
+from tests.drivers.opcua.rig import connected
 from tests.support.node import NodePeer
+from tests.support.proxy import HOST, Proxy
 
 pytestmark = pytest.mark.integration
 
-PEER = "nsu=urn:tidegate:peer;s="
-BAD_DEVICE_FAILURE = int(Quality.BAD_DEVICE_FAILURE)
+NAMESPACE = "urn:tidegate:peer"
 
 
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodePeer]:
-    with NodePeer("opcua", pki=str(tmp_path_factory.mktemp("pki")), policies=["None"], modes=["None"]) as peer:
-        yield peer
+    pki: Path = tmp_path_factory.mktemp("pki")
+    with NodePeer("opcua", pki=str(pki), policies=["None"], modes=["None"], acceptAnyClient=True) as running:
+        yield running
 
 
-def _tag(node: str, kind: DataType, count: int | None = None, **options: Any) -> Point:
-    return point(f"{PEER}{node}", kind, count, **options)
+def node(name: str, kind: DataType, count: int | None = None, **options: Any) -> Point:
+    return Point(name, kind, KIND.tag_options(node=f"nsu={NAMESPACE};s={name}", **options), count)
 
 
-READ: list[tuple[str, DataType, int | None, Value]] = [
-    ("Running", DataType.BOOL, None, True),
-    ("SByte", DataType.INT8, None, -8),
-    ("Byte", DataType.UINT8, None, 8),
-    ("Int16", DataType.INT16, None, -1600),
-    ("UInt16", DataType.UINT16, None, 1600),
-    ("Int32", DataType.INT32, None, -320000),
-    ("UInt32", DataType.UINT32, None, 320000),
-    ("Int64", DataType.INT64, None, -10),
-    ("UInt64", DataType.UINT64, None, 2**53 + 1),
-    ("Float", DataType.FLOAT32, None, 1.5),
-    ("Double", DataType.FLOAT64, None, 2.5),
-    ("String", DataType.STRING, None, "filler"),
-    ("DateTime", DataType.DATETIME, None, "2026-01-02T03:04:05.6780000Z"),
-    ("ByteString", DataType.BYTES, None, "0102fe"),
-    ("Guid", DataType.STRING, None, "72962b91-fa75-4ae6-8d28-b404dc7daf63"),
-    ("Label", DataType.STRING, None, "Füller"),
-    ("Profile", DataType.FLOAT64, 3, (1.0, 2.0, 3.0)),
-    ("State", DataType.INT32, None, 2),
-    ("Matrix", DataType.JSON, None, "[[1.0,2.0],[3.0,4.0]]"),
-]
+EVERY_TYPE = {
+    "Running": (DataType.BOOL, True),
+    "SByte": (DataType.INT8, -8),
+    "Byte": (DataType.UINT8, 8),
+    "Int16": (DataType.INT16, -1600),
+    "UInt16": (DataType.UINT16, 1600),
+    "UInt32": (DataType.UINT32, 320000),
+    "Int64": (DataType.INT64, -10),
+    "UInt64": (DataType.UINT64, 2**53 + 1),
+    "Float": (DataType.FLOAT32, 1.5),
+    "String": (DataType.STRING, "filler"),
+    "DateTime": (DataType.DATETIME, "2026-01-02T03:04:05.6780000Z"),
+    "ByteString": (DataType.BYTES, "0102fe"),
+    "Guid": (DataType.STRING, "72962b91-fa75-4ae6-8d28-b404dc7daf63"),
+    "Label": (DataType.STRING, "Füller"),
+    "State": (DataType.INT32, 2),
+    "Matrix": (DataType.JSON, "[[1.0,2.0],[3.0,4.0]]"),
+    "Batch": (DataType.JSON, '{"Number":7,"Product":"Ale","Weights":[1.5,2.5]}'),
+    "Failing": (DataType.FLOAT64, None),
+}
 
 
-async def test_every_type_is_read(peer: NodePeer) -> None:
-    tags = [_tag(node, kind, count) for node, kind, count, _ in READ]
+async def test_every_type_is_read_and_subscribed_to_alike(peer: NodePeer) -> None:
+    points = [node(name, kind) for name, (kind, _) in EVERY_TYPE.items()]
+    points.append(node("Profile", DataType.FLOAT64, 3))
+    expected = [*(value for _, value in EVERY_TYPE.values()), (1.0, 2.0, 3.0)]
     async with connected(peer.ready["url"]) as rig:
-        batch = await rig.device.read(rig.plan(*tags, subscribed=False))
-    assert batch.qualities is None
-    assert list(batch.values) == [value for *_, value in READ]
+        batch = await rig.device.read(rig.plan(*points, subscribed=False))
+        assert list(batch.values) == expected
+        assert batch.qualities is not None
+        assert batch.qualities[17] == 0x808B0000
+        ear = await rig.listen(rig.plan(*points))
+        await ear.until(lambda: all(ear.of(column) for column in range(len(points))))
+        assert [ear.values(column)[0] for column in range(len(points))] == expected
+        assert ear.of(17)[0][1] == 0x808B0000
 
 
-async def test_a_structure_is_told_by_its_names(peer: NodePeer) -> None:
+async def test_writes_and_methods(peer: NodePeer) -> None:
+    line = f"nsu={NAMESPACE};s=Line1"
+    add = Point("add", DataType.JSON, KIND.tag_options(node=line, method=f"nsu={NAMESPACE};s=Add"))
+    refuse = Point("refuse", DataType.JSON, KIND.tag_options(node=line, method=f"nsu={NAMESPACE};s=Refuse"))
     async with connected(peer.ready["url"]) as rig:
-        batch = await rig.device.read(rig.plan(_tag("Batch", DataType.JSON), subscribed=False))
-    (text,) = batch.values
-    assert json.loads(str(text)) == {"Number": 7, "Product": "Ale", "Weights": [1.5, 2.5]}
-
-
-async def test_a_node_that_fails_or_is_missing_fails_alone(peer: NodePeer) -> None:
-    tags = [_tag(node, DataType.FLOAT64) for node in ("Failing", "Nowhere", "Double")]
-    async with connected(peer.ready["url"]) as rig:
-        batch = await rig.device.read(rig.plan(*tags, subscribed=False))
-    assert batch.qualities is not None
-    assert list(batch.qualities) == [BAD_DEVICE_FAILURE, int(Quality.BAD_NODE_ID_UNKNOWN), 0]
-    assert batch.values[2] == 2.5
-
-
-async def test_changes_arrive_in_order(peer: NodePeer) -> None:
-    async with connected(peer.ready["url"]) as rig:
-        ear = await rig.listen(rig.plan(_tag("Float", DataType.FLOAT32), interval_s=0.05))
-        await ear.until(lambda: ear.values())
-        before = len(ear.values())
-        for value in (30.0, 31.0, 32.0):
-            peer.ask(set="Float", value=value)
-            await ear.until(lambda value=value: ear.values()[-1] == value)
-        assert ear.values()[before:] == [30.0, 31.0, 32.0]
-        peer.ask(status="Float", code="BadDeviceFailure")
-        await ear.until(lambda: ear.of(0)[-1][1] == BAD_DEVICE_FAILURE)
-        assert ear.ends == []
-    peer.ask(set="Float", value=1.5)
-
-
-async def test_writes_and_calls(peer: NodePeer) -> None:
-    async with connected(peer.ready["url"]) as rig:
-        assert await rig.device.write(_tag("UInt32", DataType.UINT32), 4_000_000_000) == 4_000_000_000
+        assert await rig.device.write(node("Double", DataType.FLOAT64), 7.25) == 7.25
+        assert await rig.device.write(node("Int32", DataType.INT64), 5) == 5
         with pytest.raises(WriteFailed, match="BadNotWritable"):
-            await rig.device.write(_tag("ReadOnly", DataType.FLOAT64), 1.0)
-        add = _tag("Line1", DataType.JSON, method=f"{PEER}Add")
-        assert json.loads(str(await rig.device.write(add, "[2, 3.5]"))) == [5.5]
+            await rig.device.write(node("ReadOnly", DataType.FLOAT64), 1.0)
+        assert orjson.loads(str(await rig.device.write(add, "[1, 2.5]"))) == [3.5]
         with pytest.raises(WriteFailed, match="BadInvalidState"):
-            await rig.device.write(_tag("Line1", DataType.JSON, method=f"{PEER}Refuse"), "[]")
+            await rig.device.write(refuse, "[]")
+
+
+async def test_a_queue_that_ran_over_is_filled_from_history_or_counted(peer: NodePeer) -> None:
+    async with connected(peer.ready["url"], {"publishing_ms": 1000}) as rig:
+        options = {"queue_size": 3, "sampling_ms": 10}
+        ear = await rig.listen(
+            rig.plan(node("Level", DataType.FLOAT64, **options), node("UInt32", DataType.UINT32, **options))
+        )
+        await ear.until(lambda: ear.of(0) and ear.of(1))
+        before = peer.ask(history=0)["level"]
+        for number in range(10):
+            peer.ask(history=1)
+            peer.ask(set="UInt32", value=number)
+            await asyncio.sleep(0.03)
+        await ear.until(lambda: before + 10 in ear.values(0) and len(ear.values(0)) >= 11 and ear.losses)
+        assert sorted(ear.values(0)[1:]) == [before + number for number in range(1, 11)]  # type: ignore[type-var]
+        assert ear.values(0, history=True)
+        assert [reason for _, reason in ear.losses] == ["a queue of the server ran over"]  # UInt32 has no history
         peer.ask(set="UInt32", value=320000)
 
 
-async def test_events_arrive(peer: NodePeer) -> None:
+async def test_a_broken_connection_takes_its_session_up_again(peer: NodePeer) -> None:
+    async with Proxy(HOST, peer.ready["port"]) as proxy:
+        async with connected(f"opc.tcp://{HOST}:{proxy.port}") as rig:
+            plan = rig.plan(node("Int16", DataType.INT16, sampling_ms=10), node("Running", DataType.BOOL))
+            first = await rig.listen(plan)
+            await first.until(lambda: first.of(0) and first.of(1))
+            sessions = peer.ask(sessions=True)["sessions"]
+            await proxy.cut()
+            await first.until(lambda: first.ends)
+            for number in range(10):
+                peer.ask(set="Int16", value=number)
+                await asyncio.sleep(0.05)
+            await proxy.resume()
+            await rig.bus.close()
+            await rig.bus.connect()
+            second = await rig.listen(plan)
+            await second.until(lambda: 9 in second.values() and second.of(1))
+            assert len(second.values()) > 5  # as many as the server's own sampling saw
+            assert second.values() == sorted(second.values())  # type: ignore[type-var]
+            assert rig.bus.counters["resumed_subscriptions"] == 1
+            assert peer.ask(sessions=True)["sessions"] == sessions
+        assert peer.ask(sessions=True)["sessions"] == sessions - 1
+    peer.ask(set="Int16", value=-1600)
+
+
+async def test_sessions_and_subscriptions_do_not_leak(peer: NodePeer) -> None:
     async with connected(peer.ready["url"]) as rig:
-        ear = await rig.listen(rig.plan(_tag("Line1", DataType.JSON, events=True, min_severity=400)))
-        for severity, message in ((300, "quiet"), (700, "Tank leer")):
-            peer.ask(fire=severity, message=message)
-        await ear.until(lambda: any(ear.values()))
-        (event,) = [json.loads(str(text)) for text in ear.values() if text]
-    assert (event["Severity"], event["Message"], event["SourceName"]) == (700, "Tank leer", "Line 1")
+        plan = rig.plan(node("Running", DataType.BOOL))
+        for _ in range(20):
+            await rig.bus.close()
+            await rig.bus.connect()
+            await rig.listen(plan)
+    counted = peer.ask(sessions=True)
+    assert (counted["sessions"], counted["subscriptions"]) == (0, 0)
+
+
+async def test_events_and_alarms_in_force(peer: NodePeer) -> None:
+    events = Point("alarms", DataType.JSON, KIND.tag_options(node="i=2253", events=True))
+    async with connected(peer.ready["url"]) as rig:
+        ear = await rig.listen(rig.plan(events))
+        peer.ask(fire=700, message="door open")
+        peer.ask(set="Temperature", value=130)
+        await ear.until(lambda: len(ear.values()) >= 3)
+        door, hot = (orjson.loads(str(value)) for value in ear.values()[1:3])
+        assert (door["Message"], door["Severity"], door["SourceName"]) == ("door open", 700, "Line 1")
+        assert hot["ConditionId"] == f"nsu={NAMESPACE};s=Line1-Hot"
+        assert (hot["ActiveState/Id"], hot["AckedState/Id"], hot["Retain"]) == (True, False, True)
+    async with connected(peer.ready["url"]) as rig:
+        again = await rig.listen(rig.plan(events))
+        await again.until(lambda: len(again.values()) >= 2)
+        repeated = orjson.loads(str(again.values()[1]))
+        assert repeated["ConditionId"] == hot["ConditionId"]  # nothing happened since: it is still in force
+        peer.ask(set="Temperature", value=20.5)

@@ -112,7 +112,8 @@ async function build(server) {
     own.addMethod(line, { browseName: "Refuse", nodeId: "s=Refuse", inputArguments: [], outputArguments: [],
     }).bindMethod((inputs, context, callback) => callback(null, { statusCode: StatusCodes.BadInvalidState, outputArguments: [] }));
 
-    // An alarm on the temperature.
+    // An alarm on the temperature, and the method that repeats alarms in force.
+    space.installAlarmsAndConditionsService();
     own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
         browseName: "Hot", componentOf: line, conditionSource: line, inputNode: nodes.Temperature.node,
         highHighLimit: 120, highLimit: 100, lowLimit: 0, lowLowLimit: -10,
