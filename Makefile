@@ -86,6 +86,7 @@ packages-demo: packages-python
 packages-test: packages-demo packages-peers
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
+	$(call need,command -v dbus-daemon,dbus-daemon)
 
 # Protocol peers that come from npm: a folder each under tests/peers. What a lock file names is installed once per user,
 # outside the checkout and without running any package's scripts; tests/support/node.py looks for it there.

@@ -7,9 +7,9 @@ pydantic's validation context ``{"directory": Path}``; without one a path stays 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from gateway.hosts import host_in, is_host
 from gateway.secrets import Secret, resolve
@@ -23,18 +23,16 @@ def _check_host(text: str) -> str:
     raise ValueError(f"host '{text}' is neither a host name nor an IP address: {mend}")
 
 
-def _absolute(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        return value
+def _absolute(path: Path, info: ValidationInfo) -> Path:
     directory = (info.context or {}).get("directory")
-    return Path(value) if directory is None else directory / value
+    return path if directory is None else Path(directory, path)
 
 
 Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
 """A host name or an IP address, alone."""
 
 FilePath = Annotated[
-    Path, BeforeValidator(_absolute), Field(strict=False), WithJsonSchema({"type": "string", "minLength": 1})
+    Path, AfterValidator(_absolute), Field(strict=False), WithJsonSchema({"type": "string", "minLength": 1})
 ]
 """A file by its path. Whether it is there is not looked at."""
 

@@ -13,7 +13,7 @@ from gateway.driver import DriverKind
 
 GROUP = "tidegate.drivers"
 
-_BUILT_IN = {name: f"drivers.{name}:KIND" for name in ("modbus", "opcua", "serial")}
+_BUILT_IN = {name: f"drivers.{name}:KIND" for name in ("ble", "modbus", "opcua", "serial")}
 
 
 def driver_names() -> tuple[str, ...]:

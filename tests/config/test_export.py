@@ -39,7 +39,7 @@ def test_a_good_configuration_fits(validator: jsonschema.Draft202012Validator) -
         GOOD.replace("interval_ms", "intervall_ms"),
         GOOD.replace("1000", '"1000"'),
         GOOD.replace('"uint16"', '"uint61"'),
-        GOOD.replace('"fake"', '"modbus"').replace('host = "192.168.1.20"', 'host = "h"\ntransport = "rtu"'),
+        GOOD.replace('"fake"', '"modbus"').replace('host = "192.168.1.20"', 'host = "h"\ntransport = "serial"'),
         GOOD.replace("gw1", "gw 1"),
         GOOD.replace("gw1", "_gw1"),
         GOOD.replace("motor/speed", "motor//speed"),

@@ -108,13 +108,13 @@ class LineSlave(RawSlave):
         self._heard = bytearray()
         self.always(answer)
 
-    def hear(self, data: bytes, send: Send) -> None:
+    def hear(self, data: bytes, send: Send, heard_at: float | None = None) -> None:
         """Bytes came in; `send` sends on the same line."""
         if self.echo:
             send(data)
         self._heard += data
         while (frame := self._take(self._heard)) is not None:
-            request = HeardRequest(0, frame[0], frame[1:], time.monotonic())
+            request = HeardRequest(0, frame[0], frame[1:], time.monotonic() if heard_at is None else heard_at)
             self.requests.append(request)
             self._spawn(self._behave(request, send))
 
@@ -170,7 +170,9 @@ class NullModem(asyncio.Transport):
         return self._near
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._slave.hear(bytes(data), self._send)
+        # A busy machine may stop the process between any two lines; who is late must be so by the client's own clock.
+        sent_at = self._near._timer.when() - self._near._timeout_s
+        self._slave.hear(bytes(data), self._send, sent_at)
 
     def _send(self, data: bytes) -> None:
         self._loop.call_soon(self._deliver, self._near, data)
@@ -241,7 +243,6 @@ def late(seconds: float) -> Behaviour:
         assert isinstance(slave, LineSlave)
         assert isinstance(request, HeardRequest)
         reply = slave.frame(request.unit, slave.reply(request))
-        # Counted from when it was heard, so that a busy loop makes it no later than the client's own clock.
         asyncio.get_running_loop().call_later(request.heard_at + seconds - time.monotonic(), send, reply)
 
     return wait

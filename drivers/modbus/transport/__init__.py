@@ -1,1 +1,1 @@
-"""One module per way frames travel; each implements :class:`drivers.modbus.bus.ModbusBus`."""
+"""How frames travel: the transaction law, framings, and the ways in which a bus gets its connection."""

@@ -62,6 +62,7 @@ class BackedUpBus(WireBus[P]):
     async def _use(self, dial: Dial) -> None:
         await self._connect(dial)
         self._in_use = dial
+        self.counters["on_backup"] = int(dial is self._backup)
         if dial is self._backup:
             self.counters["backup_connects"] += 1
             _log.warning("link %s: the backup %s is in use", self.name, dial.peer)
@@ -163,4 +164,5 @@ class BackedUpBus(WireBus[P]):
         self._connection, self._in_use = candidate, self._dial
         self.peer = self._dial.peer
         self.counters["failbacks"] += 1
+        self.counters["on_backup"] = 0
         _log.info("link %s: %s answers again and is used instead of the backup", self.name, self.peer)

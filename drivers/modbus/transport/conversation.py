@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from drivers.modbus.errors import Refused, ReplyTimeout
 from drivers.modbus.link import LINES, LinkOptions
@@ -40,6 +40,12 @@ class Prepared(Protocol):
 
 
 P = TypeVar("P", bound=Prepared)
+C = TypeVar("C", bound="Conversation[Any]")
+
+
+ANYBODY = -1
+"""A unit that somebody else may have asked just before a bus was opened for the first time: this gateway, too, with
+the configuration it had until then."""
 
 
 class BusState:
@@ -54,6 +60,8 @@ class BusState:
         self.reply_ns = 0
         self.reply_mono_ns = 0
         self.counters: Counter[str] = Counter()
+        self.owed = {ANYBODY}
+        """Units on a line without transaction ids whose reply may still come, also after a reconnect."""
         self.transaction = 0
         """The id last used. It goes on over reconnects, so that even a gateway that mixes up its sessions can't pass a
         stale reply off as a fresh one."""

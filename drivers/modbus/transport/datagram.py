@@ -6,13 +6,10 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import TypeVar
 
 from drivers.modbus.link import LinkOptions, peer_name
-from drivers.modbus.transport.conversation import Conversation
+from drivers.modbus.transport.conversation import C
 from gateway.driver import LinkDown
-
-C = TypeVar("C", bound=Conversation)  # type: ignore[type-arg]
 
 
 class DatagramDial:

@@ -2,8 +2,9 @@
 
 Nothing in a reply says which request it answers, so what was asked before must have been heard out:
 
-- After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout. What
-  comes meanwhile is thrown away and counted. A line that isn't silent for four is given up (LinkDown).
+- After a timeout or a cancelled request nothing is sent until the line has been silent for one reply timeout, also if
+  it has been opened anew. The same goes for a line that is opened for the first time: somebody may just have asked.
+  What comes meanwhile is thrown away and counted. A line that isn't silent for four is given up (LinkDown).
 - A unit whose replies such a wait has found not to come at all is *mute*: from then on its timeouts hold up only its
   own next request. Nothing of a unit's can pass for another's, and a dead unit must not cost its neighbours twice.
 - What is heard while nothing was asked, unless it is too short for a frame, is treated like a timeout.
@@ -27,6 +28,8 @@ from gateway.driver import LinkDown
 
 _DRAIN_LIMIT = 4
 """Reply timeouts within which the line must have fallen silent."""
+_LOOK_S = 0.001
+"""Gives the event loop the time to read what has come in."""
 _NOISE = 4
 """Fewer bytes than this are no frame in any framing."""
 _KEPT = 1024
@@ -95,8 +98,9 @@ class LineConversation(Conversation[LineRequest]):
         self._buffer = bytearray()
         self._strays = 0
         """Bytes since the last request was sent that are no part of its answer."""
-        self._unsettled = False
+        self._unsettled = bool(state.owed)
         """Whether the line must fall silent before anything is sent."""
+        self._quiet_since = time.monotonic()
         self._suspect: int | None = None
         """The unit that made it so by not answering, if that is all that happened."""
         self._mute: dict[int, float] = {}
@@ -114,11 +118,13 @@ class LineConversation(Conversation[LineRequest]):
 
     async def _transact_carefully(self, prepared: LineRequest) -> bytes:
         if self._unsettled:
-            await self._drain()
-        while (wait_s := self._mute.get(prepared.unit, 0.0) - time.monotonic()) > 0:
-            await asyncio.sleep(wait_s)
+            await self._drain(prepared)
+        while (again_at := self._mute.get(prepared.unit, 0.0)) > 0.0:
+            await asyncio.sleep(max(again_at - time.monotonic(), _LOOK_S))
             if self._unsettled:
-                await self._drain()
+                await self._drain(prepared)
+            elif time.monotonic() >= again_at:
+                break
         if self._pause_s:
             await self._rest(self._pause_s)
         return await self.send(prepared)
@@ -127,22 +133,30 @@ class LineConversation(Conversation[LineRequest]):
         self._counters["stray_bytes"] += len(self._buffer)
         self._buffer.clear()
         self._strays = 0
+        self._state.owed.add(prepared.unit)
         self._echo_due = prepared.frame if self._echoes else b""
         self._heard = b""
         self._write(prepared.frame)
 
-    async def _drain(self) -> None:
+    async def _drain(self, prepared: LineRequest) -> None:
         """Wait until the line has been silent for one reply timeout. Raises LinkDown if it never is."""
         self._counters["drains"] += 1
-        limit = time.monotonic() + _DRAIN_LIMIT * self._timeout_s
-        while (wait_s := self._quiet_since + self._timeout_s - time.monotonic()) > 0:
+        # A reply that is late may take as long to travel as the request's own, or the one's before.
+        travel_s = max(prepared.wire_s, self._request.wire_s if self._request is not None else 0.0)
+        limit = time.monotonic() + _DRAIN_LIMIT * self._timeout_s + travel_s
+        silent = False
+        while not silent:
+            heard_at = self._quiet_since
+            # Even if the time has passed: what came meanwhile may not have been read yet.
+            await asyncio.sleep(max(heard_at + self._timeout_s - time.monotonic(), _LOOK_S))
+            silent = self._quiet_since == heard_at and time.monotonic() >= heard_at + self._timeout_s
             if self._transport is None:
                 raise LinkDown(self._down)
-            if time.monotonic() >= limit:
+            if not silent and time.monotonic() >= limit:
                 self._desynchronised("without end, asked or not: is there another master on the line?")
                 raise LinkDown(self._down)
-            await asyncio.sleep(wait_s)
         self._unsettled = False
+        self._state.owed.clear()
         if self._suspect is not None:
             self._mute[self._suspect] = 0.0
         self._suspect = None
@@ -194,6 +208,11 @@ class LineConversation(Conversation[LineRequest]):
             self._counters["wrong_echoes"] += 1
             self._replied()
             waiter.set_exception(EchoDiffers())
+
+    def _replied(self) -> None:
+        if self._request is not None:
+            self._state.owed.discard(self._request.unit)
+        super()._replied()
 
     def _take_echo(self) -> bool:
         """Swallow what is there of the request's echo. True once it is complete."""

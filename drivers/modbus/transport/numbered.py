@@ -36,11 +36,17 @@ class NumberedConversation(Conversation[PreparedRequest]):
         self._reply_size = 0
 
     def _transmit(self, prepared: PreparedRequest) -> None:
-        self._state.transaction = transaction = (self._state.transaction + 1) & 0xFFFF
-        tid = transaction.to_bytes(2, "big")
+        tid = self._next_id()
+        while self._heartbeat and (self._heartbeat.startswith(tid) or tid.startswith(self._heartbeat)):
+            # No frame may begin as a heartbeat does.
+            tid = self._next_id()
         self._reply = tid + prepared.reply_head
         self._reply_size = prepared.reply_size
         self._write(tid + prepared.tail)
+
+    def _next_id(self) -> bytes:
+        self._state.transaction = transaction = (self._state.transaction + 1) & 0xFFFF
+        return transaction.to_bytes(2, "big")
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 from drivers.common.serialport import LineOptions, Port, PortReceiver, open_port
 from drivers.modbus.link import LinkOptions
-from drivers.modbus.transport.conversation import Conversation
+from drivers.modbus.transport.conversation import C, Conversation
 from gateway.driver import LinkDown
-
-C = TypeVar("C", bound=Conversation)  # type: ignore[type-arg]
 
 _DAMAGED = b"\0"
 """Stands for a character that the line is known to have spoilt: the checksum then tells, and the length stays right."""
@@ -44,7 +42,7 @@ class _PortTransport(asyncio.Transport, PortReceiver):
 
     port: Port
 
-    def __init__(self, conversation: Conversation) -> None:  # type: ignore[type-arg]
+    def __init__(self, conversation: Conversation[Any]) -> None:
         super().__init__()
         self._conversation = conversation
         self._closing: asyncio.Task[None] | None = None

@@ -7,13 +7,10 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
 
 from drivers.modbus.link import LinkOptions, peer_name
-from drivers.modbus.transport.conversation import Conversation
+from drivers.modbus.transport.conversation import C
 from gateway.driver import LinkDown
-
-C = TypeVar("C", bound=Conversation)  # type: ignore[type-arg]
 
 _USER_TIMEOUT_MS = 8000
 """How long sent data may stay unacknowledged by the far end's kernel: a half-open peer is noticed within 10 s."""

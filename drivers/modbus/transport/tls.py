@@ -10,16 +10,13 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from cryptography import x509
 
 from drivers.modbus.link import LinkOptions
-from drivers.modbus.transport.conversation import Conversation
+from drivers.modbus.transport.conversation import C
 from drivers.modbus.transport.stream import StreamDial
 from gateway.driver import LinkDown
-
-C = TypeVar("C", bound=Conversation)  # type: ignore[type-arg]
 
 _UNTRUSTED = {18, 19, 20, 21}
 """X509_V_ERR_*: self-signed (alone, in the chain), no local issuer, leaf not verifiable."""

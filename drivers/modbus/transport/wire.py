@@ -9,11 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 from drivers.modbus.link import LinkOptions
 from drivers.modbus.pdu import Exchange
-from drivers.modbus.transport.conversation import BusState, Conversation, Prepared
+from drivers.modbus.transport.conversation import BusState, C, Conversation, Prepared
 from gateway.driver import LinkDown
 
 P = TypeVar("P", bound=Prepared)
-C = TypeVar("C", bound="Conversation")  # type: ignore[type-arg]
 
 
 class Dial(Protocol):

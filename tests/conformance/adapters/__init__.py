@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.adapters.adapter import TIMEOUT_S, Adapter, Asked, Changing, Written
+from tests.conformance.adapters.ble import BleAdapter, BleBeaconAdapter
 from tests.conformance.adapters.modbus import ModbusAdapter
 from tests.conformance.adapters.modbus_rtu import ModbusRtuAdapter
 from tests.conformance.adapters.modbus_tls import ModbusTlsAdapter
@@ -18,5 +19,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     ModbusRtuAdapter,
     OpcUaAdapter,
     SerialAdapter,
+    BleAdapter,
+    BleBeaconAdapter,
     TalkerAdapter,
 )

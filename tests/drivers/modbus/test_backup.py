@@ -100,10 +100,11 @@ async def test_the_backup_is_taken_and_left_again_without_a_bad_value(
     await pair.bus.connect()
     assert await pair.read() == BACKUP
     assert pair.bus.peer == f"127.0.0.1:{pair.backup.port}"
+    assert pair.counters["on_backup"] == 1
     await pair.primary.start()
     assert await pair.read_until(PRIMARY) > 0
     assert pair.bus.peer == f"127.0.0.1:{pair.primary.port}"
-    assert (pair.counters["backup_connects"], pair.counters["failbacks"]) == (1, 1)
+    assert (pair.counters["on_backup"], pair.counters["backup_connects"], pair.counters["failbacks"]) == (0, 1, 1)
     assert await pair.read() == PRIMARY
     messages = [record.message for record in caplog.records]
     assert f"link link1: the backup 127.0.0.1:{pair.backup.port} is in use" in messages

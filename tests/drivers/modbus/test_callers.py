@@ -138,6 +138,19 @@ async def test_a_caller_must_register_and_may_send_heartbeats(exchange: Exchange
     assert not impostor.slave.requests
 
 
+@pytest.mark.parametrize("heartbeat", ["\u0000\u0005", "\u0000", "\u0000\u0003\u0000\u0000\u0000\u0007"])
+async def test_a_heartbeat_is_never_a_part_of_a_reply(exchange: Exchange, heartbeat: str) -> None:
+    device = exchange.open(heartbeat=heartbeat, connect_timeout_ms=5000)
+    connecting = asyncio.create_task(exchange.bus.connect())
+    router = exchange.router()
+    writer = await router.dial(heartbeat.encode("latin-1"))
+    await connecting
+    router.slave.always(raw.dribble)
+    for _ in range(8):
+        writer.write(heartbeat.encode("latin-1"))
+        assert await read(device) == GOOD
+
+
 async def test_heartbeats_on_a_line(exchange: Exchange) -> None:
     device = exchange.open(transport="rtu-over-tcp", heartbeat="PING", connect_timeout_ms=5000)
     connecting = asyncio.create_task(exchange.bus.connect())

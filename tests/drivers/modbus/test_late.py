@@ -109,7 +109,9 @@ async def open_tcp() -> tuple[RawSlave, WireBus[Any]]:
 
 async def open_line(framing: str) -> tuple[RawSlave, WireBus[Any]]:
     slave = LineSlave(framing)
-    return slave, null_modem(slave, timeout_ms=round(TIMEOUT_S * 1000), timeouts_before_reconnect=0)
+    # With 1 every other one is opened anew after each timeout: what is late may come in then, too.
+    patience = next(_NUMBERS) & 1
+    return slave, null_modem(slave, timeout_ms=round(TIMEOUT_S * 1000), timeouts_before_reconnect=patience)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "rtu", "ascii"])
@@ -123,8 +125,8 @@ async def test_late_and_stale_replies_never_become_values(transport: str) -> Non
     assert total["wrong"] == 0
     assert total["disturbed"] >= replies
     # It must have been worth calling a test: late ones came and were told apart, and reading went on.
-    assert total["late"] > replies // 4
-    assert total["silent"] > replies // 4
+    assert total["late"] > replies // 5
+    assert total["silent"] > replies // 5
     assert total["right"] > replies // 4
 
 

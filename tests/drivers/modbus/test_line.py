@@ -50,8 +50,13 @@ async def lines(framing: str, **link: Any) -> AsyncIterator[Line]:
     slave = LineSlave(framing)
     slave.holding[:200] = range(1000, 1200)
     bus = null_modem(slave, **link)
+    line = Line(slave, bus, device_on(bus))
+    slave.echo = bool(link.get("echo"))
     await bus.connect()
-    yield Line(slave, bus, device_on(bus))
+    await line.read()  # hears the line out for the first time
+    bus.counters.clear()
+    slave.requests.clear()
+    yield line
     await bus.close()
     await slave.stop()
 
@@ -98,6 +103,39 @@ async def test_a_late_reply_is_never_the_next_ones(line: Line, delay_s: float) -
         line.slave.then(raw.late(delay_s))
         with pytest.raises(DeviceSilent):
             await line.read()
+        line.slave.holding[100] = 500 + value
+        assert await line.read() == (500 + value, 1101)
+    assert line.bus.counters["late_replies"] == 3
+
+
+@pytest.mark.parametrize("framing", ["rtu", "ascii"])
+async def test_a_reply_to_whoever_had_the_line_before_is_no_answer(framing: str) -> None:
+    """A configuration is applied while a request is under way: another bus opens the port at once."""
+    async for line in lines(framing):
+        line.slave.then(raw.late(0.03))
+        reading = asyncio.create_task(line.read())
+        await line.slave.asked(1)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        modem = line.bus._dial
+        await line.bus.close()
+        line.slave.holding[100] = 7
+        successor = null_modem(line.slave)
+        successor._dial = modem
+        await successor.connect()
+        assert await line.read(device_on(successor)) == (7, 1101)
+        assert successor.counters["stray_bytes"] > 0 or successor.counters["late_replies"] > 0
+        await successor.close()
+
+
+async def test_what_came_while_the_process_was_held_up_is_no_answer(line: Line) -> None:
+    """The time of a drain has passed on the clock, but what came meanwhile hasn't been read yet."""
+    for value in range(3):
+        line.slave.holding[100] = value
+        line.slave.then(raw.late(1.3 * TIMEOUT_S))
+        with pytest.raises(DeviceSilent):
+            await line.read()
+        time.sleep(1.2 * TIMEOUT_S)  # noqa: ASYNC251 - this is the point
         line.slave.holding[100] = 500 + value
         assert await line.read() == (500 + value, 1101)
     assert line.bus.counters["late_replies"] == 3
@@ -238,7 +276,6 @@ async def test_a_lost_write_reply_is_not_asked_for_again(line: Line) -> None:
 @pytest.fixture(params=["rtu", "ascii"])
 async def echoing(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
     async for each in lines(request.param, echo=True):
-        each.slave.echo = True
         yield each
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,31 @@ def test_options_survive_a_round_trip_through_json() -> None:
         (DeviceOptions, {"address_offset": 2}, ("address_offset",), "Input should be 0 or 1"),
         (LinkOptions, {}, (), "transport 'tcp' needs 'host'"),
         (LinkOptions, {"host": "x", "transport": "serial"}, ("transport",), "Input should be 'tcp', 'rtu'"),
+        (LinkOptions, {"transport": "rtu"}, (), "transport 'rtu' needs 'device': name the serial port"),
+        (LinkOptions, {"transport": "tls", "host": "x"}, (), "transport 'tls' needs 'ca'"),
+        (
+            LinkOptions,
+            {"host": "x", "baud": 9600},
+            (),
+            "'baud' has no meaning for transport 'tcp': it is for 'rtu' and 'ascii'",
+        ),
+        (
+            LinkOptions,
+            {"transport": "rtu", "device": "/dev/ttyS0", "host": "x"},
+            (),
+            "'host' has no meaning for transport 'rtu'",
+        ),
+        (LinkOptions, {"transport": "rtu", "device": "ttyS0"}, ("device",), "write '/dev/ttyS0'"),
+        (LinkOptions, {"transport": "rtu", "device": "socket://x:1"}, ("device",), "take transport 'rtu-over-tcp'"),
+        (LinkOptions, {"transport": "rtu", "device": "/dev/ttyS0", "data_bits": 7}, (), "needs 8 data bits"),
+        (LinkOptions, {"transport": "udp", "host": "x", "dial": "in"}, (), "can't be dialled in to"),
+        (LinkOptions, {"transport": "tls", "host": "x", "ca": "c", "dial": "in"}, (), "can't be dialled in to"),
+        (LinkOptions, {"transport": "tls", "host": "x", "ca": "c", "key": "k"}, (), "add 'certificate'"),
+        (LinkOptions, {"host": "x", "registration": "r"}, (), "'registration' has no meaning with dial = \"out\""),
+        (LinkOptions, {"host": "x", "dial": "in", "backup_host": "y"}, (), "'backup_host' has no meaning with dial"),
+        (LinkOptions, {"host": "x", "failback_s": 5}, (), "'failback_s' has no meaning without 'backup_host'"),
+        (LinkOptions, {"host": "x", "dial": "in", "allow": ["10.8.0.1/16"]}, ("allow", 0), "is not a network"),
+        (LinkOptions, {"host": "x", "dial": "in", "heartbeat": "€"}, ("heartbeat",), "beyond U+00FF"),
         (LinkOptions, {"host": "x", "port": 0}, ("port",), "greater than or equal to 1"),
         (LinkOptions, {"host": "http://plc"}, ("host",), "write 'plc'"),
         (LinkOptions, {"host": "10.0.0.1:502"}, ("host",), "write '10.0.0.1'; a port has a key of its own"),
@@ -75,6 +101,10 @@ def test_a_wrong_option_is_named_and_explained(
 def test_the_far_end_is_named_as_users_write_it() -> None:
     assert KIND.describe_link(LinkOptions(host="192.168.1.20")) == "192.168.1.20:502"
     assert KIND.describe_link(LinkOptions(host="fe80::1", port=1502)) == "[fe80::1]:1502"
+    assert KIND.describe_link(LinkOptions(transport="rtu", device="/dev/ttyS0")) == "/dev/ttyS0"
+    assert KIND.describe_link(LinkOptions(host="0.0.0.0", port=5020, dial="in")) == "0.0.0.0:5020 (dials in)"
+    assert KIND.describe_link(LinkOptions(host="a", backup_host="b", backup_port=503)) == "a:502, backup b:503"
+    assert KIND.describe_link(LinkOptions(transport="tls", host="plc", ca=Path("/ca"))) == "plc:802"
 
 
 def test_points_carry_validated_options() -> None:
