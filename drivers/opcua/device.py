@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from weakref import WeakKeyDictionary
 
 from drivers.opcua import services, writing
 from drivers.opcua.binding import Binding
@@ -27,7 +26,7 @@ class OpcUaDevice:
         self._name = name
         self._options = options
         self._times = services.SOURCE_TIME if options.timestamp == "source" else services.BOTH_TIMES
-        self._bindings: WeakKeyDictionary[OpcUaPlan, Binding] = WeakKeyDictionary()
+        self._bindings: dict[OpcUaPlan, Binding] = {}
 
     def plan(self, group: PollGroup) -> OpcUaPlan:
         return OpcUaPlan(group, configured_limits(self._bus.options))

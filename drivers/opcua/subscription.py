@@ -520,7 +520,7 @@ class Subscription:
         with contextlib.suppress(ServiceFailed, Garbled, DeviceSilent):
             await self._delete()
         self._remember_gaps()
-        self._unreported = set(range(len(self._heard)))
+        self._unreported = {at for at, column in enumerate(self.plan.columns) if column.kind is Kind.VALUE}
         await self._create()
         self._dead, self._recreate_at = "", math.inf
         self._settle_at = time.monotonic() + 2 * self._publishing_s + SETTLE_S

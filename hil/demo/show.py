@@ -98,9 +98,11 @@ class Show:
             )
             self._subscriber.ready.wait(_SUBSCRIBE_S)
             config, data = directory / "tidegate.toml", directory / "data"
+            where = json.loads(self._plant.read_line())
             config.write_text(
                 gateway_config(
-                    json.loads(self._plant.read_line())["ports"],
+                    where["ports"],
+                    where["paths"],
                     broker_port=self._broker.port,
                     data_dir=data,
                     granularity=self._granularity,

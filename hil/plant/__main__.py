@@ -10,6 +10,7 @@ import signal
 import click
 
 from hil.plant.maps import DEVICES
+from hil.plant.registers import DeviceMap
 from hil.plant.simulator import Plant
 
 
@@ -21,7 +22,7 @@ from hil.plant.simulator import Plant
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for programs.")
 def main(seed: int, host: str, port: int | None, as_json: bool) -> None:
-    """Run the simulated bottling plant on Modbus TCP servers."""
+    """Run the simulated bottling plant: Modbus TCP servers, an OPC UA server, a scale on a serial port."""
     try:
         asyncio.run(_run(seed, host, port, as_json))
     except OSError as error:
@@ -37,15 +38,11 @@ async def _run(seed: int, host: str, port: int | None, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Plant(seed, host, ports) as plant:
-        devices = [
-            {"device": device.name, "host": host, "port": plant.ports[device.endpoint], "unit": device.unit}
-            for device in DEVICES
-        ]
         if as_json:
-            click.echo(json.dumps({"ports": plant.ports, "devices": devices}))
+            click.echo(json.dumps({"ports": plant.ports, "paths": plant.paths}))
         else:
-            for device in devices:
-                click.echo("{device:<12} {host}:{port} unit {unit}".format(**device))
+            for device in DEVICES:
+                click.echo(f"{device.name:<14} {_where(device, plant, host)}")
         running = asyncio.create_task(plant.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -53,6 +50,15 @@ async def _run(seed: int, host: str, port: int | None, as_json: bool) -> None:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+def _where(device: DeviceMap, plant: Plant, host: str) -> str:
+    match device.protocol:
+        case "opcua":
+            return f"opc.tcp://{host}:{plant.ports[device.endpoint]}"
+        case "sics":
+            return f"{plant.paths[device.endpoint]} MT-SICS"
+    return f"{host}:{plant.ports[device.endpoint]} unit {device.unit}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The gateway's configuration for the plant, generated from the register tables."""
+"""The gateway's configuration for the plant, generated from the devices' tables."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hil.plant.maps import DEVICES, ENDPOINTS
+from hil.plant.opcua import NAMESPACE
 from hil.plant.registers import DeviceMap, Row
 
 INTERVALS_MS = {"fast": 500, "slow": 2000}
+_DRIVERS = {"modbus": "modbus", "opcua": "opcua", "sics": "serial"}
+"""Protocol → driver."""
 GATEWAY, ENTERPRISE, SITE, SINK = "demo", "tidewater", "bottling", "broker"
 
 
 def gateway_config(
     ports: Mapping[str, int],
+    paths: Mapping[str, str],
     *,
     broker_port: int,
     data_dir: Path,
@@ -24,7 +28,10 @@ def gateway_config(
     ledger_interval_s: float = 2.0,
     intervals_ms: Mapping[str, int] | None = None,
 ) -> str:
-    """A `tidegate.toml` that collects every tag of the plant. `ports` maps endpoints to TCP ports."""
+    """A `tidegate.toml` that collects every tag of the plant.
+
+    `ports` maps endpoints to TCP ports, `paths` to serial ones.
+    """
     intervals = {**INTERVALS_MS, **(intervals_ms or {})}
     lines = [
         "[gateway]",
@@ -42,28 +49,48 @@ def gateway_config(
         f"ledger_interval_s = {ledger_interval_s}",
         "reconnect_max_s = 2",
     ]
-    for endpoint in ENDPOINTS:
-        lines += ["", "[[link]]", f"name = {_text(endpoint)}", 'driver = "modbus"', 'transport = "tcp"']
-        lines += [f"host = {_text(host)}", f"port = {ports[endpoint]}"]
+    for endpoint, protocol in ENDPOINTS.items():
+        lines += ["", "[[link]]", f"name = {_text(endpoint)}", f"driver = {_text(_DRIVERS[protocol])}"]
+        match protocol:
+            case "modbus":
+                lines += ['transport = "tcp"', f"host = {_text(host)}", f"port = {ports[endpoint]}"]
+            case "opcua":
+                url = f"opc.tcp://{host}:{ports[endpoint]}/"
+                lines += [f"url = {_text(url)}", 'security_policy = "None"']
+            case "sics":
+                lines += [f"device = {_text(paths[endpoint])}"]
     kinds: dict[str, DeviceMap] = {}
     for device in DEVICES:
         kinds.setdefault(device.kind, device)
         lines += ["", "[[device]]", f"name = {_text(device.name)}", f"link = {_text(device.endpoint)}"]
         lines += [f"area = {_text(device.area)}"] + ([f"line = {_text(device.line)}"] if device.line else [])
-        lines += [f"unit = {device.unit}", f"word_order = {_text(device.order)}", f"template = {_text(device.kind)}"]
+        lines += [f"template = {_text(device.kind)}"]
+        match device.protocol:
+            case "modbus":
+                lines += [f"unit = {device.unit}", f"word_order = {_text(device.order)}"]
+            case "sics":
+                lines += ['preset = "sics"']
     for kind, device in kinds.items():
-        lines += ["", "[[template]]", f"name = {_text(kind)}", 'driver = "modbus"']
+        lines += ["", "[[template]]", f"name = {_text(kind)}", f"driver = {_text(_DRIVERS[device.protocol])}"]
         for group in dict.fromkeys(row.group for row in device.rows):
             lines += ["", "  [[template.group]]", f"  name = {_text(group)}", f"  interval_ms = {intervals[group]}"]
+            if device.protocol == "sics":
+                lines += ['  mode = "poll"']
             for row in device.rows:
                 if row.group == group:
-                    lines += ["", "    [[template.group.tag]]", *(f"    {line}" for line in _tag(row))]
+                    lines += ["", "    [[template.group.tag]]", *(f"    {line}" for line in _tag(device, row))]
     return "\n".join(lines) + "\n"
 
 
-def _tag(row: Row) -> Iterator[str]:
+def _tag(device: DeviceMap, row: Row) -> Iterator[str]:
     yield f"name = {_text(row.path)}"
-    yield f"address = {_text(row.address)}"
+    match device.protocol:
+        case "modbus":
+            yield f"address = {_text(row.address)}"
+        case "opcua":
+            yield f"node = {_text(f'nsu={NAMESPACE};s={row.address}')}"
+        case "sics":
+            yield f"field = {_text(row.address)}"
     yield f"type = {_text(row.type)}"
     if row.scale != 1.0:
         yield f"scale = {row.scale}"
@@ -77,6 +104,8 @@ def _tag(row: Row) -> Iterator[str]:
         yield f"length = {row.length}"
     if row.order is not None:
         yield f"word_order = {_text(row.order)}"
+    if row.count is not None:
+        yield f"count = {row.count}"
     if row.writable:
         yield "writable = true"
     if row.description is not None:

@@ -1,4 +1,4 @@
-"""The plant's devices and their register tables, one table per kind of device."""
+"""The plant's devices and their tables, one table per kind of device."""
 
 from __future__ import annotations
 
@@ -133,6 +133,27 @@ METER = (
     Row("identity/eui64", "hr:1010", "uint64", "eui64", order="ABCD", group="slow"),
 )
 
+CHECKWEIGHER = (
+    Row("weight", "weight", "float64", "reading_g", unit="g", low=0, high=3100),
+    Row("stable", "stable", "bool", "stable"),
+    Row("identity/serial", "serial_number", "string", "serial", group="slow"),
+)
+
+LABELLER = (
+    Row("state", "State", "uint16", "state", description="PackML: 2 stopped, 5 suspended, 6 execute"),
+    Row("rate", "Rate", "float64", "rate_lpm", unit="/min", low=0, high=300),
+    Row("labels/total", "Labels.Total", "uint32", "labels_total"),
+    Row("labels/bad", "Labels.Bad", "uint32", "labels_bad"),
+    Row("labels/offset", "Labels.Offset", "float64", "offset_mm", unit="mm", count=3),
+    Row("roll/length", "Roll.Length", "float64", "roll_m", unit="m", low=0, high=220),
+    Row("roll/low", "Roll.Low", "bool", "roll_low"),
+    Row("roll/number", "Roll.Number", "uint32", "rolls"),
+    Row("glue/temperature", "Glue.Temperature", "float64", "glue_c", unit="Cel", low=0, high=200),
+    Row("glue/setpoint", "Glue.Setpoint", "float64", "glue_setpoint_c", unit="Cel", low=20, high=190, writable=True),
+    Row("run", "Run", "bool", "run_command", writable=True),
+    Row("job", "Job", "string", "job"),
+)
+
 DEVICES = (
     DeviceMap("tank1", "tank", "tanks.0", "tank1", TANK, area="mixing"),
     DeviceMap("tank2", "tank", "tanks.1", "tank2", TANK, area="mixing"),
@@ -140,9 +161,19 @@ DEVICES = (
     DeviceMap("pump2", "pump", "pumps.1", "pumps", PUMP, unit=2, area="mixing"),
     DeviceMap("filler1", "filler", "filler", "filler1", FILLER, order="BADC", area="packaging", line="line1"),
     DeviceMap("conveyor1", "conveyor", "conveyor", "conveyor1", CONVEYOR, order="DCBA", area="packaging", line="line1"),
+    DeviceMap(
+        *("checkweigher1", "checkweigher", "checkweigher", "checkweigher1", CHECKWEIGHER),
+        protocol="sics",
+        area="packaging",
+        line="line1",
+    ),
+    DeviceMap(
+        *("labeller1", "labeller", "labeller", "labeller1", LABELLER), protocol="opcua", area="packaging", line="line1"
+    ),
     DeviceMap("meter1", "meter", "meter", "meter1", METER, order="CDAB", area="utilities", refuses_gaps=True),
 )
 """`pump1` and `pump2` are two units behind one gateway; everything else has a server of its own."""
 
-ENDPOINTS = tuple(dict.fromkeys(device.endpoint for device in DEVICES))
+ENDPOINTS = {device.endpoint: device.protocol for device in DEVICES}
+"""Endpoint → protocol."""
 TAGS = sum(len(device.rows) for device in DEVICES)

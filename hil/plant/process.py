@@ -1,11 +1,13 @@
-"""The plant as a whole: how tanks, pumps, filler, conveyor and meter act on each other."""
+"""The plant as a whole: how tanks, pumps, filler, conveyor, checkweigher, labeller and meter act on each other."""
 
 from __future__ import annotations
 
 from random import Random
 
+from hil.plant.checkweigher import Checkweigher
 from hil.plant.conveyor import Conveyor
 from hil.plant.filler import BOWL_L, Filler
+from hil.plant.labeller import Labeller
 from hil.plant.meter import Meter
 from hil.plant.pump import Pump
 from hil.plant.tank import Tank
@@ -15,7 +17,8 @@ LONGEST_STEP_S = 0.1
 
 
 class Process:
-    """Two tanks feed the filler's bowl through two pumps; bottles leave on the conveyor; the meter sees it all.
+    """Two tanks feed the filler's bowl through two pumps; bottles leave on the conveyor, over the checkweigher, through
+    the labeller; the meter sees it all.
 
     The same seed and the same calls give the same history.
     """
@@ -36,6 +39,8 @@ class Process:
         )
         self.filler = Filler(rng("filler"))
         self.conveyor = Conveyor(rng("conveyor"))
+        self.checkweigher = Checkweigher(rng("checkweigher"))
+        self.labeller = Labeller(rng("labeller"))
         self.meter = Meter(rng("meter"))
         self.elapsed_s = 0.0
 
@@ -61,7 +66,11 @@ class Process:
             pump.step(flow, flow < 0.8 * wanted_l_s, dt)
         mixed_c = heat / inflow_l_s if inflow_l_s > 0.0 else self.filler.product_c
         bottles = self.filler.step(inflow_l_s, mixed_c, self.conveyor.blocked, dt)
+        out = self.conveyor.bottles_out
         self.conveyor.step(bottles, dt)
+        out = self.conveyor.bottles_out - out
+        self.checkweigher.step(out, self.filler.mean_fill_ml, dt)
+        self.labeller.step(out, self.filler.batch_id, dt)
         motor_kw = sum(pump.power_kw for pump in self.pumps) + self.filler.electrical_kw + self.conveyor.electrical_kw
         heat_kw = sum(tank.electrical_kw for tank in self.tanks)
         self.meter.step(heat_kw + motor_kw, motor_kw, dt)

@@ -1,4 +1,4 @@
-"""Register maps as data, and how their values become registers and come back.
+"""Device maps as data, and how the values of the Modbus ones become registers and come back.
 
 The encoding here is plain `struct`, written apart from the drivers' codec, so that it is an independent check of it.
 Word orders are named after where the bytes of 0xAABBCCDD end up: ABCD, CDAB, BADC, DCBA.
@@ -38,12 +38,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a device's register table."""
+    """One line of a device's table."""
 
     path: str
     """The tag's path in the namespace."""
     address: str
-    """``ir:8``, ``hr:8``, ``hr:8.3`` (bit 3), ``co:1`` or ``di:1``."""
+    """Modbus: ``ir:8``, ``hr:8``, ``hr:8.3`` (bit 3), ``co:1`` or ``di:1``; OPC UA: the node; scale: the field."""
     type: str
     """The type on the wire."""
     source: str
@@ -62,6 +62,8 @@ class Row:
     order: str | None = None
     """Word order, where it isn't the device's."""
     description: str | None = None
+    count: int | None = None
+    """Elements of an array."""
 
     @property
     def table(self) -> str:
@@ -87,7 +89,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMap:
-    """One device: what it is, where it hangs, and its register table."""
+    """One device: what it is, where it hangs, and its table."""
 
     name: str
     kind: str
@@ -95,8 +97,10 @@ class DeviceMap:
     machine: str
     """Path of the machine in the process: ``tanks.0``."""
     endpoint: str
-    """The server it is reached through; several units may share one."""
+    """What it is reached through; several units may share one."""
     rows: tuple[Row, ...]
+    protocol: str = "modbus"
+    """``modbus``, ``opcua`` or ``sics`` (a scale on a serial line)."""
     unit: int = 1
     order: str = "ABCD"
     area: str = ""
@@ -143,11 +147,18 @@ def resolve(root: Any, path: str) -> Any:
     )
 
 
-def _getter(machine: Any, source: str) -> Callable[[], Any]:
+def getter(machine: Any, source: str) -> Callable[[], Any]:
+    """A function that gives an attribute's present value."""
     path, _, last = source.rpartition(".")
     holder = resolve(machine, path) if path else machine
     get: Callable[[Any], Any] = operator.itemgetter(int(last)) if last.isdigit() else operator.attrgetter(last)
     return functools.partial(get, holder)
+
+
+def assign(machine: Any, source: str, value: Any) -> None:
+    """Set an attribute of a machine."""
+    path, _, last = source.rpartition(".")
+    setattr(resolve(machine, path) if path else machine, last, value)
 
 
 class Bank:
@@ -168,7 +179,7 @@ class Bank:
                 self._defined[row.table][number] = 1
                 if row.bit is None:
                     self._at[row.table, number] = row
-        self._feeds = [(row, row.order or device.order, _getter(self._machine, row.source)) for row in device.rows]
+        self._feeds = [(row, row.order or device.order, getter(self._machine, row.source)) for row in device.rows]
         self.refresh()
 
     def refresh(self) -> None:
@@ -209,18 +220,14 @@ class Bank:
                 raise Refused(ILLEGAL_VALUE)
             values.append((row, value))
         for row, value in values:
-            self._apply(row, value)
+            assign(self._machine, row.source, value)
         self.refresh()
 
     def write_bits(self, address: int, bits: list[bool]) -> None:
         """Raises Refused."""
         for row, bit in zip(list(self._writable("co", address, len(bits))), bits, strict=True):
-            self._apply(row, bit)
+            assign(self._machine, row.source, bit)
         self.refresh()
-
-    def _apply(self, row: Row, value: Any) -> None:
-        path, _, last = row.source.rpartition(".")
-        setattr(resolve(self._machine, path) if path else self._machine, last, value)
 
     def _writable(self, table: str, address: int, count: int) -> Iterator[Row]:
         for number in range(address, address + count):

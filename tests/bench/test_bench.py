@@ -27,6 +27,9 @@ NAMES = (
     "outage_lost",
     "outage_drain_s",
     "outage_live_lag_s",
+    "opcua_cpu_share",
+    "opcua_rss_mb",
+    "opcua_delivered",
 )
 
 

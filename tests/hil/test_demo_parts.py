@@ -184,7 +184,7 @@ def test_the_view_fills_its_window_exactly(width: int, height: int, during: str)
         if view.pager.page == view.pager.pages:
             break
     assert len(seen) == len(show.board.assets)
-    assert view.pager.pages == 1 or width < 160
+    assert view.pager.pages == 1 or width < 220
 
 
 def test_an_outage_needs_time() -> None:

@@ -101,7 +101,7 @@ async def test_time_passes_while_it_runs(plant: Plant, monkeypatch: pytest.Monke
     stepped = asyncio.Event()
     steps: list[float] = []
 
-    def step(dt: float) -> None:
+    async def step(dt: float) -> None:
         steps.append(dt)
         if len(steps) == 3:
             stepped.set()
@@ -158,7 +158,7 @@ async def test_the_plant_runs_alone_and_ends_when_told() -> None:
     )
     assert process.stdout is not None
     line = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
-    assert len(line["devices"]) == len(DEVICES)
+    assert {*line["ports"], *line["paths"]} == {device.endpoint for device in DEVICES}
     _, writer = await asyncio.open_connection("127.0.0.1", line["ports"]["meter1"])
     process.terminate()
     _, errors = await asyncio.wait_for(process.communicate(), 10)

@@ -64,6 +64,7 @@ class _BleAdapter:
 class BleAdapter(_BleAdapter):
     """Characteristics over a connection."""
 
+    row = "ble-gatt"
     timeout_s = 2 * TIMEOUT_S
     requests_per_read = 3
 
@@ -141,6 +142,7 @@ class _ListeningOnly:
 class BleBeaconAdapter(_BleAdapter):
     """Adverts."""
 
+    row = "ble-advert"
     timeout_s = TIMEOUT_S
 
     def __init__(self) -> None:

@@ -153,7 +153,7 @@ async def test_an_item_that_died_silently_is_noticed_and_made_anew(
 
 async def test_a_dead_subscription_is_noticed_and_made_anew(fresh_server: OpcUaServer) -> None:
     async with connected(fresh_server.url, keepalive_s=0.5) as rig:
-        ear = await rig.listen(rig.plan(point("Mode", DataType.INT16)))
+        ear = await rig.listen(rig.plan(point("Mode", DataType.INT16), point("i=2253", DataType.JSON, events=True)))
         await ear.until(lambda: ear.of(0))
         assert fresh_server.ask("stall_subscriptions") == 1
         fresh_server.ask("write", node="Mode", value=11)
@@ -162,7 +162,11 @@ async def test_a_dead_subscription_is_noticed_and_made_anew(fresh_server: OpcUaS
         assert rig.bus.counters["recreated_subscriptions"] == 1
         fresh_server.ask("write", node="Mode", value=12)
         await ear.until(lambda: ear.values()[-1] == 12)
+        fresh_server.ask("event", message="still here")
+        await ear.until(lambda: len(ear.values(1)) > 1)
+        await asyncio.sleep(2.5)  # until what hadn't been reported by then was read
         assert ear.ends == []
+        assert [value is not None for value in ear.values(1)] == [False, True]
 
 
 async def test_structures_are_subscribed_to_as_json(server: OpcUaServer) -> None:

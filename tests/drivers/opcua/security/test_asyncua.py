@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -123,25 +124,38 @@ class Tap:
 
     @asynccontextmanager
     async def to(self, port: int) -> AsyncIterator[Tap]:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        served: set[asyncio.Task[None]] = set()
 
-            async def back() -> None:
-                while data := await far_reader.read(65536):
-                    writer.write(data)
-                writer.close()
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            served.add(asyncio.create_task(self._serve(port, reader, writer)))
 
-            task = asyncio.create_task(back())
-            while data := await reader.read(65536):
-                self.said += data
-                far_writer.write(data)
-            far_writer.close()
-            await task
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
+
+    async def _serve(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        back = asyncio.create_task(self._forward(far_reader, writer, bytearray()))
+        try:
+            await self._forward(reader, far_writer, self.said)
+            await back
+        finally:
+            back.cancel()
+            await asyncio.gather(back, return_exceptions=True)
+            for end in (writer, far_writer):
+                end.close()
+
+    @staticmethod
+    async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                kept += data
+                writer.write(data)
+            writer.close()
 
 
 async def test_a_certificate_from_an_authority_is_shown_with_its_chain(
