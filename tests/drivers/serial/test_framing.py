@@ -67,7 +67,7 @@ def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 @EVERY
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_frames_survive_any_cutting(frame: Framing, data: st.DataObject) -> None:
     sent = data.draw(st.lists(contents(frame), max_size=5))
     cuts = data.draw(st.lists(st.integers(0, 1000), max_size=30))
@@ -99,7 +99,7 @@ STARTED = [(name, each) for name, each in COMBINATIONS if each.start]
 
 @pytest.mark.parametrize("frame", [each for _, each in STARTED], ids=[name for name, _ in STARTED])
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_garbage_between_frames_is_left_out_and_counted(frame: Framing, data: st.DataObject) -> None:
     sent = data.draw(st.lists(contents(frame), min_size=1, max_size=4))
     garbage = data.draw(st.lists(junk(frame), min_size=len(sent) + 1, max_size=len(sent) + 1))
@@ -121,7 +121,7 @@ CHECKED = [(name, each) for name, each in COMBINATIONS if each.checksum and "sum
 
 @pytest.mark.parametrize("frame", [each for _, each in CHECKED], ids=[name for name, _ in CHECKED])
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_one_wrong_bit_never_gives_a_wrong_frame(frame: Framing, data: st.DataObject) -> None:
     content = data.draw(contents(frame))
     good = with_length(frame, content)

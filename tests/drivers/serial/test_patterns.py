@@ -78,7 +78,7 @@ def expressions(draw: st.DrawFn, depth: int = 2) -> str:
 
 
 @given(expressions(), st.sampled_from([b"a", b"ab", b"b", b"aab"]), st.sampled_from([b"", b"!", b"c"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_whatever_is_taken_is_quick(text: str, filler: bytes, end: bytes) -> None:
     try:
         patterns.check(text)
