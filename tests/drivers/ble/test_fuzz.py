@@ -1,12 +1,8 @@
-"""Random bytes: nothing but the declared error comes of them, and none takes long.
-
-100,000 each time; ``FUZZ=1000000`` for more.
-"""
+"""Random bytes: nothing but the declared error comes of them, and none takes long."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 from collections.abc import Mapping
 
@@ -17,9 +13,10 @@ from drivers.ble.adverts.format import Decoder
 from drivers.ble.gatt.codec import Codec, Encoding, codec
 from drivers.ble.gatt.profiles import CHARACTERISTICS
 from gateway.model import Value
+from tests.support.effort import times
 from tests.support.stopwatch import stopwatch
 
-ROUNDS = int(os.environ.get("FUZZ", "100000"))
+ROUNDS = times(100_000)
 ADDRESS = bytes.fromhex("5448E68F80A5")
 LIMIT_S = 0.1
 

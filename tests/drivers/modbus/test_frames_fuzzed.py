@@ -1,12 +1,8 @@
-"""Anything may come in from a wire: nothing but the declared errors, nothing slow, and no value that wasn't sent.
-
-``TIDEGATE_FUZZED_FRAMES=1000000`` asks for a million.
-"""
+"""Anything may come in from a wire: nothing but the declared errors, nothing slow, and no value that wasn't sent."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -24,9 +20,10 @@ from drivers.modbus.transport.numbered import DatagramConversation
 from drivers.modbus.transport.speech import speech_of
 from gateway.driver import LinkDown
 from tests.support import raw_line, raw_modbus
+from tests.support.effort import times
 from tests.support.stopwatch import stopwatch
 
-FRAMES = int(os.environ.get("TIDEGATE_FUZZED_FRAMES", "200000"))
+FRAMES = times(200_000)
 LIMIT_S = 0.1
 UNIT = 17
 DECLARED = (ReplyTimeout, Refused, EchoDiffers, LinkDown)

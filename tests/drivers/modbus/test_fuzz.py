@@ -1,11 +1,7 @@
-"""Random replies and random registers: nothing but the declared errors, and never for long.
-
-``TIDEGATE_FUZZ=1000000`` sets the number of frames; a few thousand are enough for every run.
-"""
+"""Random replies and random registers: nothing but the declared errors, and never for long."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -25,10 +21,11 @@ from gateway.model import DataType, Value
 from tests.drivers.modbus.conftest import Plant
 from tests.drivers.modbus.points import group, point
 from tests.support import raw_modbus as raw
+from tests.support.effort import times
 from tests.support.raw_modbus import RawSlave
 from tests.support.stopwatch import stopwatch
 
-FRAMES = int(os.environ.get("TIDEGATE_FUZZ", "4000"))
+FRAMES = times(4000)
 SLOWEST_S = 0.1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import time
 from collections import Counter
@@ -15,12 +14,12 @@ from hypothesis import strategies as st
 from drivers.serial.framing import Decoder, encode
 from drivers.serial.instrument import Framing
 from tests.drivers.serial.framings import SHAPES, combinations, framing
+from tests.support.effort import times
 from tests.support.stopwatch import stopwatch
 
 COMBINATIONS = [*combinations()]
 EVERY = pytest.mark.parametrize("frame", [each for _, each in COMBINATIONS], ids=[name for name, _ in COMBINATIONS])
-STREAMS = int(os.environ.get("TIDEGATE_FUZZ_STREAMS", "200000"))
-"""1000000 on demand."""
+STREAMS = times(200_000)
 SLOWEST_S = 0.1
 
 

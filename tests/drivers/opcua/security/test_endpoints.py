@@ -15,6 +15,7 @@ from drivers.opcua.security import discovery
 from drivers.opcua.security.endpoints import choose, mode_name, policy_name, split, with_path
 from drivers.opcua.security.options import SecurityOptions
 from gateway.driver import LinkDown
+from tests.support.effort import times
 from tests.support.stopwatch import stopwatch
 
 BASE = "http://opcfoundation.org/UA/SecurityPolicy#"
@@ -60,7 +61,7 @@ def test_garbage_is_malformed_and_costs_nothing() -> None:
     whole, chance = struct_to_binary(_endpoint("Basic256Sha256", "Sign")), random.Random(2)
     malformed = 0
     with stopwatch() as watch:
-        for _ in range(20_000):
+        for _ in range(times(20_000)):
             body = bytearray(whole[: chance.randint(0, len(whole))] if chance.random() < 0.3 else whole)
             for _ in range(chance.randint(0, 5) if body else 0):
                 body[chance.randrange(len(body))] = chance.choice((0, 0x7F, 0xFF, chance.randrange(256)))
