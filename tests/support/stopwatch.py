@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
+
+_TICK_S = 0.002
 
 
 class Stopwatch:
@@ -40,3 +43,31 @@ def stopwatch() -> Iterator[Stopwatch]:
         yield Stopwatch()
     finally:
         gc.unfreeze()
+
+
+@contextlib.asynccontextmanager
+async def loop_clock() -> AsyncIterator[Callable[[], float]]:
+    """Seconds since the beginning of this context, but without those that the event loop was held up.
+
+    For upper bounds on waiting: it shows what a clock on the wall does if the machine has time, and never more.
+    """
+    loop = asyncio.get_running_loop()
+    lived_s, last = 0.0, time.monotonic()
+
+    def look() -> float:
+        nonlocal lived_s, last
+        now = time.monotonic()
+        lived_s += min(now - last, 2 * _TICK_S)
+        last = now
+        return lived_s
+
+    def tick() -> None:
+        nonlocal timer
+        look()
+        timer = loop.call_later(_TICK_S, tick)
+
+    timer = loop.call_later(_TICK_S, tick)
+    try:
+        yield look
+    finally:
+        timer.cancel()
