@@ -71,9 +71,8 @@ class DeviceOptions(_Options):
     text_order: TextOrder = Field(
         default=TextOrder.HIGH_FIRST, description="How a string's bytes sit in registers; see the tag's `text_order`."
     )
-    utc_offset: str = Field(
+    utc_offset: times.UtcOffset = Field(
         default="+00:00",
-        pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$",
         description="How far the device's clock is ahead of UTC, for type `datetime`. Set the clock to one offset for "
         "the whole year: an hour that comes twice can't be told apart.",
     )
@@ -114,8 +113,7 @@ class DeviceOptions(_Options):
 
     @property
     def utc_offset_s(self) -> int:
-        sign = -1 if self.utc_offset[0] == "-" else 1
-        return sign * (3600 * int(self.utc_offset[1:3]) + 60 * int(self.utc_offset[4:]))
+        return times.offset_s(self.utc_offset)
 
     @model_validator(mode="after")
     def _one_transaction_waits_for_nothing(self) -> DeviceOptions:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from drivers.common.quoting import quoted
+from drivers.common.times import UtcOffset
 from drivers.serial import patterns
 from drivers.serial.checksum import size_of
 from drivers.serial.moments import moment_pattern
@@ -68,7 +69,7 @@ class Checksum(Options):
     place: Literal["last", "after-end"] = Field(
         default="last", description="`last`: the end of the content, before the end delimiter; `after-end`: after that."
     )
-    endian: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    byte_order: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
     separator: ByteText = Field(default=b"", description="What stands between content and checksum, not covered by it.")
     skip: int = Field(default=0, ge=0, le=MAX_LENGTH, description="Bytes of the content that it doesn't cover.")
     over_start: bool = Field(default=False, description="It covers the start delimiter, too.")
@@ -96,7 +97,7 @@ class Framing(Options):
         default=None, ge=0, le=255, description="Where the number of bytes stands, counted from the frame's first byte."
     )
     length_size: Literal[1, 2, 4] = Field(default=1, description="Bytes of that number.")
-    length_endian: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    length_byte_order: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
     length_adjust: int = Field(
         default=0, ge=-MAX_LENGTH, le=MAX_LENGTH, description="What to add to the number to get the whole frame's size."
     )
@@ -254,8 +255,8 @@ class FieldRules(Options):
         default=None,
         description="Of a `datetime`: `%Y` or `%y`, `%m`, `%d`; where there is a time `%H`, `%M`, `%S`, `%f`.",
     )
-    utc_offset_min: int = Field(
-        default=0, ge=-840, le=840, description="Minutes that the instrument's clock is ahead of UTC."
+    utc_offset: UtcOffset = Field(
+        default="+00:00", description="How far the instrument's clock is ahead of UTC, for a `datetime`."
     )
     convert: Literal["degrees-minutes"] | None = Field(
         default=None, description="`degrees-minutes`: `4807.038` is 48° 07.038′, published in degrees."
@@ -317,7 +318,7 @@ class Command(Options):
         return self
 
 
-class KeepAlive(Options):
+class Keepalive(Options):
     """Something to send again and again."""
 
     send: ByteText = Field(min_length=1, description="What to send.")

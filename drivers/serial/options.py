@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from drivers.common.quoting import quoted
 from drivers.common.serialport import Device, LineOptions
 from drivers.serial import patterns
-from drivers.serial.instrument import Command, FieldRules, Framing, KeepAlive, Message, Options, Texts
+from drivers.serial.instrument import Command, FieldRules, Framing, Keepalive, Message, Options, Texts
 from drivers.serial.notation import ByteText
 from drivers.serial.presets import merged
 
@@ -24,7 +24,7 @@ class LinkOptions(LineOptions):
     pause_between_requests_ms: int = Field(
         default=0, ge=0, le=10_000, description="Least time between an answer and the next request."
     )
-    timeouts_before_reopen: int = Field(
+    timeouts_before_reconnect: int = Field(
         default=3,
         ge=0,
         le=100,
@@ -59,7 +59,7 @@ class DeviceOptions(Options):
         default=(), description="What to send once the port is open, and when a silent instrument is tried again."
     )
     init_pause_ms: int = Field(default=50, ge=0, le=10_000, description="Wait after each of them.")
-    keep_alive: KeepAlive | None = Field(
+    keepalive: Keepalive | None = Field(
         default=None, description="`{send, every_s}`: something to send again and again so that it goes on talking."
     )
     timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for an answer.")

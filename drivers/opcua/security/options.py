@@ -46,11 +46,9 @@ class SecurityOptions(BaseModel):
     certificate: FilePath | None = Field(
         default=None,
         description="Application certificate of this gateway (PEM or DER), if an authority of yours issues it. Needs "
-        "`certificate_key`. Default: one that the gateway makes.",
+        "`key`. Default: one that the gateway makes.",
     )
-    certificate_key: FilePath | None = Field(
-        default=None, description="Private key of `certificate` (PEM or DER, no password)."
-    )
+    key: FilePath | None = Field(default=None, description="Private key of `certificate` (PEM or DER, no password).")
     verify_time: bool = Field(default=True, description="Refuse a server certificate that isn't valid today.")
     verify_host: bool = Field(
         default=True, description="Refuse a server certificate that doesn't name the host the link connects to."
@@ -79,7 +77,7 @@ class SecurityOptions(BaseModel):
         pairs = (
             ("username", "password"),
             ("user_certificate", "user_key"),
-            ("certificate", "certificate_key"),
+            ("certificate", "key"),
         )
         for one, other in pairs:
             if (getattr(self, one) is None) != (getattr(self, other) is None):

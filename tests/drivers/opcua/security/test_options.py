@@ -35,7 +35,7 @@ def test_nothing_said_is_secure() -> None:
         ({"username": "operator"}, "'username' needs 'password'"),
         ({"password": PASSWORD}, "'password' needs 'username'"),
         ({"user_certificate": "a.der"}, "'user_certificate' needs 'user_key'"),
-        ({"certificate_key": "a.pem"}, "'certificate_key' needs 'certificate'"),
+        ({"key": "a.pem"}, "'key' needs 'certificate'"),
         ({"user_key_password": PASSWORD}, "'user_key_password' needs 'user_key'"),
         (
             {"username": "operator", "password": PASSWORD, "user_certificate": "a.der", "user_key": "a.pem"},
