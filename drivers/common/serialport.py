@@ -29,11 +29,12 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from drivers.common.portlist import holders, ports
 from drivers.common.quoting import quoted
 from gateway.driver import LinkDown
+from gateway.fields import Options
 from gateway.hosts import is_host
 
 _MAX_UNSENT = 1 << 16
@@ -88,11 +89,7 @@ Device = Annotated[
 """A port by its path, or ``socket://host:port``."""
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Rs485Options(_Options):
+class Rs485Options(Options):
     """Direction switching by the kernel's driver (Linux, Documentation/driver-api/serial/serial-rs485)."""
 
     rts_on_send: bool = Field(default=True, description="Level of RTS while sending.")
@@ -102,7 +99,7 @@ class Rs485Options(_Options):
     receive_while_sending: bool = Field(default=False, description="Hear one's own characters, too.")
 
 
-class LineOptions(_Options):
+class LineOptions(Options):
     """How characters travel. Without meaning on ``socket://``, where the device server is set up by its own means."""
 
     baud: int = Field(default=9600, ge=50, le=4_000_000, description="Speed, in bit/s.")

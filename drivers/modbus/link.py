@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from drivers.common.serialport import Rs485Options
-from gateway.fields import FilePath, Host
+from gateway.fields import FilePath, Host, Options
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
 
@@ -66,10 +66,8 @@ Bytes = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_chec
 """Bytes as text: each character from U+0000 to U+00FF is one."""
 
 
-class LinkOptions(BaseModel):
+class LinkOptions(Options):
     """One Modbus connection."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     transport: Transport = Field(
         default="tcp",

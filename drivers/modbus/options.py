@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
@@ -19,6 +17,7 @@ from drivers.common import times
 from drivers.common.texts import TextEncoding, TextOrder, Trim
 from drivers.common.words import Half, WordOrder
 from drivers.modbus.address import PATTERN, Address, parse
+from gateway.fields import Options
 
 
 def _parse_address(value: Any) -> Address:
@@ -50,11 +49,7 @@ def _check_time(name: str) -> str:
     return name
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """One Modbus server (slave)."""
 
     unit: int = Field(
@@ -122,7 +117,7 @@ class DeviceOptions(_Options):
         return self
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """Where one value is and how it is encoded."""
 
     address: ModbusAddress = Field(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from drivers.modbus.link import LinkOptions, PortPath, Transport
-from gateway.fields import Host
+from gateway.fields import Host, Options
 
 _UNITS = r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*"
 _LINK_FIELDS = ("transport", "host", "port", "device", "baud", "parity", "stop_bits")
@@ -32,10 +32,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted(units))
 
 
-class ScanOptions(BaseModel):
+class ScanOptions(Options):
     """One endpoint, or one serial line."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: Host | None = Field(
         default=None, description="Host name or IP address of the device or gateway. Needed for all but serial lines."

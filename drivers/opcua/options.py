@@ -7,9 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
@@ -18,6 +16,7 @@ from pydantic import (
 
 from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, parse_relative
 from drivers.opcua.security.options import SecurityOptions
+from gateway.fields import Options
 from gateway.hosts import is_host
 
 DEFAULT_PORT = 4840
@@ -72,11 +71,7 @@ def _check_path(text: str) -> str:
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _ConnectionOptions(_Options):
+class _ConnectionOptions(Options):
     """Where the server is, and what may be asked of it."""
 
     url: EndpointUrl = Field(
@@ -130,7 +125,7 @@ class LinkOptions(SecurityOptions, _ConnectionOptions):
     """One session with one server."""
 
 
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """The server, or what of it makes one device."""
 
     publishing_ms: float | None = Field(
@@ -164,7 +159,7 @@ class DeviceOptions(_Options):
     )
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """Which node, and how it is watched."""
 
     node: NodeText = Field(

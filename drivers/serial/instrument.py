@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from drivers.common.quoting import quoted
 from drivers.common.times import UtcOffset
@@ -16,6 +16,7 @@ from drivers.serial import patterns
 from drivers.serial.checksum import size_of
 from drivers.serial.moments import moment_pattern
 from drivers.serial.notation import ByteText
+from gateway.fields import Options
 from gateway.model import DataType, Quality
 
 MAX_LENGTH = 4096
@@ -48,12 +49,6 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed), _ONE_OR_MORE]
 Delimiters = Annotated[tuple[ByteText, ...], BeforeValidator(_listed), _ONE_OR_MORE]
 Texts = Annotated[tuple[ByteText, ...], BeforeValidator(_as_tuple)]
 Type = Annotated[DataType, Field(strict=False)]
-
-
-class Options(BaseModel):
-    """A table of options: exact types, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Checksum(Options):

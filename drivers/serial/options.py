@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 from drivers.common.quoting import quoted
 from drivers.common.serialport import Device, LineOptions
 from drivers.serial import patterns
-from drivers.serial.instrument import Command, FieldRules, Framing, Keepalive, Message, Options, Texts
+from drivers.serial.instrument import Command, FieldRules, Framing, Keepalive, Message, Texts
 from drivers.serial.notation import ByteText
 from drivers.serial.presets import merged
+from gateway.fields import Options
 
 
 class LinkOptions(LineOptions):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from gateway.fields import FilePath, SecretReference
+from gateway.fields import FilePath, Options, SecretReference
 
 Policy = Literal["best", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "None"]
 Mode = Literal["best", "Sign", "SignAndEncrypt"]
@@ -15,10 +15,8 @@ _BROKEN = ("Basic128Rsa15", "Basic256")
 """Both rest on SHA-1, and the OPC Foundation withdrew them."""
 
 
-class SecurityOptions(BaseModel):
+class SecurityOptions(Options):
     """How a connection is secured, and who logs in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     security_policy: Policy = Field(
         default="best",
