@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from drivers.ble.gatt.codec import ByteOrder, Encoding
+from drivers.ble.gatt.codec import Encoding
+from drivers.common.numbers import ByteOrder
 from gateway.fields import Options, SecretReference
 
 FormatName = Literal["bthome", "ruuvi", "atc", "eddystone", "ibeacon"]

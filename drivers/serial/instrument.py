@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from drivers.common.numbers import ByteOrder
 from drivers.common.quoting import quoted
 from drivers.common.times import UtcOffset
 from drivers.serial import patterns
@@ -64,7 +65,7 @@ class Checksum(Options):
     place: Literal["last", "after-end"] = Field(
         default="last", description="`last`: the end of the content, before the end delimiter; `after-end`: after that."
     )
-    byte_order: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    byte_order: ByteOrder = Field(default="big", description="Order of its bytes.")
     separator: ByteText = Field(default=b"", description="What stands between content and checksum, not covered by it.")
     skip: int = Field(default=0, ge=0, le=MAX_LENGTH, description="Bytes of the content that it doesn't cover.")
     over_start: bool = Field(default=False, description="It covers the start delimiter, too.")
@@ -92,7 +93,7 @@ class Framing(Options):
         default=None, ge=0, le=255, description="Where the number of bytes stands, counted from the frame's first byte."
     )
     length_size: Literal[1, 2, 4] = Field(default=1, description="Bytes of that number.")
-    length_byte_order: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    length_byte_order: ByteOrder = Field(default="big", description="Order of its bytes.")
     length_adjust: int = Field(
         default=0, ge=-MAX_LENGTH, le=MAX_LENGTH, description="What to add to the number to get the whole frame's size."
     )
@@ -141,7 +142,7 @@ class BinaryField(Options):
 
     at: int = Field(ge=0, lt=MAX_LENGTH, description="Offset of its first byte in the content.")
     type: Type = Field(description="How its bytes are read; the type of a tag that takes it.")
-    byte_order: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    byte_order: ByteOrder = Field(default="big", description="Order of its bytes.")
     bit: int | None = Field(default=None, ge=0, le=7, description="For `bool`: bit of the byte, 0 is the lowest.")
     length: int | None = Field(
         default=None, ge=1, le=MAX_LENGTH, description="Bytes of a `string`, of `bytes`, or of a number in BCD."

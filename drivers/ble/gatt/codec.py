@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal, Protocol
 
+from drivers.common.numbers import ByteOrder
 from gateway.model import DataType, Value
 
 
@@ -39,9 +40,6 @@ class Encoding(enum.StrEnum):
     """IEEE 11073 32-bit float, "medfloat32"."""
     UTF8 = "utf8"
     BYTES = "bytes"
-
-
-ByteOrder = Literal["little", "big"]
 
 
 class Codec(Protocol):
