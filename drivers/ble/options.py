@@ -103,7 +103,7 @@ class DeviceOptions(Options):
         description="How long connecting may take, waiting for one's turn and finding out its services included.",
     )
     timeout_ms: int = Field(
-        default=3000, ge=10, le=10_000, description="How long to wait for the answer to one request over a connection."
+        default=3000, ge=10, le=10_000, description="How long to wait for the reply to one request over a connection."
     )
     pair: bool = Field(
         default=False,

@@ -89,6 +89,11 @@ Device = Annotated[
 """A port by its path, or ``socket://host:port``."""
 
 
+Baud = Annotated[int, Field(ge=50, le=4_000_000)]
+Parity = Literal["none", "even", "odd", "mark", "space"]
+StopBits = Literal[1, 2]
+
+
 class Rs485Options(Options):
     """Direction switching by the kernel's driver (Linux, Documentation/driver-api/serial/serial-rs485)."""
 
@@ -102,24 +107,27 @@ class Rs485Options(Options):
 class LineOptions(Options):
     """How characters travel. Without meaning on ``socket://``, where the device server is set up by its own means."""
 
-    baud: int = Field(default=9600, ge=50, le=4_000_000, description="Speed, in bit/s.")
+    baud: Baud = Field(default=9600, description="Speed, in bit/s.")
     data_bits: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits of a character.")
-    parity: Literal["none", "even", "odd", "mark", "space"] = Field(
+    parity: Parity = Field(
         default="none", description="Parity bit. A character with a wrong one is never taken for a good one."
     )
-    stop_bits: Literal[1, 2] = Field(default=1, description="Stop bits of a character.")
+    stop_bits: StopBits = Field(default=1, description="Stop bits of a character.")
     flow_control: Literal["none", "rts-cts", "xon-xoff"] = Field(
         default="none", description="How the receiver holds the sender back."
     )
     rs485: Rs485Options | None = Field(
         default=None,
-        description="The kernel's RS-485 mode, for ports that need it: `{}` or a table of `rts_on_send`, "
-        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`, `receive_while_sending`.",
+        description="Have the kernel's driver switch an RS-485 transceiver: `{}` or a table of `rts_on_send`, "
+        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`, `receive_while_sending`. Adapters that "
+        "switch by themselves, as most on USB do, don't need it.",
     )
     dtr: bool = Field(default=True, description="Level of DTR once the port is open. Some devices restart on it.")
     rts: bool = Field(default=True, description="Level of RTS once the port is open, unless it controls the flow.")
     local_echo: bool = Field(
-        default=False, description="The line gives back what is sent, as some two-wire adapters do: leave it out."
+        default=False,
+        description="The adapter hears what it sends itself (two-wire RS-485 without echo suppression): the echo is "
+        "taken off and compared.",
     )
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from drivers.common.serialport import Rs485Options
+from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits
 from gateway.fields import FilePath, Host, Options
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
@@ -92,7 +92,7 @@ class LinkOptions(Options):
         default=None,
         ge=1,
         le=60_000,
-        description="How long to wait for the connection, name lookup and TLS included. Default: 3000; with "
+        description="How long connecting may take, name lookup and TLS included. Default: 3000; with "
         '`dial = "in"` 30000, for the device to call.',
     )
     pause_after_connect_ms: int = Field(
@@ -167,12 +167,17 @@ class LinkOptions(Options):
     )
     device: PortPath | None = Field(
         default=None,
-        description="The serial port, best by a name that stays: `/dev/serial/by-id/…`. Needed for serial lines.",
+        description="The serial port: its path, best one that lasts (`/dev/serial/by-id/…`, `/dev/serial/by-path/…`). "
+        "Needed for serial lines.",
     )
-    baud: int = Field(default=19200, ge=50, le=4_000_000, description="Bits per second.")
-    parity: Literal["none", "even", "odd", "mark", "space"] = Field(default="even", description="Parity bit.")
-    stop_bits: Literal[1, 2] = Field(default=1, description="Stop bits. The standard wants 2 if there is no parity.")
-    data_bits: Literal[7, 8] | None = Field(default=None, description="Data bits. Default: 8, of `ascii` 7.")
+    baud: Baud = Field(default=19200, description="Speed, in bit/s.")
+    parity: Parity = Field(default="even", description="Parity bit.")
+    stop_bits: StopBits = Field(
+        default=1, description="Stop bits of a character. The standard wants 2 if there is no parity."
+    )
+    data_bits: Literal[7, 8] | None = Field(
+        default=None, description="Data bits of a character. Default: 8, of `ascii` 7."
+    )
     frame_silence_ms: float | None = Field(
         default=None,
         ge=0,
@@ -188,8 +193,8 @@ class LinkOptions(Options):
     rs485: Rs485Options | None = Field(
         default=None,
         description="Have the kernel's driver switch an RS-485 transceiver: `{}` or a table of `rts_on_send`, "
-        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`. Adapters that switch by themselves, as most "
-        "on USB do, don't need it.",
+        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`, `receive_while_sending`. Adapters that "
+        "switch by themselves, as most on USB do, don't need it.",
     )
 
     @model_validator(mode="after")
@@ -247,10 +252,15 @@ class LinkOptions(Options):
         return (self.heartbeat or "").encode("latin-1")
 
     @property
-    def character_bits(self) -> int:
-        """Bits one character takes on a serial line."""
-        data_bits = self.data_bits or (7 if self.transport == "ascii" else 8)
-        return 1 + data_bits + (self.parity != "none") + self.stop_bits
+    def line(self) -> LineOptions:
+        """How characters travel on a serial line."""
+        return LineOptions(
+            baud=self.baud,
+            data_bits=self.data_bits or (7 if self.transport == "ascii" else 8),
+            parity=self.parity,
+            stop_bits=self.stop_bits,
+            rs485=self.rs485,
+        )
 
     @property
     def silence_s(self) -> float:
@@ -259,7 +269,7 @@ class LinkOptions(Options):
             return self.frame_silence_ms / 1000
         if self.transport != "rtu":
             return 0.0
-        return 0.00175 if self.baud > 19200 else 3.5 * self.character_bits / self.baud
+        return 0.00175 if self.baud > 19200 else 3.5 * self.line.character_s
 
     @property
     def peer(self) -> str:

@@ -111,7 +111,7 @@ class DeviceOptions(Options):
         return times.offset_s(self.utc_offset)
 
     @model_validator(mode="after")
-    def _one_transaction_waits_for_nothing(self) -> DeviceOptions:
+    def _fits_together(self) -> DeviceOptions:
         if self.read_write_multiple and self.read_back_delay_ms:
             raise ValueError("read_write_multiple reads back at once: drop it, or read_back_delay_ms")
         return self
@@ -157,7 +157,7 @@ class TagOptions(Options):
     )
 
     @model_validator(mode="after")
-    def _bits_are_plain(self) -> TagOptions:
+    def _fits_together(self) -> TagOptions:
         if self.address.table.holds_bits and self.length is not None:
             raise ValueError(f"address '{self.address}' is a single bit: drop 'length'")
         return self

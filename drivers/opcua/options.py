@@ -79,7 +79,7 @@ class _ConnectionOptions(Options):
     )
     timeout_ms: int = Field(default=4000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     connect_timeout_ms: int = Field(
-        default=10_000, ge=1, le=60_000, description="How long connecting may take until the session is open."
+        default=10_000, ge=1, le=60_000, description="How long connecting may take, opening the session included."
     )
     timeouts_before_reconnect: int = Field(
         default=3,
@@ -212,7 +212,7 @@ class TagOptions(Options):
     )
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> TagOptions:
+    def _fits_together(self) -> TagOptions:
         if self.server_deadband is not None and self.server_deadband_percent is not None:
             raise ValueError("'server_deadband' and 'server_deadband_percent' exclude each other: keep one")
         if self.events and self.method is not None:

@@ -45,7 +45,7 @@ class ScanOptions(Options):
     ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(
         default=[DEFAULT_PORT], min_length=1, max_length=64, description="TCP ports to ask at each of them."
     )
-    timeout_ms: int = Field(default=2000, ge=1, le=60_000, description="How long to wait for each answer.")
+    timeout_ms: int = Field(default=2000, ge=1, le=60_000, description="How long to wait for each reply.")
     rate: float = Field(default=20.0, ge=0.1, le=1000, description="Most connections begun per second.")
 
     @property

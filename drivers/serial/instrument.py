@@ -72,7 +72,7 @@ class Checksum(Options):
     over_end: bool = Field(default=False, description="It covers the end delimiter, too.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Checksum:
+    def _fits_together(self) -> Checksum:
         if self.separator and self.place == "after-end":
             raise ValueError("a checksum after the end has no separator: the end delimiter is one")
         return self
@@ -113,7 +113,7 @@ class Framing(Options):
     checksum: Checksum | None = Field(default=None, description="What proves that a frame is whole.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Framing:
+    def _fits_together(self) -> Framing:
         if self.length is not None and self.length_at is not None:
             raise ValueError("a frame has length or length_at, not both: drop one")
         sized = self.length is not None or self.length_at is not None
@@ -150,7 +150,7 @@ class BinaryField(Options):
     bcd: bool = Field(default=False, description="An unsigned integer in packed BCD, two digits a byte.")
 
     @model_validator(mode="after")
-    def _possible(self) -> BinaryField:
+    def _fits_together(self) -> BinaryField:
         if (self.type is DataType.BOOL) != (self.bit is not None):
             raise ValueError("bit is for bool, and a bool needs one: give both or neither")
         if self.type in (DataType.DATETIME, DataType.JSON):
@@ -211,7 +211,7 @@ class Message(Options):
         return tuple(self.bytes or ())
 
     @model_validator(mode="after")
-    def _possible(self) -> Message:
+    def _fits_together(self) -> Message:
         given = [name for name in ("pattern", "columns", "pairs", "bytes") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
@@ -276,7 +276,7 @@ class FieldRules(Options):
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> FieldRules:
+    def _fits_together(self) -> FieldRules:
         if self.format is not None:
             moment_pattern(self.format)
         if (self.sign_from is None) != (not self.sign):
@@ -305,7 +305,7 @@ class Command(Options):
     refused: str | None = Field(default=None, description="Regular expression of the answer that refuses it.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Command:
+    def _fits_together(self) -> Command:
         for text in (self.ack, self.refused):
             if text is not None:
                 patterns.check(text)

@@ -71,7 +71,7 @@ class SecurityOptions(Options):
         return value
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> SecurityOptions:
+    def _fits_together(self) -> SecurityOptions:
         pairs = (
             ("username", "password"),
             ("user_certificate", "user_key"),
