@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits
+from drivers.common.tcp import peer_name
 from gateway.fields import FilePath, Host, Options
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
@@ -277,11 +278,6 @@ class LinkOptions(Options):
         if self.transport in SERIAL:
             return str(self.device)
         return peer_name(*self.endpoint)
-
-
-def peer_name(host: str, port: int) -> str:
-    """An endpoint as users write it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listing(transports: tuple[str, ...]) -> str:

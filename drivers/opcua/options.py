@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from drivers.common.tcp import peer_name
 from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, parse_relative
 from drivers.opcua.security.options import SecurityOptions
 from gateway.fields import Options
@@ -34,8 +35,7 @@ def _check_url(text: str) -> str:
         raise ValueError("a user doesn't belong into the URL: use 'username' and 'password'")
     if port is None:
         # asyncua wants a port.
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return parts._replace(netloc=f"{host}:{DEFAULT_PORT}").geturl()
+        return parts._replace(netloc=peer_name(parts.hostname, DEFAULT_PORT)).geturl()
     return text
 
 

@@ -15,6 +15,7 @@ from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
 from drivers.common.proposal import name_from, proposal
+from drivers.common.tcp import peer_name
 from drivers.opcua.binary import Malformed
 from drivers.opcua.scan_options import DEFAULT_PORT, ScanOptions
 from drivers.opcua.security import discovery, endpoints
@@ -91,7 +92,7 @@ async def _ask(url: str, timeout_s: float) -> _Answer:
 
 
 def _url(host: str, port: int) -> str:
-    return f"opc.tcp://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"opc.tcp://{peer_name(host, port)}"
 
 
 def _normal(url: str | None) -> str:

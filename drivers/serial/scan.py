@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from drivers.common.portlist import PortInfo, holders, ports
 from drivers.common.proposal import proposal
 from drivers.common.serialport import LineOptions, PortReceiver, open_port
+from drivers.common.serialport.portlist import PortInfo, holders, ports
 from drivers.serial.framing import Decoder
 from drivers.serial.message import Kind
 from drivers.serial.notation import show
