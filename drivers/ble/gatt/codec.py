@@ -38,7 +38,7 @@ class Encoding(enum.StrEnum):
     """IEEE 11073 16-bit float, "medfloat16"."""
     FLOAT11073 = "float11073"
     """IEEE 11073 32-bit float, "medfloat32"."""
-    UTF8 = "utf8"
+    UTF8 = "utf-8"
     BYTES = "bytes"
 
 
