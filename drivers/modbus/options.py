@@ -74,6 +74,7 @@ class DeviceOptions(_Options):
     utc_offset: str = Field(
         default="+00:00",
         pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$",
+        examples=["+01:00"],
         description="How far the device's clock is ahead of UTC, for type `datetime`. Set the clock to one offset for "
         "the whole year: an hour that comes twice can't be told apart.",
     )
