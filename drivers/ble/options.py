@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from drivers.ble.gatt.codec import ByteOrder, Encoding
-from gateway.fields import SecretReference
+from drivers.ble.gatt.codec import Encoding
+from drivers.common.numbers import ByteOrder
+from gateway.fields import Options, SecretReference
 
 FormatName = Literal["bthome", "ruuvi", "atc", "eddystone", "ibeacon"]
 
@@ -39,11 +40,7 @@ Uuid = Annotated[str, AfterValidator(_check_uuid)]
 Adapter = Annotated[str, Field(pattern=r"^hci[0-9]+$")]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkOptions(_Options):
+class LinkOptions(Options):
     """One Bluetooth radio of this machine."""
 
     adapter: Adapter = Field(default="hci0", description="The radio; `bluetoothctl list` names them, first one `hci0`.")
@@ -67,7 +64,7 @@ class LinkOptions(_Options):
     )
 
 
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """One Bluetooth LE device, by its address or by its name."""
 
     address: Address | None = Field(default=None, description="Bluetooth address, such as `C0:12:34:56:78:9A`.")
@@ -106,7 +103,7 @@ class DeviceOptions(_Options):
         description="How long connecting may take, waiting for one's turn and finding out its services included.",
     )
     timeout_ms: int = Field(
-        default=3000, ge=10, le=10_000, description="How long to wait for the answer to one request over a connection."
+        default=3000, ge=10, le=10_000, description="How long to wait for the reply to one request over a connection."
     )
     pair: bool = Field(
         default=False,
@@ -130,7 +127,7 @@ class DeviceOptions(_Options):
         return identity
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """One value: a field of the adverts, or a characteristic."""
 
     characteristic: Uuid | None = Field(
@@ -174,7 +171,7 @@ class TagOptions(_Options):
         return self
 
 
-class ScanOptions(_Options):
+class ScanOptions(Options):
     """A look at what is in range."""
 
     adapter: Adapter = Field(default="hci0", description="The radio to listen with.")

@@ -7,13 +7,13 @@ lines, and by whether a preset knows it. A wrong speed gives framing errors or c
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from drivers.common.portlist import PortInfo, holders, ports
+from drivers.common.proposal import proposal
 from drivers.common.serialport import LineOptions, PortReceiver, open_port
+from drivers.common.serialport.portlist import PortInfo, holders, ports
 from drivers.serial.framing import Decoder
 from drivers.serial.message import Kind
 from drivers.serial.notation import show
@@ -28,7 +28,7 @@ _GENERIC = ("barcode", "csv", "key-value")
 """Presets that know any line: tried last, and named only if no other fits."""
 
 
-async def scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     """The ports of this machine, then what was heard. Raises ScanFailed."""
     for port in ports():
         yield Finding(_row(port), _config(port.best_path))
@@ -60,12 +60,8 @@ def _columns(**known: str) -> dict[str, object]:
 
 
 def _config(device: str, line: LineOptions | None = None, preset: str | None = None) -> str:
-    lines = ["[[link]]", 'name = "serial1"', 'driver = "serial"', f"device = {json.dumps(device)}"]
-    if line is not None:
-        lines += [f"baud = {line.baud}"]
-    if preset is not None:
-        lines += ["", "[[device]]", 'name = "instrument1"', 'link = "serial1"', f'preset = "{preset}"']
-    return "\n".join(lines) + "\n"
+    link = {"name": "serial1", "device": device} | ({} if line is None else {"baud": line.baud})
+    return proposal("serial", link, None if preset is None else {"name": "instrument1", "preset": preset})
 
 
 @dataclass

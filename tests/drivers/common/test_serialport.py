@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from drivers.common import serialport
-from drivers.common.portlist import PortInfo, ports
-from drivers.common.serialport import Device, LineOptions, MarkReader, Port, PortReceiver, Rs485Options, open_port
+from drivers.common.serialport import Device, LineOptions, Port, PortReceiver, Rs485Options, open_port, tty
+from drivers.common.serialport.marks import MarkReader
+from drivers.common.serialport.portlist import PortInfo, ports
 from gateway.driver import LinkDown
 from tests.support.pty_port import PtyPort
 
@@ -223,7 +223,7 @@ async def test_a_port_that_is_not_there_names_those_that_are(tmp_path: Path, mon
         PortInfo("/dev/ttyUSB0", by_id="/dev/serial/by-id/usb-Scale"),
         PortInfo("/dev/ttyS0"),
     ]
-    monkeypatch.setattr(serialport, "ports", lambda: there)
+    monkeypatch.setattr(tty, "ports", lambda: there)
     with pytest.raises(LinkDown) as caught:
         await open_port(str(tmp_path / "gone"), LINE, Ear())
     sentence = str(caught.value)
@@ -231,7 +231,7 @@ async def test_a_port_that_is_not_there_names_those_that_are(tmp_path: Path, mon
         f"there is no port {tmp_path / 'gone'}: there are /dev/serial/by-id/usb-Scale, /dev/ttyS0; "
         "check the cable, or mend the path"
     )
-    monkeypatch.setattr(serialport, "ports", list)
+    monkeypatch.setattr(tty, "ports", list)
     with pytest.raises(LinkDown, match="has none at all"):
         await open_port(str(tmp_path / "gone"), LINE, Ear())
 
@@ -253,17 +253,17 @@ def test_a_forbidden_port_says_which_group_may(tmp_path: Path) -> None:
     file = tmp_path / "port"
     file.write_text("")
     file.chmod(0o660)
-    sentence = serialport._why_not(str(file), LINE, PermissionError(13, "Permission denied"))
+    sentence = tty._why_not(str(file), LINE, PermissionError(13, "Permission denied"))
     assert "may not be opened: make the gateway's user a member of the group '" in sentence
 
 
 def test_a_setting_that_the_port_ignored_is_an_error() -> None:
     taken = [0, 0, termios.CS8, 0, 0, termios.B9600, []]
-    serialport._check_taken("/dev/ttyS0", LINE, taken)
+    tty._check_taken("/dev/ttyS0", LINE, taken)
     with pytest.raises(LinkDown, match='can\'t do data_bits = 7 and parity = "even"'):
-        serialport._check_taken("/dev/ttyS0", LineOptions(data_bits=7, parity="even"), taken)
+        tty._check_taken("/dev/ttyS0", LineOptions(data_bits=7, parity="even"), taken)
     with pytest.raises(LinkDown, match="baud = 19200"):
-        serialport._check_taken("/dev/ttyS0", LineOptions(baud=19200), taken)
+        tty._check_taken("/dev/ttyS0", LineOptions(baud=19200), taken)
 
 
 # -- device servers

@@ -101,7 +101,7 @@ async def test_a_late_answer_is_never_taken_for_a_fresh_one(bench: Bench, monkey
 
     bench.far.answer = answer
     assert bench.opened is not None
-    bench.opened.options = bench.opened.options.model_copy(update={"timeouts_before_reopen": 0})
+    bench.opened.options = bench.opened.options.model_copy(update={"timeouts_before_reconnect": 0})
     await bench.connect()
     port = bench.opened.require_port()
     write = port.write
@@ -165,7 +165,7 @@ async def test_a_cancelled_request_leaves_nothing_to_the_next(bench: Bench) -> N
 
 
 async def test_lasting_silence_opens_the_port_anew(bench: Bench) -> None:
-    bench.bus(timeouts_before_reopen=2)
+    bench.bus(timeouts_before_reconnect=2)
     device = bench.device(**METER)
     await bench.connect()
     plan = device.plan(group(point("volts")))
@@ -185,7 +185,7 @@ async def test_two_instruments_on_one_line_are_told_apart_by_their_address(bench
         "framing": {"end": "\r"},
         "message": {"m": {"request": "{address}R<CR>", "pattern": r"{address}(?P<v>\d+)"}},
     }
-    bench.bus(timeouts_before_reopen=0)
+    bench.bus(timeouts_before_reconnect=0)
     first, second = (bench.device(f"d{n}", address=f"0{n}", **options) for n in (1, 2))
     said = {b"01R": b"0111\r", b"02R": b"0222\r"}
     bench.far.answer = lambda data: bench.far.send(said[data.rstrip(b"\r")])
@@ -288,7 +288,7 @@ async def test_a_device_may_be_opened_on_a_port_that_is_open_already(bench: Benc
 
 
 async def test_who_talks_keeps_the_port_open_for_one_who_does_not_answer(bench: Bench) -> None:
-    bench.bus(timeouts_before_reopen=2)
+    bench.bus(timeouts_before_reconnect=2)
     talker = bench.device("a", framing={"end": "\n"}, message={"m": {"pattern": r"(?P<v>\d+)"}})
     dead = bench.device(
         "b", framing={"end": "\n"}, message={"m": {"request": "?", "pattern": r"x(?P<v>\d+)"}}, timeout_ms=30
