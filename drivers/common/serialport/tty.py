@@ -41,6 +41,10 @@ class TtyPort(Port):
         self._loop.add_reader(self._fd, self._on_readable)
 
     def write(self, data: bytes) -> None:
+        if not self._down:
+            # What has come in by now, though the loop hasn't looked yet, came before this is sent: it is heard before,
+            # so that nobody takes it for the answer.
+            self._on_readable()
         if self._down:
             raise LinkDown(self._down)
         if self._echo is not None:

@@ -87,6 +87,14 @@ async def test_every_byte_value_travels_both_ways(port: Port, far: PtyPort, ear:
     assert ear.errors == 0
 
 
+async def test_what_had_come_in_is_heard_before_anything_is_sent(port: Port, far: PtyPort, ear: Ear) -> None:
+    """Even if the loop was held up and hasn't looked: else it would be taken for the answer."""
+    far.send(b"late")
+    far.delivered()
+    port.write(b"?")
+    assert ear.data == b"late"
+
+
 async def test_more_than_the_kernel_takes_is_kept_and_sent(port: Port, far: PtyPort) -> None:
     big = os.urandom(60_000)
     port.write(big)
