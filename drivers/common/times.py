@@ -215,7 +215,7 @@ def _listed(name: str) -> TimeForm:
     years = [letter for letter in named if letter in _YEARS]
     fractions = [letter for letter in named if letter in _FRACTIONS]
     if len(set(named)) < len(named) or len(years) != 1 or len(fractions) > 1 or not {"M", "D"} <= set(named):
-        raise ValueError(f"time '{name}' needs one year (Y, y or n), M and D, and no field twice")
+        raise ValueError(f"time '{name}' has no whole date, or a field twice: give one year (Y, y or n), M and D")
     digits = _FRACTIONS[fractions[0]] if fractions else 0
     base = _YEARS[years[0]]
     codes = "".join("H" if len(register) == 1 else "BB" for register in name.split(" "))

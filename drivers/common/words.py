@@ -110,14 +110,16 @@ class Encoding:
         elif self.bit is not None:
             raise ValueError(f"a single bit is a bool, not {self.type}")
         if self.half is Half.BOTH and (self.count is None or self.type not in _BYTE_TYPES):
-            raise ValueError("both bytes of a register are an array of int8 or uint8, or one int16")
+            raise ValueError("both bytes of a register are an array: give count, or take one int16")
         if self.type in _RAW_TYPES:
             if self.length < 1:
                 raise ValueError(f"a {self.type} value needs its length in registers, at least 1")
         elif self.length:
             raise ValueError(f"a length belongs to string and bytes only, {self.type} has a fixed one")
         if self.text_encoding is TextEncoding.UTF16 and self.text_order.bytes_per_register == 1:
-            raise ValueError(f"utf-16 needs both bytes of a register, text order '{self.text_order}' has one")
+            raise ValueError(
+                f"utf-16 needs both bytes of a register, of which text order '{self.text_order}' has one: mend either"
+            )
         if self.bcd and self.type not in _BCD_DIGITS:
             raise ValueError(f"binary-coded decimal needs an integer type such as uint32, not {self.type}")
         if (self.type is DataType.DATETIME) != (self.time is not None):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits
+from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits, check_port_path
 from drivers.common.tcp import peer_name
 from gateway.fields import FilePath, Host, Options
 
@@ -56,9 +56,7 @@ def _check_path(text: str) -> str:
         raise ValueError(
             f"device '{text}' is no port of this machine: take transport 'rtu-over-tcp' with host and port"
         )
-    if not text.startswith("/"):
-        raise ValueError(f"device '{text}' isn't a whole path: write '/dev/{text.removeprefix('dev/')}'")
-    return text
+    return check_port_path(text)
 
 
 PortPath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
@@ -216,10 +214,15 @@ class LinkOptions(Options):
             raise ValueError("transport 'tls' can't be dialled in to: the device must be the server")
         for key in _CALLED_ONLY if self.dial == "out" else _CALLING_ONLY:
             if key in given:
-                raise ValueError(f"'{key}' has no meaning with dial = \"{self.dial}\"")
+                other = "in" if self.dial == "out" else "out"
+                raise ValueError(f'\'{key}\' is for dial = "{other}" only: drop it, or write dial = "{other}"')
         for key in ("backup_port", "failback_s", "single_connection"):
             if key in given and self.backup_host is None:
-                raise ValueError(f"'{key}' has no meaning without 'backup_host'")
+                raise ValueError(f"'{key}' has no meaning without 'backup_host': drop it, or add backup_host")
+        if self.backup is not None and self.backup == self.endpoint:
+            raise ValueError("'backup_host' is the same endpoint as 'host': name another way, or drop it")
+        if "allow" in given and not self.allow:
+            raise ValueError("'allow' is an empty list, so nobody could call: name networks, or drop it")
         if self.transport == "rtu" and self.data_bits == 7:
             raise ValueError("transport 'rtu' needs 8 data bits: drop 'data_bits'")
         if self.transport == "tls" and self.ca is None:

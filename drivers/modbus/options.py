@@ -68,6 +68,7 @@ class DeviceOptions(Options):
     )
     utc_offset: times.UtcOffset = Field(
         default="+00:00",
+        examples=["+01:00"],
         description="How far the device's clock is ahead of UTC, for type `datetime`. Set the clock to one offset for "
         "the whole year: an hour that comes twice can't be told apart.",
     )

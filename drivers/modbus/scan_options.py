@@ -29,7 +29,7 @@ def _numbers(text: str) -> tuple[int, ...]:
         first, _, last = part.partition("-")
         units.update(range(int(first), int(last or first) + 1))
     if not units or max(units) > 255:
-        raise ValueError(f"units '{text}' must be from 0 to 255, the lower one first")
+        raise ValueError(f"units '{text}' must be from 0 to 255, the lower one first: write them like '1-10,20'")
     return tuple(sorted(units))
 
 

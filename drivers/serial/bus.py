@@ -297,13 +297,14 @@ class SerialBus(PortReceiver):
         port = self.require_port()
         if self._waiting is not None:
             raise RuntimeError(f"two requests at once on {self.options.device}")
+        if data:
+            port.write(data)
+        # Only now, so that an answer has its whole time however long the sending took.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting = _Waiting(party, accept, self._received, future)
         timer = loop.call_later(timeout_s, self._timed_out, future, timeout_s, bool(data))
         try:
-            if data:
-                port.write(data)
             return await future
         finally:
             timer.cancel()

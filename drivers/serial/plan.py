@@ -112,6 +112,8 @@ def _located(
     if tag.writable and wish.command is None:
         raise ValueError("a writable tag needs a command that writes it: give command, or drop 'writable'")
     if wish.field is None:
+        if not tag.writable:
+            raise ValueError("a tag without a field is there to be written: add writable = true, or give field")
         return []
     name, rules = wish.field, options.field.get(wish.field, PLAIN)
     found = [kind for kind in kinds if wish.message in (None, kind.name) and _has(kind, name, options.field)]

@@ -27,6 +27,7 @@ from gateway.config.topics import Assets, check_members
 from gateway.config.words import meant_or_all
 from gateway.driver import DriverKind, Point, PollGroup, Site
 from gateway.model import Layout
+from gateway.sentences import with_mend
 from gateway.settings import (
     BreakerSettings,
     DeviceSettings,
@@ -316,11 +317,9 @@ class Builder:
                 continue
             columns = {tag.path: index for index, tag in enumerate(group.tags.tags)}
             for error in plan.errors:
-                message, _, hint = error.message.rpartition(": ")
+                message, hint = with_mend(error.message)
                 place = group.tags.place_of(columns[error.path])
-                self._report.add(
-                    place, f"tag {quote(error.path)}: {message or hint}", hint if message else "mend the tag"
-                )
+                self._report.add(place, f"tag {quote(error.path)}: {message}", hint or "mend the tag")
 
 
 def _location(table: GatewayTable) -> tuple[str, ...]:

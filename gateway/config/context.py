@@ -31,6 +31,7 @@ from gateway.config.words import listing, meant_or_all
 from gateway.driver import DriverKind
 from gateway.fields import SecretReference
 from gateway.secrets import Secret, SecretError
+from gateway.sentences import with_mend
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -79,8 +80,8 @@ class Context:
             try:
                 reference.read()
             except SecretError as error:
-                message, _, hint = str(error).rpartition(": ")
-                self.report.add(place.child(next(iter(homes))), f"{place.label}: {message}", hint)
+                message, hint = with_mend(str(error))
+                self.report.add(place.child(next(iter(homes))), f"{place.label}: {message}", hint or "mend it")
         return reference.secret
 
     def options(

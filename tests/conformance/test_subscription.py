@@ -233,7 +233,7 @@ async def test_nothing_is_left_behind(rig: Rig) -> None:
         await live(ending)
     await rig.adapter.disconnect()
     tasks, open_files = asyncio.all_tasks(), descriptors()
-    for cycle in range(200):
+    for cycle in range(rig.lives):
         await live(cycle % 3)
     await rig.adapter.disconnect()
     gc.collect()

@@ -16,7 +16,16 @@ A port is opened by :func:`open_port` and reports to a :class:`PortReceiver`. Ev
 from __future__ import annotations
 
 from drivers.common.serialport.device_server import open_socket
-from drivers.common.serialport.options import SOCKET, Baud, Device, LineOptions, Parity, Rs485Options, StopBits
+from drivers.common.serialport.options import (
+    SOCKET,
+    Baud,
+    Device,
+    LineOptions,
+    Parity,
+    Rs485Options,
+    StopBits,
+    check_port_path,
+)
 from drivers.common.serialport.port import Port, PortReceiver
 from drivers.common.serialport.tty import TtyPort
 
@@ -29,6 +38,7 @@ __all__ = [
     "PortReceiver",
     "Rs485Options",
     "StopBits",
+    "check_port_path",
     "open_port",
 ]
 

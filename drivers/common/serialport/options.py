@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -23,7 +24,18 @@ def _check_device(text: str) -> str:
             f"device {quoted(text)} can't be opened: {quoted(scheme)} isn't known here; write a path such as "
             "'/dev/serial/by-id/…', or 'socket://host:port' for a device server's raw TCP port"
         )
-    elif not text.startswith("/"):
+    else:
+        check_port_path(text)
+    return text
+
+
+def check_port_path(text: str) -> str:
+    """The path of a port of this machine. Raises ValueError."""
+    if re.fullmatch(r"com\d+:?", text, re.IGNORECASE):
+        raise ValueError(
+            f"device {quoted(text)} is a port of Windows: name one of this machine, such as '/dev/ttyUSB0'"
+        )
+    if not text.startswith("/"):
         raise ValueError(
             f"device {quoted(text)} isn't a whole path: write {quoted('/dev/' + text.removeprefix('dev/'))}"
         )

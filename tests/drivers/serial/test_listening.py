@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -106,7 +107,10 @@ async def test_points_in_error_are_bad_at_once(bench: Bench) -> None:
     only_written = point("zero", DataType.BOOL).__class__(
         "zero", DataType.BOOL, type(point("v").options)(command="zero")
     )
-    ear = await bench.listen(device, group(point("v", DataType.UINT32), point("w"), only_written, subscribed=True))
+    wanted = group(point("v", DataType.UINT32), point("w"), only_written, subscribed=True)
+    *read, written = wanted.layout.tags
+    layout = replace(wanted.layout, tags=(*read, replace(written, writable=True)))
+    ear = await bench.listen(device, replace(wanted, layout=layout))
     (batch,) = ear.batches
     assert list(batch.columns or ()) == [1, 2]
     assert list(batch.qualities or ()) == [int(Quality.BAD_CONFIGURATION_ERROR), int(Quality.BAD_NOT_SUPPORTED)]
