@@ -18,7 +18,9 @@ from gateway.driver import (
 )
 from gateway.model import Batch, Quality, is_bad
 from tests.conformance.adapters import Adapter, Asked, Changing, Written
-from tests.conformance.rig import Rig, descriptors, group_of
+from tests.conformance.rig import Rig
+from tests.support.descriptors import descriptors
+from tests.support.groups import group_of
 from tests.support.stopwatch import loop_clock
 
 

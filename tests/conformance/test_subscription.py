@@ -12,7 +12,8 @@ import pytest
 from gateway.driver import DeviceSilent, LinkDown, Subscribes, Writes
 from gateway.model import Quality, is_bad
 from tests.conformance.adapters import Changing, Written
-from tests.conformance.rig import Listener, Rig, descriptors
+from tests.conformance.rig import Listener, Rig
+from tests.support.descriptors import descriptors
 
 
 @pytest.fixture

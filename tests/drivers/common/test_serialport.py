@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import os
 import subprocess
@@ -21,6 +20,7 @@ from drivers.common.serialport import Device, LineOptions, Port, PortReceiver, R
 from drivers.common.serialport.marks import MarkReader
 from drivers.common.serialport.portlist import PortInfo, ports
 from gateway.driver import LinkDown
+from tests.support.descriptors import descriptors
 from tests.support.pty_port import PtyPort
 
 LINE = LineOptions()
@@ -175,10 +175,6 @@ async def test_a_port_comes_back_under_another_number(port: Port, far: PtyPort, 
 
 
 async def test_nothing_is_left_over_200_lives(far: PtyPort, ear: Ear) -> None:
-    def descriptors() -> int:
-        gc.collect()
-        return len(os.listdir("/proc/self/fd"))
-
     await (await open_port(far.device, LINE, ear)).close()
     before = descriptors()
     for life in range(200):
