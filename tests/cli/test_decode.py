@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_output import Terminal
 
 Write = Callable[..., Path]
+THIS_YEAR = time.gmtime().tm_year
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +128,10 @@ def test_a_driver_that_cannot_is_told(run: Run, config: Write) -> None:
         (DataType.STRING, 4, "Pump", True),
         (DataType.STRING, 4, "P\x00", False),
         (DataType.STRING, 4, "  ", False),
-        (DataType.DATETIME, 4, "2026-01-31T12:00:00Z", True),
+        (DataType.DATETIME, 4, f"{THIS_YEAR}-01-31T12:00:00Z", True),
+        (DataType.DATETIME, 4, f"{THIS_YEAR - 5}-01-31T12:00:00Z", True),
+        (DataType.DATETIME, 4, "1970-01-01T00:00:00Z", False),
+        (DataType.DATETIME, 4, f"{THIS_YEAR + 40}-01-31T12:00:00Z", False),
         (DataType.DATETIME, 4, "0001-01-01T00:00:00Z", False),
         (DataType.BOOL, 1, True, False),
         (DataType.BYTES, 2, "00ff", False),
