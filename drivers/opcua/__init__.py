@@ -62,6 +62,7 @@ KIND = DriverKind(
     counters=_counters,
     scan=Scan("Ask hosts and networks for OPC UA servers, and these for their endpoints.", ScanOptions, _search),
     certificates=_certificates,
+    address_key="node",
     subscribes=True,
     stale_s=180.0,
 )

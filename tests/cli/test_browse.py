@@ -114,6 +114,11 @@ def test_what_goes_wrong_is_told(run: Run, config: Write, link: str, arguments: 
     assert f"tidegate: {told}" in done.stderr
 
 
+def test_a_driver_that_says_the_mend_itself_is_not_given_another(run: Run, config: Write) -> None:
+    done = run("browse", "d1", "--from", "", "-c", config())
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "tidegate: there is no : leave it out")
+
+
 def test_half_a_list_is_no_configuration(run: Run, config: Write) -> None:
     done = run("browse", "d1", "--csv", "-c", config('trouble = "silent"'))
     assert (done.exit_code, done.stdout) == (4, "")
