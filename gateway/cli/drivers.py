@@ -80,6 +80,8 @@ def ask(link: LinkSettings, device: str, call: Coroutine[Any, Any, Result]) -> R
         return asyncio.run(call)
     except (LinkDown, DeviceSilent) as error:
         mend = f"check power, wiring and the address of link {link.name!r}, and whether {device!r} serves others now"
+        if isinstance(error, DeviceSilent):  # it names the device and its silence, no mend
+            fail(str(error), mend, Exit.UNREACHABLE)
         say_failed(error, mend, Exit.UNREACHABLE)
     except ScanFailed as error:
         say_failed(error, f"see what it has: tidegate browse {device}")

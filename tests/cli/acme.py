@@ -163,7 +163,7 @@ class Able(Plain):
             raise ScanFailed(f"there is no {start}{mend}")
         for item in ITEMS:
             if self._bus.options.trouble == "silent" and item.address == "t:3":
-                raise DeviceSilent("no answer within 1 s")
+                raise DeviceSilent("d1 at 10.0.0.1: no answer within 1 s")
             if depth is None or item.path.count("/") < depth:
                 yield item
 
@@ -173,7 +173,7 @@ class Able(Plain):
             raise ScanFailed(f"{address} is no address")
         type(self).reads += 1
         if self._bus.options.trouble == "silent" and self.reads == 2:
-            raise DeviceSilent("no answer within 1 s")
+            raise DeviceSilent("d1 at 10.0.0.1: no answer within 1 s")
         first = int(address)
         return [
             each for at in (first - 1, first, first + 1) for each in _readings(str(at), bytes([0, self.reads, 65, 172]))

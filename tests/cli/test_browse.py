@@ -102,7 +102,7 @@ def test_nothing_found_is_nothing_printed(run: Run, config: Write, form: str) ->
     ("link", "arguments", "code", "told"),
     [
         ('trouble = "refused"', "d1", 4, "10.0.0.1 refused the connection\n  → check power, wiring and the address"),
-        ('trouble = "silent"', "d1", 4, "no answer within 1 s\n  → check power"),
+        ('trouble = "silent"', "d1", 4, "d1 at 10.0.0.1: no answer within 1 s\n  → check power"),
         ('trouble = "forbidden"', "d1", 6, "no permission to /dev/acme: Permission denied"),
         ("", "d1 --from x", 1, "there is no x\n  → see what it has: tidegate browse d1"),
         ("", "d2", 2, "the configuration has no device 'd2'\n  → there are: d1"),

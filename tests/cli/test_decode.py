@@ -71,7 +71,7 @@ def test_live_is_a_line_of_json_for_each_read(run: Run, config: Write) -> None:
     done = run("decode", "d1", "100", "--live", "-c", config('trouble = "silent"'))
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert first["decodings"][0]["raw"] == "0001"
-    assert second["error"] == "no answer within 1 s"
+    assert second["error"] == "d1 at 10.0.0.1: no answer within 1 s"
     assert third["decodings"][0]["raw"] == "0003"
     assert done.exit_code == 0
 
