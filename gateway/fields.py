@@ -40,7 +40,7 @@ Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
 FilePath = Annotated[
     Path, AfterValidator(_absolute), Field(strict=False), WithJsonSchema({"type": "string", "minLength": 1})
 ]
-"""A file by its path. Whether it is there is not looked at."""
+"""A file by its path. Whether a driver's is there is looked at when the configuration is read on the gateway itself."""
 
 
 class SecretReference(BaseModel):

@@ -55,6 +55,7 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    address_key="characteristic",
     subscribes=True,
     # bluetoothd may report an unchanged advert rarely, and a battery sensor may send one every few minutes.
     stale_s=3600.0,

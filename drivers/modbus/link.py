@@ -294,3 +294,8 @@ def describe(options: LinkOptions) -> str:
         return f"{options.peer} (dials in)"
     backup = f", backup {peer_name(*options.backup)}" if options.backup else ""
     return f"{options.peer}{backup}"
+
+
+def claims(options: LinkOptions) -> tuple[str, ...]:
+    """What only one link can have: the port it opens, or the address it listens on."""
+    return (options.peer,) if options.transport in SERIAL or options.dial == "in" else ()

@@ -13,7 +13,7 @@ from typing import Any
 from drivers.common.blocks import Span
 from drivers.common.proposal import name_from, proposal
 from drivers.modbus import identity, pdu
-from drivers.modbus.address import DATA_TABLES, OBJECTS, Table
+from drivers.modbus.address import DATA_TABLES, LAST_ADDRESS, OBJECTS, Table
 from drivers.modbus.bus import ModbusBus
 from drivers.modbus.errors import UNREACHED, Refused, ReplyTimeout
 from drivers.modbus.pdu import Exchange
@@ -37,8 +37,8 @@ class _Unit:
     objects: dict[int, str] = field(default_factory=dict)
     server_id: str = ""
     ranges: dict[Table, list[Span]] = field(default_factory=dict)
-    complete: bool = True
-    """Whether the budget was enough."""
+    cut_short: set[Table] = field(default_factory=set)
+    """Tables that the budget or the connection didn't last for."""
 
 
 async def search(bus: ModbusBus[Any], options: ScanOptions) -> AsyncIterator[Finding | Progress]:
@@ -57,12 +57,16 @@ async def search(bus: ModbusBus[Any], options: ScanOptions) -> AsyncIterator[Fin
                 survey = Survey(ask, options.requests)
                 for table in DATA_TABLES:
                     yield Progress(done, len(units), f"unit {number}: {table.title}")
+                    found = unit.ranges[table] = []
                     try:
-                        unit.ranges[table] = [span async for span in survey.ranges(table)]
+                        async for span in survey.ranges(table):
+                            found.append(span)  # noqa: PERF401 - what was found stands if the connection ends
                     except LinkDown:
-                        # Some close the connection on what they don't know. What was found until then stands.
+                        # Some close the connection on what they don't know.
+                        unit.cut_short.add(table)
                         await bus.connect()
-                unit.complete = survey.budget > 0
+                    if survey.budget <= 0:
+                        unit.cut_short.add(table)
             yield Finding(_row(unit), _config(unit, options))
         yield Progress(len(units), len(units), "done")
     finally:
@@ -111,13 +115,15 @@ def _row(unit: _Unit) -> dict[str, Any]:
         "answer": unit.answer,
         **{name: unit.objects.get(number, "") for number, name in names.items()},
         "server id": unit.server_id,
-        **{table.title: _listed(unit.ranges.get(table, []), unit.complete) for table in DATA_TABLES},
+        **{table.title: _listed(unit.ranges.get(table, []), table in unit.cut_short) for table in DATA_TABLES},
     }
 
 
-def _listed(ranges: list[Span], complete: bool) -> str:
+def _listed(ranges: list[Span], cut_short: bool) -> str:
+    """The ranges; an ellipsis where there may be more."""
+    more = len(ranges) > _SHOWN or (cut_short and not (ranges and ranges[-1].end > LAST_ADDRESS))
     shown = [str(span.address) if span.count == 1 else f"{span.address}-{span.end - 1}" for span in ranges[:_SHOWN]]
-    return ", ".join([*shown, *(["…"] if len(ranges) > _SHOWN or (ranges and not complete) else [])])
+    return ", ".join([*shown, *(["…"] if more else [])])
 
 
 def _config(unit: _Unit, options: ScanOptions) -> str:

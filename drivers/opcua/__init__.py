@@ -60,6 +60,7 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    address_key="node",
     subscribes=True,
     stale_s=180.0,
     scan=Scan("OPC UA servers at hosts and in networks, with the endpoints they offer.", ScanOptions, _scan),

@@ -125,10 +125,11 @@ class SerialDevice:
         try:
             await self._bus.listen(self, accept, self._listen_s)
         except NoAnswer as error:
-            if not reading.answered:
+            if not reading.answered and reading.plan.talks:
                 raise DeviceSilent(f"{self._where}: {error}") from None
             for column in missing:
-                reading.qualities[column] = int(Quality.BAD_TIMEOUT)
+                awaited = column in reading.plan.events
+                reading.qualities[column] = _WAITING if awaited else int(Quality.BAD_TIMEOUT)
 
     @property
     def _where(self) -> str:

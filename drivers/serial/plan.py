@@ -128,6 +128,10 @@ def _located(
             )
     elif asked := next((kind for kind in found if kind.request), None):
         found = [asked]
+    elif event := next((kind for kind in found if kind.options.event), None):
+        raise ValueError(
+            f"message {quoted(event.name)} is an event, which polling would miss: drop mode and interval_ms"
+        )
     for kind in found:
         binary = (kind.options.bytes or {}).get(name)
         if binary is not None and binary.type is not point.type and not rules.format:

@@ -30,15 +30,23 @@ _GENERIC = ("barcode", "csv", "key-value")
 
 async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     """The ports of this machine, then what was heard. Raises ScanFailed."""
-    for port in ports():
-        yield Finding(_row(port), _config(port.best_path))
+    number = 0
+    for number, port in enumerate(ports(), 1):
+        heard_later = options.listen in (port.device, port.best_path)
+        yield Finding(_row(port), "" if heard_later else _config(number, port.best_path))
     if options.listen is None:
         return
+    silent = True
     for done, baud in enumerate(options.bauds):
         yield Progress(done, len(options.bauds), f"listening at {baud} bit/s")
         heard = await _listen(options.listen, baud, options.seconds)
         if heard.data:
-            yield _judge(options.listen, baud, heard)
+            silent = False
+            yield _judge(number + 1, options.listen, baud, heard)
+    if silent:
+        looks = "silent: it may want to be asked, or be off"
+        row = _columns(port=options.listen, heard="nothing", **{"looks like": looks})
+        yield Finding(row, _config(number + 1, options.listen))
 
 
 def _row(port: PortInfo) -> dict[str, object]:
@@ -59,9 +67,10 @@ def _columns(**known: str) -> dict[str, object]:
     return {name: known.get(name, "") for name in names_}
 
 
-def _config(device: str, line: LineOptions | None = None, preset: str | None = None) -> str:
-    link = {"name": "serial1", "device": device} | ({} if line is None else {"baud": line.baud})
-    return proposal("serial", link, None if preset is None else {"name": "instrument1", "preset": preset})
+def _config(number: int, device: str, line: LineOptions | None = None, preset: str | None = None) -> str:
+    """TOML ready to paste, its names told from others by `number`."""
+    link = {"name": f"serial{number}", "device": device} | ({} if line is None else {"baud": line.baud})
+    return proposal("serial", link, None if preset is None else {"name": f"instrument{number}", "preset": preset})
 
 
 @dataclass
@@ -105,7 +114,7 @@ async def _listen(device: str, baud: int, seconds: float) -> _Heard:
     return heard
 
 
-def _judge(device: str, baud: int, heard: _Heard) -> Finding:
+def _judge(number: int, device: str, baud: int, heard: _Heard) -> Finding:
     data = bytes(heard.data)
     share = heard.share_of_text
     preset = _preset_of(data) if share > 0.9 else None
@@ -121,7 +130,7 @@ def _judge(device: str, baud: int, heard: _Heard) -> Finding:
         heard=f"{len(data)} bytes: {show(data[:_SHOWN])}",
         **{"looks like": looks},
     )
-    return Finding(row, _config(device, LineOptions(baud=baud), preset) if share > 0.9 else "")
+    return Finding(row, _config(number, device, LineOptions(baud=baud), preset) if share > 0.9 else "")
 
 
 def _preset_of(data: bytes) -> str | None:

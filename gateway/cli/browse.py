@@ -134,7 +134,7 @@ def _tag(item: Item, kind: DriverKind) -> dict[str, Any]:
     """The keys of a tag that reads the item. It isn't made writable: that is for a person to decide."""
     tag = {
         "name": item.path,
-        address_key(kind): item.address,
+        kind.address_key: item.address,
         "type": item.type,
         "count": item.count,
         "unit": item.unit,
@@ -143,14 +143,6 @@ def _tag(item: Item, kind: DriverKind) -> dict[str, Any]:
         **item.options,
     }
     return {key: value for key, value in tag.items() if value not in (None, "")}
-
-
-def address_key(kind: DriverKind) -> str:
-    """The tag option that an address belongs in: ``address``, or else the one that a tag can't be without."""
-    fields = kind.tag_options.model_fields
-    if "address" in fields:
-        return "address"
-    return next((name for name, info in fields.items() if info.is_required()), next(iter(fields), "address"))
 
 
 def _print_csv(tags: list[dict[str, Any]]) -> None:

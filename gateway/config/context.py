@@ -26,6 +26,7 @@ from gateway.config.schema import (
     TemplateTable,
     TlsTable,
 )
+from gateway.config.tls import exposed, unreadable
 from gateway.config.topics import CASE_HINT
 from gateway.config.words import listing, meant_or_all
 from gateway.driver import DriverKind
@@ -105,6 +106,11 @@ class Context:
             reference = getattr(options, key)
             if reference is not None and self.secret(reference, place.child(key)) is None:
                 return None
+        for key in _file_keys(model) if self.check_secrets else ():
+            path = getattr(options, key)
+            if path is not None and (wrong := unreadable(path) or exposed(path)):
+                message, hint = wrong
+                self.report.add(place.child(key), f"{place.child(key).label}: {message}", hint)
         return options
 
     def directory(self, place: Place) -> Path:
@@ -186,6 +192,16 @@ def _secret_keys(model: type[BaseModel]) -> tuple[str, ...]:
         key
         for key, field in model.model_fields.items()
         if SecretReference in (field.annotation, *get_args(field.annotation))
+    )
+
+
+@cache
+def _file_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a table that name files."""
+    return tuple(
+        key
+        for key, field in model.model_fields.items()
+        if any(Path in (part, *get_args(part)) for part in (field.annotation, *get_args(field.annotation)))
     )
 
 

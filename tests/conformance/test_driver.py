@@ -29,6 +29,8 @@ def test_the_kind_says_what_it_is(adapter: Adapter) -> None:
     assert isinstance(kind, DriverKind)
     assert kind.summary.endswith(".")
     assert kind.describe_link(adapter.link_options())
+    assert kind.address_key in kind.tag_options.model_fields
+    assert all(isinstance(claim, str) and claim for claim in kind.claims(adapter.link_options()))
     for model in (kind.link_options, kind.device_options, kind.tag_options):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False

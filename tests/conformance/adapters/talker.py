@@ -159,6 +159,7 @@ TALKER = DriverKind(
     tag_options=_TagOptions,
     open_bus=lambda name, options, site: TalkerBus(options),
     open_device=lambda bus, name, options: TalkerDriver(cast(TalkerBus, bus), name),
+    address_key="key",
     describe_link=lambda options: f"127.0.0.1:{options.port}",
     subscribes=True,
 )

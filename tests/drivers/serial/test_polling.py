@@ -314,3 +314,16 @@ async def test_a_request_that_was_held_back_is_not_sent_later(bench: Bench, monk
     with pytest.raises(DeviceSilent):
         await device.read(device.plan(group(point("volts"))))
     assert forgotten == [True]
+
+
+async def test_a_barcode_reader_without_a_scan_is_not_a_silent_one(bench: Bench) -> None:
+    device = bench.device(preset="barcode", listen_ms=50)
+    await bench.connect()
+    batch = await device.read(device.plan(group(point("code", DataType.STRING), subscribed=True)))
+    assert list(batch.values) == [None]
+    assert list(batch.qualities or ()) == [int(Quality.BAD_WAITING_FOR_INITIAL_DATA)]
+
+
+async def test_events_are_not_polled(bench: Bench) -> None:
+    (error,) = bench.device(preset="barcode").plan(group(point("code", DataType.STRING))).errors
+    assert "is an event, which polling would miss" in error.message
