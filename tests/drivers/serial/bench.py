@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,13 +60,6 @@ class Bench:
     async def connect(self) -> None:
         assert self.opened is not None
         await self.opened.connect()
-
-    async def heard(self, size: int) -> None:
-        """Wait until so many bytes have come in since the port was opened."""
-        assert self.opened is not None
-        async with asyncio.timeout(5):
-            while self.opened._received < size:
-                await asyncio.sleep(0)
 
     def answer(self, table: dict[bytes, bytes]) -> None:
         """Answer lines by table; others not at all."""

@@ -143,7 +143,7 @@ async def test_a_frame_begun_before_the_request_is_no_answer(bench: Bench) -> No
     )
     await bench.connect()
     bench.far.send(b"$1")
-    await bench.heard(2)
+    bench.far.delivered()
     bench.far.answer = lambda data: bench.far.send(b"1\n$22\n")
     assert (await device.read(device.plan(group(point("n", DataType.UINT8))))).values[0] == 22
 
