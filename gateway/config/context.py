@@ -29,7 +29,7 @@ from gateway.config.schema import (
 from gateway.config.topics import CASE_HINT
 from gateway.config.words import listing, meant_or_all
 from gateway.driver import DriverKind
-from gateway.fields import SecretReference
+from gateway.fields import FilePath, SecretReference
 from gateway.secrets import Secret, SecretError
 
 Raw: TypeAlias = Mapping[str, Any]
@@ -104,7 +104,18 @@ class Context:
             reference = getattr(options, key)
             if reference is not None and self.secret(reference, place.child(key)) is None:
                 return None
+        if self.check_secrets:
+            self._check_files(options, place)
         return options
+
+    def _check_files(self, options: BaseModel, place: Place) -> None:
+        """Report files named in options that aren't there."""
+        for key in _file_keys(type(options)):
+            path = getattr(options, key)
+            if path is not None and not path.is_file():
+                spot = place.child(key)
+                message = f"{spot.label}: the file {path} doesn't exist"
+                self.report.add(spot, message, "create it, or mend the path")
 
     def directory(self, place: Place) -> Path:
         """Where relative paths written at a place start."""
@@ -185,6 +196,16 @@ def _secret_keys(model: type[BaseModel]) -> tuple[str, ...]:
         key
         for key, field in model.model_fields.items()
         if SecretReference in (field.annotation, *get_args(field.annotation))
+    )
+
+
+@cache
+def _file_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a table that name files."""
+    return tuple(
+        key
+        for key, field in model.model_fields.items()
+        if any(kind in (Path, FilePath) for kind in (field.annotation, *get_args(field.annotation)))
     )
 
 
