@@ -6,10 +6,11 @@ asked for at a time than the server allows, and everything it holds back for lat
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import unicodedata
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -205,7 +206,7 @@ class _Walk:
         made = []
         for found in nodes:
             node = found.node
-            description = descriptions[node].value
+            description = descriptions[node]
             kind, address, data_type, count, writable = "folder", node, None, None, False
             options: dict[str, Any] = {}
             if found.node_class == _METHOD:
@@ -226,7 +227,7 @@ class _Walk:
                     writable=writable,
                     name=found.name,
                     unit=units.get(node),
-                    description=(description.text or "") if isinstance(description, LocalizedText) else "",
+                    description=describe(description.value, found.name),
                     value=values.get(node),
                     options=options,
                 )
@@ -261,6 +262,7 @@ class _Walk:
         """What nodes read now. A node that takes too long, or is too large, costs the values and not the browse."""
         try:
             read = await self._read(variables, services.VALUE) if self._reads_values else {}
+            await self._learn_structures(read.values())
         except DeviceSilent:
             self._reads_values = False
             return {}
@@ -276,6 +278,15 @@ class _Walk:
                 except Unfit:
                     continue
         return values
+
+    async def _learn_structures(self, read: Iterable[DataValue]) -> None:
+        """Find out how the structures among these values are made, so that they can be shown."""
+        converter = Converter(Point("", DataType.JSON, None, None))
+        for data in read:
+            with contextlib.suppress(Unfit):
+                converter.convert(data, self._session)
+        with contextlib.suppress(ServiceFailed, Garbled):
+            await self._session.structures.learn()
 
     # -- types
 
@@ -311,6 +322,12 @@ def fit(name: str) -> str:
     """A name as a level of a tag's path: letters, digits, - and _, not beginning with _."""
     plain = unicodedata.normalize("NFKD", name.translate(_UMLAUTS)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-").lstrip("_")[:_MAX_LEVEL] or "node"
+
+
+def describe(text: object, name: str) -> str:
+    """What a server says of a node. Many repeat its name, which tells nothing."""
+    said = (text.text or "").strip() if isinstance(text, LocalizedText) else ""
+    return "" if said == name else said
 
 
 def _unused(level: str, used: set[str]) -> str:

@@ -43,7 +43,11 @@ def _parse_address(value: Any) -> Address:
     if isinstance(value, NodeAddress | PathAddress):
         return value
     if not isinstance(value, str):
-        raise ValueError("a node is named by a string such as 'nsu=http://acme.example/line;s=Speed'")
+        raise ValueError(
+            f"a node is named by text: write node = 'ns=2;i={value}'"
+            if type(value) is int
+            else "a node is named by text: write node = 'nsu=http://acme.example/line;s=Speed'"
+        )
     return parse(value)
 
 
@@ -159,12 +163,21 @@ class DeviceOptions(Options):
     )
 
 
+_OF_EVENTS = frozenset({"event_type", "event_fields", "min_severity", "conditions"})
+_OF_VALUES = frozenset({"sampling_ms", "server_deadband", "server_deadband_percent", "trigger", "history"})
+OF_SUBSCRIPTIONS = frozenset(
+    {"sampling_ms", "server_deadband", "server_deadband_percent", "trigger", "queue_size", "discard_oldest", "history"}
+)
+"""Keys of a tag that say nothing about one that is polled."""
+
+
 class TagOptions(Options):
     """Which node, and how it is watched."""
 
     node: NodeText = Field(
         description="Node id with the namespace's URI (`nsu=http://acme.example/line;s=Pump.Speed`) or index "
-        "(`ns=2;i=5`), or the path of browse names from the root (`/Objects/2:Line/2:Speed`)."
+        "(`ns=2;i=5`), or the path of browse names from the root (`/Objects/2:Line/2:Speed`).",
+        examples=["nsu=http://acme.example/line;s=Pump.Speed"],
     )
     sampling_ms: float | None = Field(
         default=None, ge=0, le=86_400_000, description="How often the server looks. Default: the group's `interval_ms`."
@@ -211,10 +224,22 @@ class TagOptions(Options):
         default=None, description="The tag's own way of filling gaps. Default: the device's."
     )
 
+    @property
+    def deadband(self) -> str | None:
+        """Which of the two keys is given, if one is."""
+        return next((key for key in ("server_deadband", "server_deadband_percent") if getattr(self, key)), None)
+
     @model_validator(mode="after")
     def _fits_together(self) -> TagOptions:
         if self.server_deadband is not None and self.server_deadband_percent is not None:
             raise ValueError("'server_deadband' and 'server_deadband_percent' exclude each other: keep one")
         if self.events and self.method is not None:
             raise ValueError("'events' and 'method' exclude each other: keep one")
+        if not self.events and (given := self.model_fields_set & _OF_EVENTS):
+            raise ValueError(f"'{min(given)}' is for events: add events = true, or drop it")
+        if (self.events or self.method is not None) and (given := self.model_fields_set & _OF_VALUES):
+            what = "events" if self.events else "a method"
+            raise ValueError(f"'{min(given)}' is for values, and this tag is {what}: drop it")
+        if self.trigger == "status" and self.deadband is not None:
+            raise ValueError(f"trigger 'status' reports no change of a value, which '{self.deadband}' is for: keep one")
         return self

@@ -6,6 +6,8 @@ Asks only what a server tells anyone: FindServers and GetEndpoints. No session i
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from drivers.opcua.scan_options import DEFAULT_PORT, ScanOptions
 from drivers.opcua.security import discovery, endpoints
 from drivers.opcua.security.certificates import fingerprint, parse_chain
 from drivers.opcua.security.options import SecurityOptions
+from drivers.opcua.security.validation import other_host
 from gateway.driver import Finding, LinkDown, Progress, Site
 
 PARALLEL = 8
@@ -42,10 +45,12 @@ class _Answer:
     endpoints: Sequence[ua.EndpointDescription] = ()
     others: list[str] = field(default_factory=list)
     """Where further servers are that it knows of."""
+    trouble: str = ""
+    """Why it said nothing, in one sentence."""
 
 
 async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
-    """See :attr:`gateway.driver.Scan.run`."""
+    """See :attr:`gateway.driver.Scan.run`. LinkDown if the one place that was asked gives no answer."""
     waiting = deque(_url(host, port) for host, port in options.targets)
     seen = set(waiting)
     total, done, followed = len(waiting), 0, 0
@@ -64,6 +69,8 @@ async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Pr
             for task in finished:
                 answer = task.result()
                 done += 1
+                if answer.trouble and len(options.targets) == 1:
+                    raise LinkDown(answer.trouble)
                 for finding in _findings(answer):
                     yield finding
                 for other in answer.others:
@@ -86,9 +93,24 @@ async def _ask(url: str, timeout_s: float) -> _Answer:
             answer.endpoints = await discovery.endpoints(url, timeout_s)
             for server in await discovery.servers(url, timeout_s):
                 answer.others += [_normal(other) for other in server.DiscoveryUrls or () if _normal(other)]
-    except (OSError, UaError, TimeoutError, Malformed):
-        pass  # nobody there, or nobody who speaks OPC UA: what was said until then counts
+    except (OSError, UaError, TimeoutError, Malformed) as error:
+        if not answer.endpoints:  # what was said until then counts
+            answer.trouble = _why_not(url, error)
     return answer
+
+
+def _why_not(url: str, error: Exception) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return f"nothing listens at {url}: check the port, and that the server is running"
+        case socket.gaierror():
+            return f"the host name in {url} can't be resolved: check it, and the DNS server"
+        case TimeoutError():
+            return f"{url} doesn't answer: check the address and the network, or give it a longer --timeout-ms"
+        case OSError(errno=int(number)):
+            return f"{url} can't be reached: {os.strerror(number)}"
+        case _:
+            return f"what listens at {url} doesn't speak OPC UA: check the port"
 
 
 def _url(host: str, port: int) -> str:
@@ -149,6 +171,14 @@ def _fingerprint(certificate: bytes | None) -> str:
         return "unreadable"
 
 
+def _other_host(endpoint: ua.EndpointDescription, host: str) -> list[str]:
+    """What the link will say of the certificate's names, if it is to be connected to like this."""
+    try:
+        return [*other_host(parse_chain(endpoint.ServerCertificate or b"")[0], host)]
+    except ValueError:
+        return []
+
+
 def _config(url: str, endpoint: ua.EndpointDescription) -> str:
     """TOML ready to paste: the link, the device, and the one value that every server has."""
     parts = endpoints.split(url)
@@ -159,6 +189,10 @@ def _config(url: str, endpoint: ua.EndpointDescription) -> str:
     if endpoint.SecurityPolicyUri == endpoints.NONE_URI:
         link["security_policy"] = "None"
         remark = "The server offers no better security policy than None."
+    else:
+        remark = " ".join(
+            f"The server's certificate{clause}." for clause in _other_host(endpoint, parts.hostname or "")
+        )
     if ua.UserTokenType.Anonymous not in users and ua.UserTokenType.UserName in users:
         link |= {"username": "operator", "password": {"credential": name}}
     tag = {"name": "server/time", "node": "i=2258", "type": "datetime"}

@@ -54,6 +54,19 @@ def test_devices_may_have_no_tags_while_these_are_being_looked_for(tmp_path: Pat
     assert [(each.name, each.groups) for each in devices] == [("filler1", ()), ("filler2", ())]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_table_of_tags_that_is_being_filled_just_now_is_no_fault(tmp_path: Path, there: bool) -> None:
+    """``tidegate browse DEVICE --csv > tags.csv``: the shell has emptied the file before the command begins."""
+    group = '[[device.group]]\nname = "fast"\ninterval_ms = 1000\ntags_csv = "tags.csv"'
+    path = write(tmp_path, HEAD + LINK + device("filler1", group))
+    if there:
+        (tmp_path / "tags.csv").touch()
+    with pytest.raises(ConfigErrors, match=r"tags\.csv"):
+        load(path)
+    (each,) = load(path, unfinished=True).links[0].devices
+    assert [len(group.poll.points) for group in each.groups] in ([], [0])
+
+
 def test_defaults_are_applied(tmp_path: Path) -> None:
     settings = load(write(tmp_path))
     assert settings.id == "gw1"

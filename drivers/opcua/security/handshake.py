@@ -106,10 +106,19 @@ def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: 
             "an hour: accept or reject those, see tidegate cert"
         ) from None
     digits = fingerprint(leaf)[:16]
+    known = trust.snapshot().same_application(leaf)
+    replaced = (
+        ""
+        if known is None
+        else (
+            f"; of the same application another one is trusted, {fingerprint(known)[:16]}: it was replaced, or it is "
+            "somebody else who answers"
+        )
+    )
     also = "".join(f"; it also{problem}" for problem in problems)
     return (
         f"the certificate of {peer} isn't trusted here ({common_name(leaf)}, SHA-256 {digits}): compare this with "
-        f"what the server shows of itself, then run: tidegate cert accept {digits}; the file is {file}{also}"
+        f"what the server shows of itself, then run: tidegate cert accept {digits}; the file is {file}{replaced}{also}"
     )
 
 

@@ -14,6 +14,15 @@ Mode = Literal["best", "Sign", "SignAndEncrypt"]
 _BROKEN = ("Basic128Rsa15", "Basic256")
 """Both rest on SHA-1, and the OPC Foundation withdrew them."""
 
+_ADD = {
+    "username": "add username = 'NAME'",
+    "password": "add password = {file = 'PATH'}, or {env = 'NAME'}, or {credential = 'NAME'}",
+    "user_certificate": "add user_certificate = 'PATH'",
+    "user_key": "add user_key = 'PATH'",
+    "certificate": "add certificate = 'PATH'",
+    "certificate_key": "add certificate_key = 'PATH'",
+}
+
 
 class SecurityOptions(Options):
     """How a connection is secured, and who logs in."""
@@ -80,11 +89,14 @@ class SecurityOptions(Options):
         for one, other in pairs:
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 given, missing = (one, other) if getattr(self, other) is None else (other, one)
-                raise ValueError(f"'{given}' needs '{missing}' beside it")
+                raise ValueError(f"'{given}' is of no use without '{missing}': {_ADD[missing]}")
         if self.username is not None and self.user_certificate is not None:
             raise ValueError("'username' and 'user_certificate' are two users: keep one of them")
         if self.user_key_password is not None and self.user_key is None:
-            raise ValueError("'user_key_password' needs 'user_key' beside it")
+            raise ValueError(f"'user_key_password' is of no use without 'user_key': {_ADD['user_key']}")
         if self.security_policy == "None" and self.security_mode != "best":
-            raise ValueError(f"security_policy 'None' can't {self.security_mode}: drop 'security_mode', or 'None'")
+            raise ValueError(
+                f"security_policy 'None' secures nothing, so there is no mode '{self.security_mode}': "
+                "drop security_mode, or write security_policy = 'best'"
+            )
         return self

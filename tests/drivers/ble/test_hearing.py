@@ -99,7 +99,7 @@ async def test_a_beacon_that_takes_turns_fills_all_its_fields(site: Site) -> Non
 
 
 async def test_a_device_is_known_by_its_name_too(site: Site) -> None:
-    listener = await site.listen(site.device(name="Filler 3", format="bthome"), BATTERY)
+    listener = await site.listen(site.device(local_name="Filler 3", format="bthome"), BATTERY)
     await site.world.do("say", BEACON, bthome(b"\x40\x01\x61", "Filler 3"))
     await listener.until(lambda: listener.values == (97,), SOON)
     await site.world.do("say", "C0:00:00:00:00:04", bthome(b"\x40\x01\x05", "Filler 3"))

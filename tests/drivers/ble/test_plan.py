@@ -60,7 +60,7 @@ def test_what_can_be_had(options: DeviceOptions, type_: str, tag_options: dict[s
         (RUUVI, "float32", {"field": "temperature"}, "is float64: it can't be had as float32"),
         (RUUVI, "uint16", {"field": "pressure"}, 'write type = "uint32"'),
         (RUUVI, "float64", {"field": "co2"}, "format ruuvi has no field 'co2': it has temperature, humidity"),
-        (PLAIN, "float64", {"field": "temperature"}, "needs the device's 'format'"),
+        (PLAIN, "float64", {"field": "temperature"}, "write format = 'ruuvi', or what else it is, into the device"),
         (PLAIN, "uint8", {"field": "rssi"}, "is int8"),
         (PLAIN, "int16", {"characteristic": "2A6E"}, "characteristic 2a6e is float64"),
         (PLAIN, "string", {"characteristic": "2A6E", "field": "site"}, "has no part 'site': it has none"),

@@ -100,7 +100,7 @@ def test_the_strongest_that_is_allowed(offered: Sequence[str], options: dict[str
 @pytest.mark.parametrize(
     ("offered", "options", "words"),
     [
-        (["None None"], {}, "offers None None, nothing secure"),
+        (["None None"], {}, "offers no security: switch security on there"),
         (["Basic256 SignAndEncrypt", "Basic128Rsa15 Sign"], {}, "nothing secure"),
         ([], {}, "offers no opc.tcp endpoint"),
         (["Basic256Sha256 Sign"], {"security_policy": "None"}, "but security_policy asks for None"),
