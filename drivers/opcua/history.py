@@ -13,7 +13,8 @@ from drivers.opcua.binary import DataValue
 from drivers.opcua.binding import Binding
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.services import HistoryResult, Service
-from drivers.opcua.session import Garbled, ServiceFailed, batches
+from drivers.opcua.session import Garbled, batches
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.values import ticks_to_ns
 from gateway.driver import Receiver
 from gateway.model import Batch, Value

@@ -13,24 +13,24 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncua import ua
-from asyncua.ua.uaerrors import UaError
-
 from drivers.opcua.binary import Malformed
 from drivers.opcua.scan_options import DEFAULT_PORT, ScanOptions
 from drivers.opcua.security import discovery, endpoints
 from drivers.opcua.security.certificates import fingerprint, parse_chain
+from drivers.opcua.security.descriptions import Endpoint, UserKind
 from drivers.opcua.security.options import SecurityOptions
+from drivers.opcua.security.policies import NONE_URI
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import Finding, LinkDown, Progress, Site
 
 PARALLEL = 8
 MAX_FOLLOWED = 100
 """Servers that other servers told of."""
 _TOKENS = {
-    ua.UserTokenType.Anonymous: "anonymous",
-    ua.UserTokenType.UserName: "password",
-    ua.UserTokenType.Certificate: "certificate",
-    ua.UserTokenType.IssuedToken: "token",
+    UserKind.ANONYMOUS: "anonymous",
+    UserKind.PASSWORD: "password",
+    UserKind.CERTIFICATE: "certificate",
+    UserKind.ISSUED_TOKEN: "token",
 }
 
 
@@ -39,7 +39,7 @@ class _Answer:
     """What one address said."""
 
     url: str
-    endpoints: Sequence[ua.EndpointDescription] = ()
+    endpoints: Sequence[Endpoint] = ()
     others: list[str] = field(default_factory=list)
     """Where further servers are that it knows of."""
 
@@ -85,8 +85,8 @@ async def _ask(url: str, timeout_s: float) -> _Answer:
         async with asyncio.timeout(2 * timeout_s):
             answer.endpoints = await discovery.endpoints(url, timeout_s)
             for server in await discovery.servers(url, timeout_s):
-                answer.others += [_normal(other) for other in server.DiscoveryUrls or () if _normal(other)]
-    except (OSError, UaError, TimeoutError, Malformed):
+                answer.others += [_normal(other) for other in server.urls if _normal(other)]
+    except (OSError, ServiceFailed, TimeoutError, Malformed):
         pass  # nobody there, or nobody who speaks OPC UA: what was said until then counts
     return answer
 
@@ -112,7 +112,7 @@ def _findings(answer: _Answer) -> list[Finding]:
     ]
 
 
-def _best(answer: _Answer) -> ua.EndpointDescription | None:
+def _best(answer: _Answer) -> Endpoint | None:
     """The endpoint that `best` would choose; the open one if there is no other."""
     for policy in ("best", "None"):
         try:
@@ -123,23 +123,19 @@ def _best(answer: _Answer) -> ua.EndpointDescription | None:
     return None
 
 
-def _row(url: str, endpoint: ua.EndpointDescription) -> dict[str, Any]:
-    server = endpoint.Server
-    tokens = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
+def _row(url: str, endpoint: Endpoint) -> dict[str, Any]:
+    server = endpoint.server
+    tokens = {user.kind for user in endpoint.users}
     return {
         "url": url,
-        "server": _text(server.ApplicationName),
-        "application": server.ApplicationUri or "",
-        "policy": endpoints.policy_name(endpoint.SecurityPolicyUri),
-        "mode": endpoints.mode_name(endpoint.SecurityMode),
+        "server": server.name or "",
+        "application": server.uri or "",
+        "policy": endpoints.policy_name(endpoint.policy_uri),
+        "mode": endpoints.mode_name(endpoint.mode),
         "users": " ".join(name for kind, name in _TOKENS.items() if kind in tokens),
-        "certificate": _fingerprint(endpoint.ServerCertificate),
-        "calls itself": endpoint.EndpointUrl or "",
+        "certificate": _fingerprint(endpoint.certificate),
+        "calls itself": endpoint.url or "",
     }
-
-
-def _text(name: ua.LocalizedText | None) -> str:
-    return (name.Text or "") if name is not None else ""
 
 
 def _fingerprint(certificate: bytes | None) -> str:
@@ -149,15 +145,15 @@ def _fingerprint(certificate: bytes | None) -> str:
         return "unreadable"
 
 
-def _config(url: str, endpoint: ua.EndpointDescription) -> str:
+def _config(url: str, endpoint: Endpoint) -> str:
     """TOML ready to paste: the link, the device, and the one value that every server has."""
     parts = endpoints.split(url)
     name = re.sub(r"[^A-Za-z0-9-]+", "-", f"opcua-{parts.hostname}-{parts.port}").strip("-")[:64]
-    users = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
+    users = {user.kind for user in endpoint.users}
     lines = ["[[link]]", f'name = "{name}"', 'driver = "opcua"', f"url = {json.dumps(url)}"]
-    if endpoint.SecurityPolicyUri == endpoints.NONE_URI:
+    if endpoint.policy_uri == NONE_URI:
         lines.append('security_policy = "None"       # the server offers nothing better')
-    if ua.UserTokenType.Anonymous not in users and ua.UserTokenType.UserName in users:
+    if UserKind.ANONYMOUS not in users and UserKind.PASSWORD in users:
         lines += ['username = "operator"', f'password = {{ credential = "{name}" }}']
     lines += [
         "",

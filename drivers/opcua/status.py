@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
+_TABLE = Path(__file__).with_name("status_codes.tsv")
+"""Code, name and text of each."""
+
 MASK = 0xFFFF_0000
 """What remains of a status code without its info bits."""
 
@@ -27,6 +33,16 @@ BAD_SHUTDOWN = 0x800C0000
 BAD_SERVER_HALTED = 0x800E0000
 BAD_USER_ACCESS_DENIED = 0x801F0000
 BAD_LICENSE_EXPIRED = 0x810E0000
+BAD_CERTIFICATE_INVALID = 0x80120000
+BAD_SECURITY_CHECKS_FAILED = 0x80130000
+BAD_CERTIFICATE_TIME_INVALID = 0x80140000
+BAD_CERTIFICATE_UNTRUSTED = 0x801A0000
+BAD_CERTIFICATE_ISSUER_REVOKED = 0x801E0000
+BAD_CERTIFICATE_CHAIN_INCOMPLETE = 0x810D0000
+BAD_CERTIFICATE_POLICY_CHECK_FAILED = 0x81140000
+BAD_IDENTITY_TOKEN_INVALID = 0x80200000
+BAD_IDENTITY_TOKEN_REJECTED = 0x80210000
+BAD_USER_SIGNATURE_INVALID = 0x80570000
 
 SESSION_GONE = frozenset(
     {
@@ -48,6 +64,14 @@ HOPELESS = frozenset(
 """Refusals of a whole request that a smaller one won't get round."""
 
 
+class ServiceFailed(Exception):
+    """The other side refused a whole request, or broke the connection off, with a status code."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(sentence(code))
+
+
 def name(code: int) -> str:
     """The standard's name, or the hexadecimal form of a code that has none."""
     return _look_up(code)[0]
@@ -59,8 +83,12 @@ def sentence(code: int) -> str:
     return f"{known} ({text[0].lower()}{text[1:].rstrip('.')})" if text else known
 
 
+@lru_cache(maxsize=256)
 def _look_up(code: int) -> tuple[str, str]:
-    from asyncua.ua.status_codes import code_to_name_doc
-
-    known: tuple[str, str] = code_to_name_doc.get(code & MASK, (f"0x{code:08X}", ""))
-    return known
+    """From the standard's table, which is read for each code that is met: few are."""
+    key = f"{code & MASK:08X}"
+    for line in _TABLE.read_text(encoding="utf-8").splitlines():
+        if line.startswith(key):
+            _, known, text = line.split("\t")
+            return known, text
+    return f"0x{code:08X}", ""

@@ -33,7 +33,8 @@ from drivers.opcua.publisher import Publisher
 from drivers.opcua.reading import read_all
 from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Item, ItemResult, Notification, Service
-from drivers.opcua.session import Garbled, ServiceFailed, Session
+from drivers.opcua.session import Garbled, Session
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.values import OVERFLOW, Unfit, overflowed, ticks_to_ns
 from gateway.driver import DeviceSilent, LinkDown, Receiver
 from gateway.model import Batch, DataType, Quality, Value

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.x509.oid import NameOID
 
 MAX_CHAIN = 10
@@ -38,6 +38,19 @@ def parse_chain(body: bytes) -> list[x509.Certificate]:
     if not chain:
         raise ValueError("no certificate")
     return chain
+
+
+def leaf(body: bytes) -> bytes:
+    """The first of a chain, unread. Raises ValueError."""
+    return body[: _der_size(body)]
+
+
+def public_key(certificate: x509.Certificate) -> RSAPublicKey:
+    """Raises ValueError."""
+    key = certificate.public_key()
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("its key isn't an RSA key, which is what OPC UA uses")
+    return key
 
 
 def parse_crl(body: bytes) -> x509.CertificateRevocationList:

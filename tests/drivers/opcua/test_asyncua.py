@@ -17,12 +17,19 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import variant_from_binary
 
 from drivers.opcua.binary import Malformed, Reader
-from drivers.opcua.channel import CHUNK_BYTES, Channel
+from drivers.opcua.channel import Channel
+from drivers.opcua.conversation import CHUNK_BYTES
 from drivers.opcua.session import SESSION_MARGIN_S
 from drivers.opcua.values import ticks_to_text
 from gateway.model import DataType
+from tests.drivers.opcua import tables
 from tests.drivers.opcua.rig import connected, point
 from tests.support.opcua_server import OpcUaServer
+
+
+def test_the_tables_are_those_of_the_standard_as_asyncua_knows_them() -> None:
+    assert (tables.FOLDER / "status_codes.tsv").read_text() == tables.status_codes()
+    assert (tables.FOLDER / "standard_structures.json").read_bytes() == tables.standard_structures()
 
 
 def test_five_bytes_cost_asyncua_a_list_as_long_as_they_say() -> None:
@@ -48,10 +55,10 @@ async def test_asyncua_gathers_whatever_a_chunk_announces() -> None:
         stock.data_received(announced if stock.receive_buffer is None else bytes(1000))
     assert len(stock.receive_buffer or b"") > CHUNK_BYTES
     reasons: list[str] = []
-    ours = Channel(1.0, stock._connection.security_policy, 1 << 20, reasons.append)
+    ours = Channel(1.0, None, 1 << 20, reasons.append)
     ours.data_received(announced)
     assert len(ours._pending) == 0
-    assert "isn't OPC UA" in ours._why
+    assert "isn't OPC UA" in ours.why
 
 
 async def test_asyncua_asks_for_sessions_of_an_hour() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.security.agreement import Agreement
 from drivers.opcua.security.trust import TrustList
 from gateway.driver import Site
 from tests.drivers.opcua.security.conftest import connected, refusal
@@ -53,18 +55,38 @@ async def test_every_policy_mode_and_user(
     assert len(worked) == 18
 
 
+def _agreement(bus: OpcUaBus) -> Agreement:
+    agreement = bus.session.agreement
+    assert agreement is not None
+    return agreement
+
+
+def _shown(bus: OpcUaBus) -> str:
+    """Fingerprint of the own certificate that was shown."""
+    identity = _agreement(bus).identity
+    assert identity is not None
+    return identity.fingerprint
+
+
+def _secured_by(bus: OpcUaBus) -> tuple[str, str]:
+    security = _agreement(bus).security
+    return (
+        ("None", "None")
+        if security is None
+        else (security.policy.name, "SignAndEncrypt" if security.encrypts else "Sign")
+    )
+
+
 async def test_best_is_the_strongest_that_is_offered(
     site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
 ) -> None:
     trust.add(server_certificate.file)
     peer = start_peer(server_certificate)
     async with connected(site, peer.ready["url"]) as bus:
-        policy = bus.session._client.security_policy  # type: ignore[union-attr]
-        assert (policy.URI.rpartition("#")[2], policy.Mode.name) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
+        assert _secured_by(bus) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
     peer = start_peer(server_certificate, policies=["None", "Basic256Sha256"], modes=["None", "Sign"])
     async with connected(site, peer.ready["url"]) as bus:
-        policy = bus.session._client.security_policy  # type: ignore[union-attr]
-        assert (policy.URI.rpartition("#")[2], policy.Mode.name) == ("Basic256Sha256", "Sign")
+        assert _secured_by(bus) == ("Basic256Sha256", "Sign")
 
 
 async def test_none_only_when_it_is_asked_for(site: Site, start_peer: StartPeer, server_certificate: Issued) -> None:
@@ -128,10 +150,10 @@ async def test_a_renewed_certificate_loses_nobody_who_trusts_the_old_one(
     renewed = trust.renew()
     assert renewed.fingerprint != first.fingerprint
     async with connected(site, peer.ready["url"]) as bus:
-        assert bus.session._client.agreement.identity.fingerprint == first.fingerprint  # type: ignore[union-attr]
+        assert _shown(bus) == first.fingerprint
     peer.ask(trustClient=str(renewed.file))
     async with connected(site, peer.ready["url"]) as bus:
-        assert bus.session._client.agreement.identity.fingerprint == renewed.fingerprint  # type: ignore[union-attr]
+        assert _shown(bus) == renewed.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -192,8 +214,7 @@ async def test_a_server_that_calls_itself_something_else_is_reached_as_configure
     trust.add(server_certificate.file)
     peer = start_peer(server_certificate, advertise="plc-behind-a-router.invalid", path="/UA/Line")
     async with connected(site, peer.ready["url"]) as bus:
-        url = bus.session._client.server_url.geturl()  # type: ignore[union-attr]
-        assert url == peer.ready["url"] + "/UA/Line"
+        assert _agreement(bus).url == peer.ready["url"] + "/UA/Line"
 
 
 async def test_a_session_goes_on_over_a_new_secured_connection(
