@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from drivers.opcua import services
+from drivers.opcua.binary import NodeId, pack_node_id
 from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.security.agreement import Agreement
 from drivers.opcua.security.trust import TrustList
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import Site
 from tests.drivers.opcua.security.conftest import connected, refusal
 from tests.support.node import NodePeer
@@ -234,3 +237,26 @@ async def test_a_session_goes_on_over_a_new_secured_connection(
             assert peer.ready["namespace"] in bus.session.namespaces
             assert peer.ask(sessions=True)["sessions"] == 1
     assert peer.ask(sessions=True)["sessions"] == 0
+
+
+async def test_a_channel_is_renewed_and_takes_long_messages(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    """Requests of several chunks, answers likewise, before and after each new token; one server has a longer key."""
+    big = issue(server_certificate.file.parent, "big", number=5, bits=4096)
+    nodes = 20_000 * [pack_node_id(NodeId(0, 2258))]
+    for issued, policy, mode in (
+        (server_certificate, "Basic256Sha256", "SignAndEncrypt"),
+        (server_certificate, "Aes128_Sha256_RsaOaep", "Sign"),
+        (big, "Aes256_Sha256_RsaPss", "SignAndEncrypt"),
+    ):
+        trust.add(issued.file)
+        peer = start_peer(issued)
+        async with connected(site, peer.ready["url"], security_policy=policy, security_mode=mode) as bus:
+            channel = bus.session._channel
+            assert channel is not None
+            for _ in range(3):
+                with pytest.raises(ServiceFailed, match="BadTooManyOperations"):
+                    await bus.session.read(nodes, services.SERVER_TIME)
+                assert len(await bus.session.read(nodes[:1000], services.BOTH_TIMES)) == 1000
+                await channel.open(renew=True)
