@@ -148,7 +148,7 @@ class Structures:
                 self._by_encoding.clear()
             try:
                 self._by_encoding[encoding] = await self._definition_of(encoding)
-            except NotDefined:
+            except (NotDefined, RecursionError):  # types in a circle, too
                 self._by_encoding[encoding] = None
 
     async def _definition_of(self, encoding: NodeId) -> Structure:

@@ -619,7 +619,8 @@ class Subscription:
             return True
         if (last.type, last.dimensions) != (now.type, now.dimensions):
             return False
-        if options.server_deadband is not None and isinstance(last.value, int | float):
+        numbers = isinstance(last.value, int | float) and isinstance(now.value, int | float)
+        if options.server_deadband is not None and numbers:
             return bool(abs(now.value - last.value) <= options.server_deadband)
         return _equal(last.value, now.value)
 

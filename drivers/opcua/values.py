@@ -283,7 +283,11 @@ def to_json_text(variant: Variant, names: Names) -> str:
 
 
 def dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """Raises Unfit for what is nested too deep for JSON."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        raise Unfit(Quality.BAD_DECODING_ERROR, f"a structure that JSON can't hold: {error}") from None
 
 
 def to_json(variant: Variant, names: Names) -> Any:

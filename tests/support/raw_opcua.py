@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 FIND_SERVERS, GET_ENDPOINTS, OPEN, CREATE, ACTIVATE, READ = 422, 428, 446, 461, 467, 631
 """Encoding ids of requests; the responses' are three more."""
 NONE = "http://opcfoundation.org/UA/SecurityPolicy#None"
+MANY = struct.pack("<i", 100_000_000)
+"""Announced where there is nothing."""
 Reply = Callable[[int], bytes]
 """Request handle → everything of a response from its type on."""
 

@@ -10,12 +10,14 @@ import secrets
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from drivers.opcua.binary import (
     LocalizedText,
     Malformed,
+    Reader,
     pack_array,
     pack_bytes,
     pack_extension_object,
@@ -93,24 +95,40 @@ async def create_session(
         if agreement.identity is not None and error.code in OURS_REFUSED:
             raise LinkDown(certificate_refused(agreement.peer, agreement.identity, error)) from None
         raise
+    made = _created(reader)
+    # From here on there is a session to be closed, come what may.
+    channel.token = made.token
+    if security is not None:
+        security.policy.verify(security.peer_key, (certificate or b"") + nonce, made.signature)
+    shown = _leaf(made.certificate)
+    _hold_against(agreement, options, made.endpoints, shown)
+    return Ticket(made.token, made.nonce, _same(agreement.endpoint, made.endpoints).users, shown)
+
+
+class _Created(NamedTuple):
+    """The parameters of a CreateSession response."""
+
+    token: bytes
+    nonce: bytes | None
+    certificate: bytes | None
+    endpoints: list[Endpoint]
+    signature: bytes
+
+
+def _created(reader: Reader) -> _Created:
+    """Raises Malformed."""
     reader.node_id()
     start = reader.position
     reader.node_id()
-    # From here on there is a session to be closed, come what may.
-    token = channel.token = reader.data[start : reader.position]
+    token = reader.data[start : reader.position]
     reader.double()
-    server_nonce, server_certificate = reader.byte_string(), reader.byte_string()
+    nonce, certificate = reader.byte_string(), reader.byte_string()
     offered = descriptions.endpoints(reader)
     for _ in range(reader.count(8)):
         reader.byte_string()
         reader.byte_string()
     reader.string()
-    signature = reader.byte_string() or b""
-    shown = _leaf(server_certificate)
-    if security is not None:
-        security.policy.verify(security.peer_key, (certificate or b"") + nonce, signature)
-    _hold_against(agreement, options, offered, shown)
-    return Ticket(token, server_nonce, _same(agreement.endpoint, offered).users, shown)
+    return _Created(token, nonce, certificate, offered, reader.byte_string() or b"")
 
 
 def _leaf(certificate: bytes | None) -> bytes | None:

@@ -13,7 +13,7 @@ from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.options import LinkOptions
 from gateway.driver import LinkDown
 from tests.support import raw_opcua as raw
-from tests.support.raw_opcua import ACTIVATE, CREATE, GET_ENDPOINTS, OPEN, RawServer, header, response
+from tests.support.raw_opcua import ACTIVATE, CREATE, GET_ENDPOINTS, MANY, OPEN, RawServer, header, response
 from tests.support.site import SITE
 
 pytestmark = pytest.mark.integration
@@ -21,8 +21,7 @@ pytestmark = pytest.mark.integration
 SERVICES = {"open": OPEN, "endpoints": GET_ENDPOINTS, "create": CREATE, "activate": ACTIVATE}
 BUSY_S = 0.1
 """CPU of a whole attempt, the server's own included."""
-_MANY = struct.pack("<i", 100_000_000)
-_NULLS = b"\x80" + _MANY
+_NULLS = b"\x80" + MANY
 """A Variant Null[100,000,000]: five bytes that some turn into a list."""
 
 
@@ -33,10 +32,10 @@ def _extra(body: bytes) -> bytes:
 
 BOMBS = {
     "additional header": lambda handle: header(handle, extra=_extra(b"\x00\x00" + raw.string("k") + _NULLS)),
-    "string table": lambda handle: header(handle, table=_MANY),
+    "string table": lambda handle: header(handle, table=MANY),
     "string": lambda handle: header(handle, table=struct.pack("<ii", 1, 2**31 - 1)),
     "diagnostics": lambda handle: header(handle, diagnostics=b"\x40" * 60_000 + b"\x00"),
-    "text": lambda handle: header(handle, diagnostics=b"\x10" + _MANY),
+    "text": lambda handle: header(handle, diagnostics=b"\x10" + MANY),
 }
 
 
@@ -83,12 +82,12 @@ async def test_a_bomb_in_a_response_header(server: RawServer, service: str, bomb
 @pytest.mark.parametrize(
     ("service", "body"),
     [
-        (GET_ENDPOINTS, _MANY),
-        (OPEN, struct.pack("<IIIqI", 0, 7, 1, 0, 60_000) + _MANY),
-        (CREATE, b"\x00\x05\x00\x06" + struct.pack("<d", 1.0) + _MANY),
-        (CREATE, b"\x00\x05\x00\x06" + struct.pack("<d", 1.0) + 2 * raw.string(None) + _MANY),
-        (CREATE, b"\x00\x05" + b"\x05\x00\x00" + _MANY),
-        (ACTIVATE, _MANY),
+        (GET_ENDPOINTS, MANY),
+        (OPEN, struct.pack("<IIIqI", 0, 7, 1, 0, 60_000) + MANY),
+        (CREATE, b"\x00\x05\x00\x06" + struct.pack("<d", 1.0) + MANY),
+        (CREATE, b"\x00\x05\x00\x06" + struct.pack("<d", 1.0) + 2 * raw.string(None) + MANY),
+        (CREATE, b"\x00\x05" + b"\x05\x00\x00" + MANY),
+        (ACTIVATE, MANY),
     ],
 )
 async def test_a_bomb_in_its_parameters(server: RawServer, service: int, body: bytes) -> None:
