@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,8 +22,9 @@ from drivers.opcua.profiles import PROFILES, Limits
 from drivers.opcua.security import login
 from drivers.opcua.security.agreement import Agreement
 from drivers.opcua.security.endpoints import DEFAULT_PORT, split
-from drivers.opcua.security.handshake import secure
+from drivers.opcua.security.handshake import secure, withdrawal
 from drivers.opcua.security.login import Ticket
+from drivers.opcua.security.trust import TrustList
 from drivers.opcua.services import Service
 from drivers.opcua.status import ServiceFailed
 from drivers.opcua.structures import Structures
@@ -36,6 +37,8 @@ T = TypeVar("T")
 SESSION_MARGIN_S = 30.0
 """How much longer than the tolerated outage the server keeps a session: the time a reconnect may take."""
 _CLOSE_S = 1.0
+TRUST_EVERY_S = 5.0
+"""How often it is looked whether the server's certificate is still trusted."""
 
 _NAMESPACE_ARRAY = NodeId(0, 2255)
 _SERVER_LIMITS = {
@@ -79,7 +82,7 @@ class Session:
         self._channel: Channel | None = None
         self._channels: list[Channel] = []
         self._ticket: Ticket | None = None
-        self._renewal: asyncio.Task[None] | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
         self._usable = True
         """Whether the server may still hold the session."""
 
@@ -122,8 +125,13 @@ class Session:
             life_ms = int(1000 * (options.outage_s + SESSION_MARGIN_S))
             created = await login.create_session(channel, agreement, options, life_ms, timeout_s)
             self._ticket = await login.activate(channel, agreement, created, timeout_s)
-        self._renewal = asyncio.create_task(self._renew(channel), name=f"channel of {self.peer}")
+        self._keep_up(self._renew(channel), "channel")
+        if agreement.server_certificate is not None:
+            self._keep_up(self._mind_trust(agreement), "trust")
         await self._learn()
+
+    def _keep_up(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        self._upkeep.append(asyncio.create_task(work, name=f"{what} of {self.peer}"))
 
     def _make_channel(self, agreement: Agreement) -> Channel:
         channel = Channel(
@@ -165,10 +173,10 @@ class Session:
         """End the connection; the server may keep the session for a while."""
         self.on_down = None
         self.down = self.down or f"the connection to {self.peer} is closed"
-        renewal, self._renewal = self._renewal, None
-        if renewal is not None:
-            renewal.cancel()
-            await asyncio.gather(renewal, return_exceptions=True)
+        upkeep, self._upkeep = self._upkeep, []
+        for task in upkeep:
+            task.cancel()
+        await asyncio.gather(*upkeep, return_exceptions=True)
         for channel in self._channels:
             channel.give_up("closed")
         # Of a connection that was cut short while it was being made, not every event loop says that it is gone.
@@ -198,6 +206,21 @@ class Session:
                 await channel.open(renew=True)
             except (OSError, TimeoutError, ServiceFailed) as error:
                 self.give_up(f"{self.peer} didn't renew its secure channel ({error or type(error).__name__})")
+                return
+
+    async def _mind_trust(self, agreement: Agreement) -> None:
+        """Who no longer trusts a server doesn't want to go on talking to it."""
+        trust = TrustList(self.site)
+        judged: Sequence[int] = ()  # the list may have changed while the session was being opened
+        while True:
+            await asyncio.sleep(TRUST_EVERY_S)
+            stamp = trust.stamp()
+            if stamp == judged:
+                continue
+            judged = stamp
+            why = await asyncio.to_thread(withdrawal, agreement, self.options, trust)
+            if why:
+                self.give_up(why)
                 return
 
     # -- requests

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult
 
 from cryptography import x509
 
-from drivers.opcua.security import discovery, endpoints
+from drivers.opcua.security import discovery, endpoints, validation
 from drivers.opcua.security.agreement import Agreement, User, is_about_certificate
 from drivers.opcua.security.certificates import (
     common_name,
@@ -32,7 +32,6 @@ from drivers.opcua.security.identity import Identity, application_uri, from_file
 from drivers.opcua.security.options import SecurityOptions
 from drivers.opcua.security.policies import BY_URI, Security
 from drivers.opcua.security.trust import MAX_QUARANTINED, QuarantineFull, TrustList
-from drivers.opcua.security.validation import judge
 from drivers.opcua.status import ServiceFailed
 from gateway.driver import LinkDown, Site
 from gateway.secrets import SecretError
@@ -80,7 +79,7 @@ def _believed(
     """The server's certificate, if it is to be believed. An unknown one goes into quarantine. Raises LinkDown."""
     try:
         chain = parse_chain(endpoint.certificate or b"")
-        verdict = judge(
+        verdict = validation.judge(
             chain,
             trust.snapshot(),
             options,
@@ -98,6 +97,16 @@ def _believed(
     if options.verify_time and leaf.not_valid_after_utc - datetime.now(UTC) < WARN_BEFORE:
         log.warning("opcua: the certificate of %s expires on %s: renew it", peer, day(leaf.not_valid_after_utc))
     return leaf
+
+
+def withdrawal(agreement: Agreement, options: SecurityOptions, trust: TrustList) -> str:
+    """Why a connection that stands mustn't go on, as the server's certificate isn't believed any more; empty if it may.
+
+    Takes as long as the files of the trust list take: not for the event loop.
+    """
+    chain = parse_chain(agreement.endpoint.certificate or b"")
+    problems = validation.withdrawn(chain, trust.snapshot(), options, datetime.now(UTC))
+    return "; ".join(f"the certificate of {agreement.peer}{problem}" for problem in problems)
 
 
 def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: Sequence[str]) -> str:

@@ -260,3 +260,27 @@ async def test_a_channel_is_renewed_and_takes_long_messages(
                     await bus.session.read(nodes, services.SERVER_TIME)
                 assert len(await bus.session.read(nodes[:1000], services.BOTH_TIMES)) == 1000
                 await channel.open(renew=True)
+
+
+async def test_a_certificate_that_is_rejected_ends_what_it_opened(
+    site: Site,
+    trust: TrustList,
+    start_peer: StartPeer,
+    server_certificate: Issued,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("drivers.opcua.session.TRUST_EVERY_S", 0.05)
+    stranger = issue(tmp_path / "stranger", "stranger", number=6)
+    shown = trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    async with connected(site, peer.ready["url"]) as bus:
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        bus.session.on_down = ended.set_result
+        trust.add(stranger.file)
+        await asyncio.sleep(0.3)
+        assert bus.session.namespaces, "what others do to the list is none of its business"
+        trust.reject(shown.fingerprint)
+        async with asyncio.timeout(10):
+            assert "isn't trusted here any more" in await ended
+    assert "isn't trusted here" in await refusal(site, peer.ready["url"])
