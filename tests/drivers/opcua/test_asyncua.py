@@ -14,7 +14,7 @@ from asyncua.client.client import Client
 from asyncua.client.ua_client import UASocketProtocol
 from asyncua.common.subscription import Subscription
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import variant_from_binary
+from asyncua.ua.ua_binary import struct_from_binary, variant_from_binary
 
 from drivers.opcua.binary import Malformed, Reader
 from drivers.opcua.channel import Channel
@@ -24,6 +24,7 @@ from drivers.opcua.values import ticks_to_text
 from gateway.model import DataType
 from tests.drivers.opcua import tables
 from tests.drivers.opcua.rig import connected, point
+from tests.support import raw_opcua as raw
 from tests.support.opcua_server import OpcUaServer
 
 
@@ -39,6 +40,15 @@ def test_five_bytes_cost_asyncua_a_list_as_long_as_they_say() -> None:
     with pytest.raises(Malformed):
         Reader(b"\x80" + struct.pack("<i", 100_000_000)).variant()
     assert time.process_time() - before < 0.05
+
+
+def test_asyncua_takes_an_additional_header_apart_before_anything_is_proved() -> None:
+    """What this driver makes of it is in test_hostile.py."""
+    pair = b"\x00\x00" + raw.string("key") + b"\x80" + struct.pack("<i", 200_000)
+    extra = b"\x01\x00" + struct.pack("<H", 14846) + b"\x01" + raw.string(pair)
+    message = raw.response(raw.OPEN, raw.header(1, extra=extra), raw.opened())
+    response = struct_from_binary(ua.OpenSecureChannelResponse, Buffer(message))
+    assert len(response.ResponseHeader.AdditionalHeader.Value.Value) == 200_000
 
 
 def test_asyncua_cuts_times_to_the_microsecond() -> None:

@@ -300,7 +300,7 @@ def test_response_headers() -> None:
         raw.response(raw.CREATE, raw.header(5, diagnostics=b"\x4f" + bytes(16) + b"\x10" + raw.string("why")), b""),
         raw.response(raw.CREATE, raw.header(5, table=pack_array([raw.string("a")] * 5)), b""),
         raw.response(
-            raw.CREATE, raw.header(5, extra=pack_encoded(Encoded(NodeId(0, 14535), b"\x80\xff\xff\xff"))), b""
+            raw.CREATE, raw.header(5, extra=pack_encoded(Encoded(NodeId(0, 14846), b"\x80\xff\xff\xff"))), b""
         ),
     ]
     fuzz(6, 0.06, whole, lambda body: services.response(Reader(body), raw.CREATE), Malformed, ServiceFailed)

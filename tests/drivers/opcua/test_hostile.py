@@ -27,7 +27,7 @@ _NULLS = b"\x80" + MANY
 
 def _extra(body: bytes) -> bytes:
     """An additional header of type KeyValuePair with a body that a careless reader takes apart."""
-    return b"\x01\x00" + struct.pack("<H", 14535) + b"\x01" + raw.string(body)
+    return b"\x01\x00" + struct.pack("<H", 14846) + b"\x01" + raw.string(body)
 
 
 BOMBS = {
