@@ -201,7 +201,7 @@ class Item:
     """One thing a device has to offer, found by browsing."""
 
     address: str
-    """As the tag option that names it would be written; empty for what is only a folder."""
+    """As :attr:`DriverKind.address_key` would be written; empty for what is only a folder."""
     path: str
     """Where it is, levels joined by ``/``; every level fit for a tag's path."""
     kind: str
@@ -343,6 +343,11 @@ class DriverKind:
     """Link options → the far end as a user would write it: ``192.168.1.20:502``."""
     counters: Callable[[Bus], Mapping[str, int]] = field(default=lambda bus: {})
     """A bus's own counters, for status."""
+    claims: Callable[[Any], Sequence[str]] = field(default=lambda options: ())
+    """Link options → what of this machine only one link can have, as a user would write it: a serial port's path, an
+    address to listen on. Two links, of whatever drivers, that claim the same are a mistake."""
+    address_key: str = "address"
+    """The tag option that an :attr:`Item.address` belongs in."""
     subscribes: bool = False
     """Whether groups are subscribed to unless the configuration says otherwise; its drivers are then Subscribes."""
     stale_s: float | None = None

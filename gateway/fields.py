@@ -28,13 +28,19 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     return path if directory is None else Path(directory, path)
 
 
+class Options(BaseModel):
+    """A driver's table of options: no unknown keys. Of a configuration it is read strictly: no type is guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
 """A host name or an IP address, alone."""
 
 FilePath = Annotated[
     Path, AfterValidator(_absolute), Field(strict=False), WithJsonSchema({"type": "string", "minLength": 1})
 ]
-"""A file by its path. Whether it is there is not looked at."""
+"""A file by its path. Whether a driver's is there is looked at when the configuration is read on the gateway itself."""
 
 
 class SecretReference(BaseModel):

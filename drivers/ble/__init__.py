@@ -55,12 +55,9 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    address_key="characteristic",
     subscribes=True,
     # bluetoothd may report an unchanged advert rarely, and a battery sensor may send one every few minutes.
     stale_s=3600.0,
-    scan=Scan(
-        summary="Bluetooth devices in range, with what they advertise.",
-        options=ScanOptions,
-        run=_scan,
-    ),
+    scan=Scan("Bluetooth devices in range, with what they advertise.", ScanOptions, _scan),
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from drivers.ble.gatt.codec import ByteOrder, Encoding
-from gateway.fields import SecretReference
+from drivers.ble.gatt.codec import Encoding
+from drivers.common.numbers import ByteOrder
+from gateway.fields import Options, SecretReference
 
 FormatName = Literal["bthome", "ruuvi", "atc", "eddystone", "ibeacon"]
 
@@ -48,11 +49,7 @@ Adapter = Annotated[
 ]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkOptions(_Options):
+class LinkOptions(Options):
     """One Bluetooth radio of this machine."""
 
     adapter: Adapter = Field(default="hci0", description="The radio; `bluetoothctl list` names them, first one `hci0`.")
@@ -76,7 +73,7 @@ class LinkOptions(_Options):
     )
 
 
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """One Bluetooth LE device, by its address or by the name it sends."""
 
     address: Address | None = Field(default=None, description="Bluetooth address, such as `C0:12:34:56:78:9A`.")
@@ -115,7 +112,7 @@ class DeviceOptions(_Options):
         description="How long connecting may take, waiting for one's turn and finding out its services included.",
     )
     timeout_ms: int = Field(
-        default=3000, ge=10, le=10_000, description="How long to wait for the answer to one request over a connection."
+        default=3000, ge=10, le=10_000, description="How long to wait for the reply to one request over a connection."
     )
     pair: bool = Field(
         default=False,
@@ -142,7 +139,7 @@ class DeviceOptions(_Options):
         return identity
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """One value: a field of the adverts, or a characteristic."""
 
     characteristic: Uuid | None = Field(
@@ -189,7 +186,7 @@ class TagOptions(_Options):
         return self
 
 
-class ScanOptions(_Options):
+class ScanOptions(Options):
     """A look at what is in range."""
 
     adapter: Adapter = Field(default="hci0", description="The radio to listen with.")

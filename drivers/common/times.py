@@ -12,13 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 _EPOCH = datetime(1970, 1, 1)
 _SECOND = timedelta(seconds=1)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):([0-5]\d))", re.ASCII
 )
+
+UtcOffset = Annotated[str, Field(pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$")]
+"""How far a device's clock is ahead of UTC: ``+01:00``."""
+
+
+def offset_s(offset: UtcOffset) -> int:
+    """The same in seconds."""
+    seconds = 3600 * int(offset[1:3]) + 60 * int(offset[4:])
+    return -seconds if offset[0] == "-" else seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +215,7 @@ def _listed(name: str) -> TimeForm:
     years = [letter for letter in named if letter in _YEARS]
     fractions = [letter for letter in named if letter in _FRACTIONS]
     if len(set(named)) < len(named) or len(years) != 1 or len(fractions) > 1 or not {"M", "D"} <= set(named):
-        raise ValueError(f"time '{name}' needs one year (Y, y or n), M and D, and no field twice")
+        raise ValueError(f"time '{name}' has no whole date, or a field twice: give one year (Y, y or n), M and D")
     digits = _FRACTIONS[fractions[0]] if fractions else 0
     base = _YEARS[years[0]]
     codes = "".join("H" if len(register) == 1 else "BB" for register in name.split(" "))

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drivers.common import texts, times
+from drivers.common.numbers import STRUCT_CODES
 from drivers.common.texts import TextEncoding, TextOrder, Trim, swap
 from drivers.common.times import TimeForm
 from gateway.model import DataType, Value
@@ -57,19 +58,6 @@ class Half(enum.StrEnum):
     """Of an array only: two elements a register, the high byte first."""
 
 
-_CODES: dict[DataType, str] = {
-    DataType.INT8: "b",
-    DataType.UINT8: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.FLOAT16: "e",
-    DataType.FLOAT32: "f",
-    DataType.FLOAT64: "d",
-}
 _BYTE_TYPES = (DataType.INT8, DataType.UINT8)
 _RAW_TYPES = (DataType.STRING, DataType.BYTES)
 _BCD_DIGITS = {
@@ -122,14 +110,16 @@ class Encoding:
         elif self.bit is not None:
             raise ValueError(f"a single bit is a bool, not {self.type}")
         if self.half is Half.BOTH and (self.count is None or self.type not in _BYTE_TYPES):
-            raise ValueError("both bytes of a register are an array of int8 or uint8, or one int16")
+            raise ValueError("both bytes of a register are an array: give count, or take one int16")
         if self.type in _RAW_TYPES:
             if self.length < 1:
                 raise ValueError(f"a {self.type} value needs its length in registers, at least 1")
         elif self.length:
             raise ValueError(f"a length belongs to string and bytes only, {self.type} has a fixed one")
         if self.text_encoding is TextEncoding.UTF16 and self.text_order.bytes_per_register == 1:
-            raise ValueError(f"utf-16 needs both bytes of a register, text order '{self.text_order}' has one")
+            raise ValueError(
+                f"utf-16 needs both bytes of a register, of which text order '{self.text_order}' has one: mend either"
+            )
         if self.bcd and self.type not in _BCD_DIGITS:
             raise ValueError(f"binary-coded decimal needs an integer type such as uint32, not {self.type}")
         if (self.type is DataType.DATETIME) != (self.time is not None):
@@ -150,7 +140,7 @@ class Encoding:
         """The struct code of one element, without byte order. Not for bool."""
         if self.time is not None:
             return self.time.code
-        return f"{2 * self.length}s" if self.type in _RAW_TYPES else _CODES[self.type]
+        return f"{2 * self.length}s" if self.type in _RAW_TYPES else STRUCT_CODES[self.type]
 
     @property
     def places(self) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from drivers.modbus.link import LinkOptions, describe
+from drivers.modbus.link import LinkOptions, claims, describe
 from drivers.modbus.options import DeviceOptions, TagOptions
 from drivers.modbus.scan_options import ScanOptions
 from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
@@ -54,6 +54,7 @@ KIND = DriverKind(
     open_bus=_open_bus,
     open_device=_open_device,
     describe_link=describe,
+    claims=claims,
     counters=_counters,
     scan=Scan(
         "Units at one endpoint or on one serial line, who they are and what they let one read.", ScanOptions, _scan

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from drivers.common.serialport import Rs485Options
-from gateway.fields import FilePath, Host
+from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits, check_port_path
+from drivers.common.tcp import peer_name
+from gateway.fields import FilePath, Host, Options
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
 
@@ -55,9 +56,7 @@ def _check_path(text: str) -> str:
         raise ValueError(
             f"device '{text}' is no port of this machine: take transport 'rtu-over-tcp' with host and port"
         )
-    if not text.startswith("/"):
-        raise ValueError(f"device '{text}' isn't a whole path: write '/dev/{text.removeprefix('dev/')}'")
-    return text
+    return check_port_path(text)
 
 
 PortPath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
@@ -66,10 +65,8 @@ Bytes = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_chec
 """Bytes as text: each character from U+0000 to U+00FF is one."""
 
 
-class LinkOptions(BaseModel):
+class LinkOptions(Options):
     """One Modbus connection."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     transport: Transport = Field(
         default="tcp",
@@ -94,7 +91,7 @@ class LinkOptions(BaseModel):
         default=None,
         ge=1,
         le=60_000,
-        description="How long to wait for the connection, name lookup and TLS included. Default: 3000; with "
+        description="How long connecting may take, name lookup and TLS included. Default: 3000; with "
         '`dial = "in"` 30000, for the device to call.',
     )
     pause_after_connect_ms: int = Field(
@@ -169,12 +166,17 @@ class LinkOptions(BaseModel):
     )
     device: PortPath | None = Field(
         default=None,
-        description="The serial port, best by a name that stays: `/dev/serial/by-id/…`. Needed for serial lines.",
+        description="The serial port: its path, best one that lasts (`/dev/serial/by-id/…`, `/dev/serial/by-path/…`). "
+        "Needed for serial lines.",
     )
-    baud: int = Field(default=19200, ge=50, le=4_000_000, description="Bits per second.")
-    parity: Literal["none", "even", "odd", "mark", "space"] = Field(default="even", description="Parity bit.")
-    stop_bits: Literal[1, 2] = Field(default=1, description="Stop bits. The standard wants 2 if there is no parity.")
-    data_bits: Literal[7, 8] | None = Field(default=None, description="Data bits. Default: 8, of `ascii` 7.")
+    baud: Baud = Field(default=19200, description="Speed, in bit/s.")
+    parity: Parity = Field(default="even", description="Parity bit.")
+    stop_bits: StopBits = Field(
+        default=1, description="Stop bits of a character. The standard wants 2 if there is no parity."
+    )
+    data_bits: Literal[7, 8] | None = Field(
+        default=None, description="Data bits of a character. Default: 8, of `ascii` 7."
+    )
     frame_silence_ms: float | None = Field(
         default=None,
         ge=0,
@@ -190,8 +192,8 @@ class LinkOptions(BaseModel):
     rs485: Rs485Options | None = Field(
         default=None,
         description="Have the kernel's driver switch an RS-485 transceiver: `{}` or a table of `rts_on_send`, "
-        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`. Adapters that switch by themselves, as most "
-        "on USB do, don't need it.",
+        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`, `receive_while_sending`. Adapters that "
+        "switch by themselves, as most on USB do, don't need it.",
     )
 
     @model_validator(mode="after")
@@ -212,10 +214,15 @@ class LinkOptions(BaseModel):
             raise ValueError("transport 'tls' can't be dialled in to: the device must be the server")
         for key in _CALLED_ONLY if self.dial == "out" else _CALLING_ONLY:
             if key in given:
-                raise ValueError(f"'{key}' has no meaning with dial = \"{self.dial}\"")
+                other = "in" if self.dial == "out" else "out"
+                raise ValueError(f'\'{key}\' is for dial = "{other}" only: drop it, or write dial = "{other}"')
         for key in ("backup_port", "failback_s", "single_connection"):
             if key in given and self.backup_host is None:
-                raise ValueError(f"'{key}' has no meaning without 'backup_host'")
+                raise ValueError(f"'{key}' has no meaning without 'backup_host': drop it, or add backup_host")
+        if self.backup is not None and self.backup == self.endpoint:
+            raise ValueError("'backup_host' is the same endpoint as 'host': name another way, or drop it")
+        if "allow" in given and not self.allow:
+            raise ValueError("'allow' is an empty list, so nobody could call: name networks, or drop it")
         if self.transport == "rtu" and self.data_bits == 7:
             raise ValueError("transport 'rtu' needs 8 data bits: drop 'data_bits'")
         if self.transport == "tls" and self.ca is None:
@@ -249,10 +256,15 @@ class LinkOptions(BaseModel):
         return (self.heartbeat or "").encode("latin-1")
 
     @property
-    def character_bits(self) -> int:
-        """Bits one character takes on a serial line."""
-        data_bits = self.data_bits or (7 if self.transport == "ascii" else 8)
-        return 1 + data_bits + (self.parity != "none") + self.stop_bits
+    def line(self) -> LineOptions:
+        """How characters travel on a serial line."""
+        return LineOptions(
+            baud=self.baud,
+            data_bits=self.data_bits or (7 if self.transport == "ascii" else 8),
+            parity=self.parity,
+            stop_bits=self.stop_bits,
+            rs485=self.rs485,
+        )
 
     @property
     def silence_s(self) -> float:
@@ -261,7 +273,7 @@ class LinkOptions(BaseModel):
             return self.frame_silence_ms / 1000
         if self.transport != "rtu":
             return 0.0
-        return 0.00175 if self.baud > 19200 else 3.5 * self.character_bits / self.baud
+        return 0.00175 if self.baud > 19200 else 3.5 * self.line.character_s
 
     @property
     def peer(self) -> str:
@@ -269,11 +281,6 @@ class LinkOptions(BaseModel):
         if self.transport in SERIAL:
             return str(self.device)
         return peer_name(*self.endpoint)
-
-
-def peer_name(host: str, port: int) -> str:
-    """An endpoint as users write it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listing(transports: tuple[str, ...]) -> str:
@@ -287,3 +294,8 @@ def describe(options: LinkOptions) -> str:
         return f"{options.peer} (dials in)"
     backup = f", backup {peer_name(*options.backup)}" if options.backup else ""
     return f"{options.peer}{backup}"
+
+
+def claims(options: LinkOptions) -> tuple[str, ...]:
+    """What only one link can have: the port it opens, or the address it listens on."""
+    return (options.peer,) if options.transport in SERIAL or options.dial == "in" else ()

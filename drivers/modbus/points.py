@@ -79,9 +79,9 @@ def _registers(point: Point, options: TagOptions, device: DeviceOptions) -> Loca
     if point.type is not DataType.BOOL and address.bit is not None:
         raise ValueError(f"'{address}' is a single bit: it needs type bool, not {point.type}")
     if point.type in (DataType.STRING, DataType.BYTES) and options.length is None:
-        raise ValueError(f"a {point.type} value needs 'length', the number of its registers")
+        raise ValueError(f"a {point.type} value has no 'length': add it, the number of registers it takes")
     if point.type is DataType.DATETIME and options.time is None:
-        raise ValueError("a datetime needs 'time', the form it is written down in, such as 'unix-u32'")
+        raise ValueError("a datetime has no 'time': add the form it is written down in, such as time = \"unix-u32\"")
     text_order = options.text_order
     if text_order is None:
         text_order = device.text_order if point.type is DataType.STRING else TextOrder.HIGH_FIRST
@@ -108,12 +108,12 @@ def _check_room(point: Point, span: Span, table: Table, device: DeviceOptions) -
     kind = str(point.type) if point.count is None else f"the array of {point.count} {point.type}"
     what = f"{kind} at '{point.options.address}' takes {span.count} {table.plural}"
     if span.end - 1 > LAST_ADDRESS:
-        raise ValueError(f"{what} and ends beyond 65535, the last address")
+        raise ValueError(f"{what} and ends beyond 65535: mend the address")
     name, limit = ("max_bits", device.max_bits) if table.holds_bits else ("max_registers", device.max_registers)
     if span.count > limit:
-        raise ValueError(f"{what}, but the device's {name} allows {limit} in one read")
+        raise ValueError(f"{what}, but the device's {name} allows {limit} in one read: take fewer")
     if device.read_from_zero and span.end > limit:
         raise ValueError(
-            f"{kind} at '{point.options.address}' can't be reached: with read_from_zero a read ends at {limit - 1} "
-            f"on the wire, as {name} has it"
+            f"{kind} at '{point.options.address}' can't be reached, as with read_from_zero and {name} {limit} reads "
+            f"end at {limit - 1} on the wire: mend these, or drop the tag"
         )

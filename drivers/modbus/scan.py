@@ -5,15 +5,15 @@ Read-only: functions 1 to 4, 17 and 43/14. Gentle: one request at a time, at a b
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from drivers.common.blocks import Span
+from drivers.common.proposal import name_from, proposal
 from drivers.modbus import identity, pdu
-from drivers.modbus.address import DATA_TABLES, OBJECTS, Table
+from drivers.modbus.address import DATA_TABLES, LAST_ADDRESS, OBJECTS, Table
 from drivers.modbus.bus import ModbusBus
 from drivers.modbus.errors import UNREACHED, Refused, ReplyTimeout
 from drivers.modbus.pdu import Exchange
@@ -25,7 +25,6 @@ _REGULAR = 2
 """The level of identification asked for: what is beyond is the maker's own."""
 _SHOWN = 40
 """Ranges of one table that a row has room for."""
-_LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
@@ -38,8 +37,8 @@ class _Unit:
     objects: dict[int, str] = field(default_factory=dict)
     server_id: str = ""
     ranges: dict[Table, list[Span]] = field(default_factory=dict)
-    complete: bool = True
-    """Whether the budget was enough."""
+    cut_short: set[Table] = field(default_factory=set)
+    """Tables that the budget or the connection didn't last for."""
 
 
 async def search(bus: ModbusBus[Any], options: ScanOptions) -> AsyncIterator[Finding | Progress]:
@@ -58,12 +57,16 @@ async def search(bus: ModbusBus[Any], options: ScanOptions) -> AsyncIterator[Fin
                 survey = Survey(ask, options.requests)
                 for table in DATA_TABLES:
                     yield Progress(done, len(units), f"unit {number}: {table.title}")
+                    found = unit.ranges[table] = []
                     try:
-                        unit.ranges[table] = [span async for span in survey.ranges(table)]
+                        async for span in survey.ranges(table):
+                            found.append(span)  # noqa: PERF401 - what was found stands if the connection ends
                     except LinkDown:
-                        # Some close the connection on what they don't know. What was found until then stands.
+                        # Some close the connection on what they don't know.
+                        unit.cut_short.add(table)
                         await bus.connect()
-                unit.complete = survey.budget > 0
+                    if survey.budget <= 0:
+                        unit.cut_short.add(table)
             yield Finding(_row(unit), _config(unit, options))
         yield Progress(len(units), len(units), "done")
     finally:
@@ -112,44 +115,26 @@ def _row(unit: _Unit) -> dict[str, Any]:
         "answer": unit.answer,
         **{name: unit.objects.get(number, "") for number, name in names.items()},
         "server id": unit.server_id,
-        **{table.title: _listed(unit.ranges.get(table, []), unit.complete) for table in DATA_TABLES},
+        **{table.title: _listed(unit.ranges.get(table, []), table in unit.cut_short) for table in DATA_TABLES},
     }
 
 
-def _listed(ranges: list[Span], complete: bool) -> str:
+def _listed(ranges: list[Span], cut_short: bool) -> str:
+    """The ranges; an ellipsis where there may be more."""
+    more = len(ranges) > _SHOWN or (cut_short and not (ranges and ranges[-1].end > LAST_ADDRESS))
     shown = [str(span.address) if span.count == 1 else f"{span.address}-{span.end - 1}" for span in ranges[:_SHOWN]]
-    return ", ".join([*shown, *(["…"] if len(ranges) > _SHOWN or (ranges and not complete) else [])])
+    return ", ".join([*shown, *(["…"] if more else [])])
 
 
 def _config(unit: _Unit, options: ScanOptions) -> str:
     """TOML ready to paste: the link, the device, and the first value of each range to begin with."""
-    place = str(options.host or options.device)
-    link = "".join(letter if letter.isalnum() else "-" for letter in f"modbus-{place}")[:_LONGEST_NAME]
-    lines = [
-        "# One [[link]] serves all units at this endpoint.",
-        "[[link]]",
-        f"name = {json.dumps(link)}",
-        'driver = "modbus"',
-        *(f"{key} = {json.dumps(value)}" for key, value in options.link_table.items()),
-        "",
-        "[[device]]",
-        f'name = "unit{unit.number}"',
-        f"link = {json.dumps(link)}",
-        f"unit = {unit.number}",
-        "",
-        "  [[device.group]]",
-        '  name = "found"',
-        "  interval_ms = 1000",
-    ]
-    for name, address, type_ in _tags(unit):
-        lines += [
-            "",
-            "    [[device.group.tag]]",
-            f'    name = "{name}"',
-            f'    address = "{address}"',
-            f'    type = "{type_}"',
-        ]
-    return "\n".join(lines) + "\n"
+    return proposal(
+        "modbus",
+        {"name": name_from(f"modbus-{options.host or options.device}"), **options.link_table},
+        {"name": f"unit{unit.number}", "unit": unit.number},
+        ({"name": name, "address": address, "type": type_} for name, address, type_ in _tags(unit)),
+        remark="It serves all units at this endpoint.",
+    )
 
 
 def _tags(unit: _Unit) -> Iterator[tuple[str, str, str]]:

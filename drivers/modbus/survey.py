@@ -37,42 +37,43 @@ class Survey:
     max_registers: int = 125
     max_bits: int = 2000
     _silences: int = 0
+    _over: bool = False
+    """Nothing more of the table is to be asked for."""
 
     async def ranges(self, table: Table) -> AsyncIterator[Span]:
         """The ranges that can be read, by ascending address, as far as the budget goes."""
         self._silences = 0
+        self._over = False
         known = 0
         try:
             for sample in SAMPLES:
                 if sample < known or not await self._allows(table, Span(sample, 1)):
                     continue
-                span = Span(sample, 1)
-                try:
-                    down = await self._follow(table, sample - 1, known - 1)
-                    span = Span(down + 1, sample - down)
-                    up = await self._follow(table, sample + 1, LAST_ADDRESS + 1)
-                    span = Span(span.address, up - span.address)
-                except _NoMore:
-                    yield span
-                    raise
-                yield span
-                known = span.end + 1
+                down = await self._follow(table, sample - 1, known - 1)
+                up = sample + 1 if self._over else await self._follow(table, sample + 1, LAST_ADDRESS + 1)
+                yield Span(down + 1, up - down - 1)
+                if self._over:
+                    return
+                known = up + 1
         except _NoMore:
             return
 
     async def _follow(self, table: Table, at: int, stop: int) -> int:
-        """The first address from `at` towards `stop` that can't be read, or `stop`."""
+        """The first address from `at` towards `stop` that can't be read, or `stop`; less far if it is over."""
         up = stop > at
         step = self.max_bits if table.holds_bits else self.max_registers
-        while at != stop:
-            size = min(step, abs(stop - at))
-            longest = await self._longest(table, at, size, up)
-            at += longest if up else -longest
-            if longest < size:
-                if longest == 0 or at == stop or not await self._allows(table, Span(at, 1)):
-                    break
-                # There is more, so it is the read that was too long.
-                step = longest
+        try:
+            while at != stop:
+                size = min(step, abs(stop - at))
+                longest = await self._longest(table, at, size, up)
+                at += longest if up else -longest
+                if longest < size:
+                    if longest == 0 or at == stop or not await self._allows(table, Span(at, 1)):
+                        break
+                    # There is more, so it is the read that was too long.
+                    step = longest
+        except _NoMore:
+            self._over = True
         return at
 
     async def _longest(self, table: Table, at: int, size: int, up: bool) -> int:

@@ -32,7 +32,7 @@ from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Service
 from drivers.opcua.session import Garbled, ServiceFailed, Session, batches
 from drivers.opcua.units import to_ucum
-from drivers.opcua.values import Converter, Unfit
+from drivers.opcua.values import SUGGESTED, Converter, Unfit
 from gateway.driver import DeviceSilent, Item, Point, ScanFailed
 from gateway.model import DataType, Value
 
@@ -75,31 +75,6 @@ _ABOUT_ITS_OWNER = frozenset(
     }
 )
 """Properties of the standard that describe a node rather than the plant."""
-
-_TYPES = {
-    Type.BOOLEAN: DataType.BOOL,
-    Type.SBYTE: DataType.INT8,
-    Type.BYTE: DataType.UINT8,
-    Type.INT16: DataType.INT16,
-    Type.UINT16: DataType.UINT16,
-    Type.INT32: DataType.INT32,
-    Type.UINT32: DataType.UINT32,
-    Type.INT64: DataType.INT64,
-    Type.UINT64: DataType.UINT64,
-    Type.FLOAT: DataType.FLOAT32,
-    Type.DOUBLE: DataType.FLOAT64,
-    Type.STRING: DataType.STRING,
-    Type.DATE_TIME: DataType.DATETIME,
-    Type.GUID: DataType.STRING,
-    Type.BYTE_STRING: DataType.BYTES,
-    Type.XML_ELEMENT: DataType.STRING,
-    Type.NODE_ID: DataType.STRING,
-    Type.EXPANDED_NODE_ID: DataType.STRING,
-    Type.STATUS_CODE: DataType.UINT32,
-    Type.QUALIFIED_NAME: DataType.STRING,
-    Type.LOCALIZED_TEXT: DataType.STRING,
-}
-"""Of the built-in types; whatever else there is, a json tag holds it."""
 _ENUMERATION = NodeId(0, 29)
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
 
@@ -165,7 +140,7 @@ class _Walk:
         self._seen = {root}
         self._reads_values = True
         self._types: dict[NodeId, DataType] = {_ENUMERATION: DataType.INT32}
-        self._types |= {NodeId(0, int(kind)): ours for kind, ours in _TYPES.items()}
+        self._types |= {NodeId(0, int(kind)): ours for kind, ours in SUGGESTED.items()}
 
     async def follow(self, nodes: Sequence[_Found], must_exist: str | None = None) -> None:
         """Fill in the references of nodes. Raises LinkDown, DeviceSilent, ServiceFailed, Garbled or ScanFailed."""

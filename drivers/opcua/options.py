@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
 
+from drivers.common.tcp import peer_name
 from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, parse_relative
 from drivers.opcua.security.options import SecurityOptions
+from gateway.fields import Options
 from gateway.hosts import is_host
 
 DEFAULT_PORT = 4840
@@ -35,8 +35,7 @@ def _check_url(text: str) -> str:
         raise ValueError("a user doesn't belong into the URL: use 'username' and 'password'")
     if port is None:
         # asyncua wants a port.
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return parts._replace(netloc=f"{host}:{DEFAULT_PORT}").geturl()
+        return parts._replace(netloc=peer_name(parts.hostname, DEFAULT_PORT)).geturl()
     return text
 
 
@@ -76,11 +75,7 @@ def _check_path(text: str) -> str:
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _ConnectionOptions(_Options):
+class _ConnectionOptions(Options):
     """Where the server is, and what may be asked of it."""
 
     url: EndpointUrl = Field(
@@ -88,7 +83,7 @@ class _ConnectionOptions(_Options):
     )
     timeout_ms: int = Field(default=4000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     connect_timeout_ms: int = Field(
-        default=10_000, ge=1, le=60_000, description="How long connecting may take until the session is open."
+        default=10_000, ge=1, le=60_000, description="How long connecting may take, opening the session included."
     )
     timeouts_before_reconnect: int = Field(
         default=3,
@@ -134,7 +129,7 @@ class LinkOptions(SecurityOptions, _ConnectionOptions):
     """One session with one server."""
 
 
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """The server, or what of it makes one device."""
 
     publishing_ms: float | None = Field(
@@ -176,7 +171,7 @@ OF_SUBSCRIPTIONS = frozenset(
 """Keys of a tag that say nothing about one that is polled."""
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """Which node, and how it is watched."""
 
     node: NodeText = Field(
@@ -235,7 +230,7 @@ class TagOptions(_Options):
         return next((key for key in ("server_deadband", "server_deadband_percent") if getattr(self, key)), None)
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> TagOptions:
+    def _fits_together(self) -> TagOptions:
         if self.server_deadband is not None and self.server_deadband_percent is not None:
             raise ValueError("'server_deadband' and 'server_deadband_percent' exclude each other: keep one")
         if self.events and self.method is not None:

@@ -6,9 +6,7 @@ Asks only what a server tells anyone: FindServers and GetEndpoints. No session i
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +16,8 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
+from drivers.common.proposal import name_from, proposal
+from drivers.common.tcp import peer_name
 from drivers.opcua.binary import Malformed
 from drivers.opcua.scan_options import DEFAULT_PORT, ScanOptions
 from drivers.opcua.security import discovery, endpoints
@@ -114,7 +114,7 @@ def _why_not(url: str, error: Exception) -> str:
 
 
 def _url(host: str, port: int) -> str:
-    return f"opc.tcp://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"opc.tcp://{peer_name(host, port)}"
 
 
 def _normal(url: str | None) -> str:
@@ -182,28 +182,18 @@ def _other_host(endpoint: ua.EndpointDescription, host: str) -> list[str]:
 def _config(url: str, endpoint: ua.EndpointDescription) -> str:
     """TOML ready to paste: the link, the device, and the one value that every server has."""
     parts = endpoints.split(url)
-    name = re.sub(r"[^A-Za-z0-9-]+", "-", f"opcua-{parts.hostname}-{parts.port}").strip("-")[:64]
+    name = name_from(f"opcua-{parts.hostname}-{parts.port}")
     users = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
-    lines = ["[[link]]", f'name = "{name}"', 'driver = "opcua"', f"url = {json.dumps(url)}"]
+    link: dict[str, Any] = {"name": name, "url": url}
+    remark = ""
     if endpoint.SecurityPolicyUri == endpoints.NONE_URI:
-        lines.append('security_policy = "None"       # the server offers nothing better')
+        link["security_policy"] = "None"
+        remark = "The server offers no better security policy than None."
     else:
-        lines += [f"# The server's certificate{clause}." for clause in _other_host(endpoint, parts.hostname or "")]
+        remark = " ".join(
+            f"The server's certificate{clause}." for clause in _other_host(endpoint, parts.hostname or "")
+        )
     if ua.UserTokenType.Anonymous not in users and ua.UserTokenType.UserName in users:
-        lines += ['username = "operator"', f'password = {{ credential = "{name}" }}']
-    lines += [
-        "",
-        "[[device]]",
-        f'name = "{name}"',
-        f'link = "{name}"',
-        "",
-        "  [[device.group]]",
-        '  name = "found"',
-        "  interval_ms = 1000",
-        "",
-        "    [[device.group.tag]]",
-        '    name = "server/time"',
-        '    node = "i=2258"',
-        '    type = "datetime"',
-    ]
-    return "\n".join(lines) + "\n"
+        link |= {"username": "operator", "password": {"credential": name}}
+    tag = {"name": "server/time", "node": "i=2258", "type": "datetime"}
+    return proposal("opcua", link, {"name": name}, [tag], remark=remark)

@@ -6,7 +6,7 @@ package ``import serial`` is pyserial; this package is ``drivers.serial``.)
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 from drivers.serial.options import DeviceOptions, LinkOptions, ScanOptions, TagOptions
@@ -32,6 +32,10 @@ def _describe_link(options: LinkOptions) -> str:
     return options.device
 
 
+def _claims(options: LinkOptions) -> Sequence[str]:
+    return () if "://" in options.device else (options.device,)
+
+
 def _counters(bus: Bus) -> Mapping[str, int]:
     from drivers.serial.bus import SerialBus
 
@@ -39,9 +43,9 @@ def _counters(bus: Bus) -> Mapping[str, int]:
 
 
 def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
-    from drivers.serial.scan import scan
+    from drivers.serial.scan import search
 
-    return scan(options, site)
+    return search(options, site)
 
 
 KIND = DriverKind(
@@ -54,6 +58,8 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
+    claims=_claims,
+    address_key="field",
     subscribes=True,
     stale_s=30.0,
     scan=Scan("The serial ports of this machine, who has them, and what talks on one.", ScanOptions, _scan),

@@ -45,10 +45,10 @@ class SerialDevice:
         self._name = name
         self._options = options
         self.framing = options.framing
-        self.keep_alive = options.keep_alive
-        if options.keep_alive is not None and options.frame_requests:
-            framed = encode(options.framing, options.keep_alive.send)
-            self.keep_alive = options.keep_alive.model_copy(update={"send": framed})
+        self.keepalive = options.keepalive
+        if options.keepalive is not None and options.frame_requests:
+            framed = encode(options.framing, options.keepalive.send)
+            self.keepalive = options.keepalive.model_copy(update={"send": framed})
         self._kinds = [
             Kind(kind, message, options.address, options.encoding) for kind, message in options.message.items()
         ]
@@ -125,10 +125,11 @@ class SerialDevice:
         try:
             await self._bus.listen(self, accept, self._listen_s)
         except NoAnswer as error:
-            if not reading.answered:
+            if not reading.answered and reading.plan.talks:
                 raise DeviceSilent(f"{self._where}: {error}") from None
             for column in missing:
-                reading.qualities[column] = int(Quality.BAD_TIMEOUT)
+                awaited = column in reading.plan.events
+                reading.qualities[column] = _WAITING if awaited else int(Quality.BAD_TIMEOUT)
 
     @property
     def _where(self) -> str:

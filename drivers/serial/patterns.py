@@ -47,7 +47,7 @@ def compiled(text: str) -> re.Pattern[bytes]:
     except UnicodeEncodeError:
         raise ValueError(f"the pattern {quoted(text)} has characters beyond one byte: write them as \\xHH") from None
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"the pattern {quoted(text)} isn't a regular expression: {error}") from None
+        raise ValueError(f"the pattern {quoted(text)} isn't a regular expression ({error}): mend it there") from None
 
 
 def groups(text: str) -> tuple[str, ...]:

@@ -112,6 +112,8 @@ def _located(
     if tag.writable and wish.command is None:
         raise ValueError("a writable tag needs a command that writes it: give command, or drop 'writable'")
     if wish.field is None:
+        if not tag.writable:
+            raise ValueError("a tag without a field is there to be written: add writable = true, or give field")
         return []
     name, rules = wish.field, options.field.get(wish.field, PLAIN)
     found = [kind for kind in kinds if wish.message in (None, kind.name) and _has(kind, name, options.field)]
@@ -126,6 +128,10 @@ def _located(
             )
     elif asked := next((kind for kind in found if kind.request), None):
         found = [asked]
+    elif event := next((kind for kind in found if kind.options.event), None):
+        raise ValueError(
+            f"message {quoted(event.name)} is an event, which polling would miss: drop mode and interval_ms"
+        )
     for kind in found:
         binary = (kind.options.bytes or {}).get(name)
         if binary is not None and binary.type is not point.type and not rules.format:

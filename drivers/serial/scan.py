@@ -7,13 +7,13 @@ lines, and by whether a preset knows it. A wrong speed gives framing errors or c
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from drivers.common.portlist import PortInfo, holders, ports
+from drivers.common.proposal import proposal
 from drivers.common.serialport import LineOptions, PortReceiver, open_port
+from drivers.common.serialport.portlist import PortInfo, holders, ports
 from drivers.serial.framing import Decoder
 from drivers.serial.message import Kind
 from drivers.serial.notation import show
@@ -28,17 +28,25 @@ _GENERIC = ("barcode", "csv", "key-value")
 """Presets that know any line: tried last, and named only if no other fits."""
 
 
-async def scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     """The ports of this machine, then what was heard. Raises ScanFailed."""
-    for port in ports():
-        yield Finding(_row(port), _config(port.best_path))
+    number = 0
+    for number, port in enumerate(ports(), 1):
+        heard_later = options.listen in (port.device, port.best_path)
+        yield Finding(_row(port), "" if heard_later else _config(number, port.best_path))
     if options.listen is None:
         return
+    silent = True
     for done, baud in enumerate(options.bauds):
         yield Progress(done, len(options.bauds), f"listening at {baud} bit/s")
         heard = await _listen(options.listen, baud, options.seconds)
         if heard.data:
-            yield _judge(options.listen, baud, heard)
+            silent = False
+            yield _judge(number + 1, options.listen, baud, heard)
+    if silent:
+        looks = "silent: it may want to be asked, or be off"
+        row = _columns(port=options.listen, heard="nothing", **{"looks like": looks})
+        yield Finding(row, _config(number + 1, options.listen))
 
 
 def _row(port: PortInfo) -> dict[str, object]:
@@ -59,13 +67,10 @@ def _columns(**known: str) -> dict[str, object]:
     return {name: known.get(name, "") for name in names_}
 
 
-def _config(device: str, line: LineOptions | None = None, preset: str | None = None) -> str:
-    lines = ["[[link]]", 'name = "serial1"', 'driver = "serial"', f"device = {json.dumps(device)}"]
-    if line is not None:
-        lines += [f"baud = {line.baud}"]
-    if preset is not None:
-        lines += ["", "[[device]]", 'name = "instrument1"', 'link = "serial1"', f'preset = "{preset}"']
-    return "\n".join(lines) + "\n"
+def _config(number: int, device: str, line: LineOptions | None = None, preset: str | None = None) -> str:
+    """TOML ready to paste, its names told from others by `number`."""
+    link = {"name": f"serial{number}", "device": device} | ({} if line is None else {"baud": line.baud})
+    return proposal("serial", link, None if preset is None else {"name": f"instrument{number}", "preset": preset})
 
 
 @dataclass
@@ -109,7 +114,7 @@ async def _listen(device: str, baud: int, seconds: float) -> _Heard:
     return heard
 
 
-def _judge(device: str, baud: int, heard: _Heard) -> Finding:
+def _judge(number: int, device: str, baud: int, heard: _Heard) -> Finding:
     data = bytes(heard.data)
     share = heard.share_of_text
     preset = _preset_of(data) if share > 0.9 else None
@@ -125,7 +130,7 @@ def _judge(device: str, baud: int, heard: _Heard) -> Finding:
         heard=f"{len(data)} bytes: {show(data[:_SHOWN])}",
         **{"looks like": looks},
     )
-    return Finding(row, _config(device, LineOptions(baud=baud), preset) if share > 0.9 else "")
+    return Finding(row, _config(number, device, LineOptions(baud=baud), preset) if share > 0.9 else "")
 
 
 def _preset_of(data: bytes) -> str | None:

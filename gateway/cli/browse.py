@@ -15,9 +15,9 @@ from gateway.cli.drivers import ask, each, link_of
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, fail, note
 from gateway.cli.stream import Stream
-from gateway.cli.toml import table as toml_table
 from gateway.driver import Browses, Bus, Decodes, DriverKind, Item
 from gateway.southbound.probe import connected, opened
+from gateway.toml import table as toml_table
 
 _HEADINGS = ("kind", "path", "type", "value", "unit", "address")
 
@@ -134,7 +134,7 @@ def _tag(item: Item, kind: DriverKind) -> dict[str, Any]:
     """The keys of a tag that reads the item. It isn't made writable: that is for a person to decide."""
     tag = {
         "name": item.path,
-        address_key(kind): item.address,
+        kind.address_key: item.address,
         "type": item.type,
         "count": item.count,
         "unit": item.unit,
@@ -143,14 +143,6 @@ def _tag(item: Item, kind: DriverKind) -> dict[str, Any]:
         **item.options,
     }
     return {key: value for key, value in tag.items() if value not in (None, "")}
-
-
-def address_key(kind: DriverKind) -> str:
-    """The tag option that an address belongs in: ``address``, or else the one that a tag can't be without."""
-    fields = kind.tag_options.model_fields
-    if "address" in fields:
-        return "address"
-    return next((name for name, info in fields.items() if info.is_required()), next(iter(fields), "address"))
 
 
 def _print_csv(tags: list[dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from gateway.settings import GatewaySettings
 @click.option(
     "--without-secrets",
     is_flag=True,
-    help="Don't look for secrets and TLS files, for a machine that isn't the gateway.",
+    help="Don't look for secrets, certificates and keys, for a machine that isn't the gateway.",
 )
 def check(config: Path | None, config_path: Path, as_json: bool, without_secrets: bool) -> None:
     """Check CONFIG and conf.d/*.toml beside it, and report every problem at once.
@@ -67,6 +67,7 @@ def _links(settings: GatewaySettings) -> list[dict[str, Any]]:
             "requests_per_s": 0.0,
             "values_per_s": 0.0,
             "continuous_groups": 0,
+            "subscribed_groups": 0,
         }
         for link in settings.links
     }
@@ -75,6 +76,9 @@ def _links(settings: GatewaySettings) -> list[dict[str, Any]]:
         requests, tags = len(plan.describe()), len(group.poll.points)
         body["groups"] += 1
         body["tags"] += tags
+        if group.poll.subscribed:
+            body["subscribed_groups"] += 1
+            continue
         body["requests"] += requests
         if group.poll.interval_s:
             body["requests_per_s"] += requests / group.poll.interval_s
@@ -102,11 +106,9 @@ def _print(settings: GatewaySettings, links: list[dict[str, Any]]) -> None:
 
 
 def _rate(body: dict[str, Any], key: str) -> str:
-    """A rate; a group that is read continuously adds to it as much as its device can."""
-    rate = f"{body[key]:.4g}"
-    if not body["continuous_groups"]:
-        return rate
-    return f"{rate} + continuous" if body[key] else "continuous"
+    """A rate; what groups that are read continuously or subscribed to add to it only their devices know."""
+    unknown = [word for word in ("continuous", "subscribed") if body[f"{word}_groups"]]
+    return " + ".join([f"{body[key]:.4g}"] * bool(body[key] or not unknown) + unknown)
 
 
 def _plural(word: str, count: int) -> str:

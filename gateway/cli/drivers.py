@@ -19,6 +19,7 @@ from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, fail, note
 from gateway.config import ConfigErrors, load
 from gateway.driver import DeviceSilent, DriverKind, Item, LinkDown, ScanFailed, Site
+from gateway.sentences import with_mend
 from gateway.settings import GatewaySettings, LinkSettings, site_of
 from gateway.southbound.link import CALL_LIMIT_S, CLOSE_LIMIT_S
 from gateway.southbound.probe import bounded
@@ -79,11 +80,19 @@ def ask(link: LinkSettings, device: str, call: Coroutine[Any, Any, Result]) -> R
         return asyncio.run(call)
     except (LinkDown, DeviceSilent) as error:
         mend = f"check power, wiring and the address of link {link.name!r}, and whether {device!r} serves others now"
-        fail(str(error), mend, Exit.UNREACHABLE)
+        if isinstance(error, DeviceSilent):  # it names the device and its silence, no mend
+            fail(str(error), mend, Exit.UNREACHABLE)
+        say_failed(error, mend, Exit.UNREACHABLE)
     except ScanFailed as error:
-        fail(str(error), f"see what it has: tidegate browse {device}")
+        say_failed(error, f"see what it has: tidegate browse {device}")
     except PermissionError as error:
         not_permitted(error)
+
+
+def say_failed(error: Exception, mend: str, code: Exit = Exit.FAILED) -> NoReturn:
+    """End the command in a driver's words. `mend` is for those that don't say themselves what to do."""
+    sentence = str(error)
+    fail(sentence, mend if with_mend(sentence)[1] is None else None, code)
 
 
 async def each(items: AsyncIterator[Item]) -> AsyncIterator[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from gateway.driver import Decoding
 from gateway.model import DataType
@@ -11,7 +12,8 @@ _SHORT = 10_000
 _LONG = 10_000_000
 """Counters and measurements are seldom larger; bytes read in the wrong order nearly always are."""
 _SMALLEST = 1e-4
-_MOMENTS = ("19", "20")
+_YEARS_AGO, _YEARS_AHEAD = 10, 1
+"""A clock is seldom far from now. Any large number is a moment of some century, and zero the beginning of one."""
 
 
 def is_plausible(decoding: Decoding) -> bool:
@@ -20,7 +22,8 @@ def is_plausible(decoding: Decoding) -> bool:
     if kind is DataType.STRING:
         return isinstance(value, str) and bool(value.strip()) and value.isprintable()
     if kind is DataType.DATETIME:
-        return isinstance(value, str) and value.startswith(_MOMENTS)
+        year = value[:4] if isinstance(value, str) else ""
+        return year.isdecimal() and -_YEARS_AGO <= int(year) - time.gmtime().tm_year <= _YEARS_AHEAD
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind.is_float:

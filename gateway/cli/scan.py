@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from gateway.cli.drivers import close, driver, installed, not_permitted, site_for
+from gateway.cli.drivers import close, driver, installed, not_permitted, say_failed, site_for
 from gateway.cli.generated import options_of, validated
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
 from gateway.cli.stream import Stream
@@ -123,9 +123,9 @@ def _search(power: Scan, options: Any, site: Site, found: _Found) -> None:
     except KeyboardInterrupt:
         pass
     except LinkDown as error:
-        fail(str(error), "check the connection and the options: --help lists them", Exit.UNREACHABLE)
+        say_failed(error, "check the connection and the options: --help lists them", Exit.UNREACHABLE)
     except ScanFailed as error:
-        fail(str(error), "mend it and search again; --help lists the options")
+        say_failed(error, "mend it and search again; --help lists the options")
     except PermissionError as error:
         not_permitted(error)
     found.say(ended)

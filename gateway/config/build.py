@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from gateway.config.topics import Assets, check_members
 from gateway.config.words import meant_or_all
 from gateway.driver import DriverKind, Point, PollGroup, Site
 from gateway.model import Layout
+from gateway.sentences import with_mend
 from gateway.settings import (
     BreakerSettings,
     DeviceSettings,
@@ -168,6 +170,7 @@ class Builder:
 
     def _links(self) -> dict[str, Link]:
         names: dict[str, Place] = {}
+        claimed: dict[str, str] = {}
         links: dict[str, Link] = {}
         for raw, place in self._context.sections("link"):
             common, own = split(raw, LinkTable)
@@ -184,7 +187,18 @@ class Builder:
                 continue
             if self._context.unique(names, table.name, place, "link"):
                 links[table.name] = Link(table, kind, options, [])
+            if kind and options is not None:
+                self._claim(claimed, kind.claims(options), table.name, place)
         return links
+
+    def _claim(self, claimed: dict[str, str], claims: Sequence[str], link: str, place: Place) -> None:
+        """Report what another link has already. `claimed`: who has what."""
+        for claim in claims:
+            # A serial port has many names; on a machine that hasn't got it each stays as it is.
+            owner = claimed.setdefault(os.path.realpath(claim) if claim.startswith("/") else claim, link)
+            if owner != link:
+                message = f"the link {quote(link)} needs {claim} for itself, but the link {quote(owner)} has it"
+                self._report.add(place, message, "let the devices share one link, or mend one of the two")
 
     def _templates(self) -> dict[str, Template]:
         names: dict[str, Place] = {}
@@ -316,11 +330,9 @@ class Builder:
                 continue
             columns = {tag.path: index for index, tag in enumerate(group.tags.tags)}
             for error in plan.errors:
-                message, _, hint = error.message.rpartition(": ")
+                message, hint = with_mend(error.message)
                 place = group.tags.place_of(columns[error.path])
-                self._report.add(
-                    place, f"tag {quote(error.path)}: {message or hint}", hint if message else "mend the tag"
-                )
+                self._report.add(place, f"tag {quote(error.path)}: {message}", hint or "mend the tag")
 
 
 def _location(table: GatewayTable) -> tuple[str, ...]:

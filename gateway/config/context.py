@@ -26,11 +26,13 @@ from gateway.config.schema import (
     TemplateTable,
     TlsTable,
 )
+from gateway.config.tls import exposed, unreadable
 from gateway.config.topics import CASE_HINT
 from gateway.config.words import listing, meant_or_all
 from gateway.driver import DriverKind
-from gateway.fields import FilePath, SecretReference
+from gateway.fields import SecretReference
 from gateway.secrets import Secret, SecretError
+from gateway.sentences import with_mend
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -79,8 +81,8 @@ class Context:
             try:
                 reference.read()
             except SecretError as error:
-                message, _, hint = str(error).rpartition(": ")
-                self.report.add(place.child(next(iter(homes))), f"{place.label}: {message}", hint)
+                message, hint = with_mend(str(error))
+                self.report.add(place.child(next(iter(homes))), f"{place.label}: {message}", hint or "mend it")
         return reference.secret
 
     def options(
@@ -104,18 +106,12 @@ class Context:
             reference = getattr(options, key)
             if reference is not None and self.secret(reference, place.child(key)) is None:
                 return None
-        if self.check_secrets:
-            self._check_files(options, place)
-        return options
-
-    def _check_files(self, options: BaseModel, place: Place) -> None:
-        """Report files named in options that aren't there."""
-        for key in _file_keys(type(options)):
+        for key in _file_keys(model) if self.check_secrets else ():
             path = getattr(options, key)
-            if path is not None and not path.is_file():
-                spot = place.child(key)
-                message = f"{spot.label}: the file {path} doesn't exist"
-                self.report.add(spot, message, "create it, or mend the path")
+            if path is not None and (wrong := unreadable(path) or exposed(path)):
+                message, hint = wrong
+                self.report.add(place.child(key), f"{place.child(key).label}: {message}", hint)
+        return options
 
     def directory(self, place: Place) -> Path:
         """Where relative paths written at a place start."""
@@ -205,7 +201,7 @@ def _file_keys(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(
         key
         for key, field in model.model_fields.items()
-        if any(kind in (Path, FilePath) for kind in (field.annotation, *get_args(field.annotation)))
+        if any(Path in (part, *get_args(part)) for part in (field.annotation, *get_args(field.annotation)))
     )
 
 

@@ -81,6 +81,10 @@ def _check_header(
                 good = False
             continue
         good = False
+        if "\t" in column:
+            message = "the columns are parted by tabs, but must be by commas or semicolons"
+            problems.append(Problem(path, line, message, "save the file again as CSV (in Excel: “CSV UTF-8”)"))
+            return False
         if not column:
             problems.append(Problem(path, line, f"column {position} has no name", "name it, or take it out"))
             continue

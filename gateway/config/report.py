@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from gateway.config.names import quote
 from gateway.config.places import Place
 from gateway.config.problems import ConfigErrors, Problem
 from gateway.config.words import closest, example, explain, fields_at, found
+from gateway.sentences import one_line
 
 _SOUTHBOUND = ("[[link", "[[device", "[[template", "report")
 
@@ -30,7 +32,7 @@ class Report:
 
     def add(self, place: Place, message: str, hint: str) -> None:
         """One problem. The same one found twice (a template used by two devices) is reported once."""
-        self._found.setdefault((place, message), hint)
+        self._found.setdefault((place, one_line(message)), one_line(hint))
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Problems that know their lines already."""
@@ -172,7 +174,9 @@ class Checker:
                     'or {credential = "NAME"}',
                 )
             else:
-                self._report.add(spot, *explain(spot.label, detail, from_text=strings))
+                info = fields.get(str(keys[-1])) if keys else None
+                message, hint = explain(spot.label, detail, info, from_text=strings)
+                self._report.add(spot.child(*_key_meant(message, detail["input"])), message, hint)
 
 
 def strictly(model: type[Model], raw: Mapping[str, Any], context: Mapping[str, Any]) -> Model:
@@ -187,6 +191,12 @@ def strictly(model: type[Model], raw: Mapping[str, Any], context: Mapping[str, A
     if b"null" in body:
         return model.model_validate(raw, context=context)
     return model.model_validate_json(body, strict=True, context=context)
+
+
+def _key_meant(message: str, table: Any) -> tuple[str, ...]:
+    """Where in a table to look: of what is wrong with keys together, the first one that is named and given."""
+    given = table if isinstance(table, dict) else {}
+    return next(((word,) for word in re.findall(r"\w+", message) if word in given), ())
 
 
 def _is_clear_secret(model: type[BaseModel], keys: tuple[str | int, ...], value: Any) -> bool:

@@ -22,7 +22,7 @@ def check_tls(tls: TlsSettings, *, files: bool) -> Iterator[tuple[str, str, str]
         return
     broken = False
     for name, path in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
-        if path is not None and (wrong := _unreadable(path)):
+        if path is not None and (wrong := unreadable(path)):
             yield name, *wrong
             broken = True
     secret = tls.key or tls.certificate
@@ -36,12 +36,19 @@ def check_tls(tls: TlsSettings, *, files: bool) -> Iterator[tuple[str, str, str]
             yield "ca", f"{tls.ca} holds no certificate in PEM form", "give a file with -----BEGIN CERTIFICATE-----"
     if tls.certificate is not None:
         yield from _check_pair(tls.certificate, tls.key)
-    if secret is not None and _holds_key(secret) and readable_by_others(secret):
-        name = "key" if tls.key else "certificate"
-        yield name, f"the private key in {secret} can be read by every user", f"run chmod o-rwx {secret}"
+    if secret is not None and (wrong := exposed(secret)):
+        yield "key" if tls.key else "certificate", *wrong
 
 
-def _unreadable(path: Path) -> tuple[str, str] | None:
+def exposed(path: Path) -> tuple[str, str] | None:
+    """(message, mend) if a readable file holds a private key that every user can read."""
+    if _holds_key(path) and readable_by_others(path):
+        return f"the private key in {path} can be read by every user", f"run chmod o-rwx {path}"
+    return None
+
+
+def unreadable(path: Path) -> tuple[str, str] | None:
+    """(message, mend) if the file isn't there or can't be read."""
     try:
         with path.open("rb") as file:
             file.read(1)

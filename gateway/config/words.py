@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gateway.config.names import Mendable, quote
+from gateway.sentences import with_mend
 
 _EXPECTED = {
     "string_type": "text in quotes",
@@ -38,6 +39,22 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "multiple_of": ("multiple_of", "a multiple of"),
 }
+_PLC_TYPES = {
+    **dict.fromkeys(("boolean", "bit"), "bool"),
+    **dict.fromkeys(("byte", "usint"), "uint8"),
+    **dict.fromkeys(("sint", "char"), "int8"),
+    **dict.fromkeys(("word", "uint", "ushort"), "uint16"),
+    **dict.fromkeys(("int", "short"), "int16"),
+    **dict.fromkeys(("dword", "udint"), "uint32"),
+    **dict.fromkeys(("dint", "long"), "int32"),
+    **dict.fromkeys(("lword", "ulint", "qword"), "uint64"),
+    **dict.fromkeys(("lint", "llong"), "int64"),
+    **dict.fromkeys(("real", "float", "single"), "float32"),
+    **dict.fromkeys(("lreal", "double"), "float64"),
+    **dict.fromkeys(("wstring", "text"), "string"),
+    **dict.fromkeys(("date_and_time", "dt", "timestamp"), "datetime"),
+}
+"""Types as IEC 61131-3 and the makers' tools name them."""
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -67,6 +84,17 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     return names[matches[0]] if matches else None
 
 
+def closest_choice(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that was probably meant: also what PLC programs call it, or the only one that begins so."""
+    names = [*choices]
+    if (known := _PLC_TYPES.get(word.lower())) in names:
+        return known
+    if meant := closest(word, names):
+        return meant
+    begun = [name for name in names if word and name.lower().startswith(word.lower())]
+    return begun[0] if len(begun) == 1 else None
+
+
 def listing(names: Iterable[str], limit: int = 8) -> str:
     """``"a", "b" or "c"``"""
     quoted = [quote(name) for name in names]
@@ -83,15 +111,17 @@ def meant_or_all(word: str, candidates: Iterable[str], kind: str) -> str:
     return f"write {listing(names)}" if names else f"define a {kind} of that name"
 
 
-def explain(label: str, error: ErrorDetails, *, from_text: bool = False) -> tuple[str, str]:
+def explain(
+    label: str, error: ErrorDetails, info: FieldInfo | None = None, *, from_text: bool = False
+) -> tuple[str, str]:
     """(message, mend) for one finding about a key that is there. `from_text`: it comes from a CSV cell."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if (cause := context.get("error")) is not None and isinstance(cause, Exception):
         if isinstance(cause, Mendable):
             return f"{label} {cause}", cause.hint
         # A driver's own words: a sentence that ends with its mend.
-        message, _, hint = str(cause).rpartition(": ")
-        return message or hint, hint if message else "mend the value"
+        message, hint = with_mend(str(cause))
+        return message, hint or "mend the value"
     shown = found(value, from_text=from_text)
     if kind in _EXPECTED:
         expected = _EXPECTED[kind]
@@ -101,10 +131,7 @@ def explain(label: str, error: ErrorDetails, *, from_text: bool = False) -> tupl
         bound = context[name]
         return f"{label} is {shown}, but must be {word} {bound:g}", f"write a number that is {word} {bound:g}"
     if kind in ("literal_error", "enum"):
-        allowed = _allowed(context["expected"])
-        plain = value if isinstance(value, str) else str(value)
-        hint = f"did you mean {quote(meant)}?" if (meant := closest(plain, allowed)) else "write one of these"
-        return f"{label} is {quote(plain)}, but can only be {listing(allowed, 20)}", hint
+        return _not_a_choice(label, value, _allowed(context["expected"]))
     if kind == "string_too_short" and value == "":
         return f"{label} is empty", "give it a value, or leave it out"
     if kind == "string_too_short":
@@ -114,6 +141,9 @@ def explain(label: str, error: ErrorDetails, *, from_text: bool = False) -> tupl
     if kind == "too_short":
         return f"{label} has too few entries: at least {context['min_length']}", "add what is missing"
     if kind == "string_pattern_mismatch":
+        models = [*(info.examples or ()), info.default] if info else []
+        if model := next((each for each in models if isinstance(each, str)), None):
+            return f"{label} is {shown}, which can't be understood", f"write it like {quote(model)}"
         return f"{label} is {shown}, which doesn't have the form {context['pattern']}", "mend its form"
     return f"{label} is {shown}: {error['msg']}", "mend the value"
 
@@ -151,8 +181,19 @@ def _table_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _allowed(expected: str) -> list[str]:
-    """pydantic says ``'a', 'b' or 'c'``."""
-    return [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
+    """pydantic says ``'a', 'b' or 'c'``, and of numbers ``1 or 2``."""
+    return expected.replace(" or ", ", ").split(", ")
+
+
+def _not_a_choice(label: str, value: Any, allowed: list[str]) -> tuple[str, str]:
+    if "'" not in allowed[0]:
+        shown = quote(value) if isinstance(value, str) else found(value)
+        choices = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
+        return f"{label} is {shown}, but can only be {choices}", "write one of these"
+    names = [name.strip("'") for name in allowed]
+    plain = value if isinstance(value, str) else str(value)
+    hint = f"did you mean {quote(meant)}?" if (meant := closest_choice(plain, names)) else "write one of these"
+    return f"{label} is {quote(plain)}, but can only be {listing(names, 20)}", hint
 
 
 def _conversion(label: str, value: Any, expected: str, from_text: bool) -> str:

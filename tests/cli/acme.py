@@ -159,10 +159,11 @@ class Able(Plain):
     async def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         assert self._bus.open
         if start is not None and not start.startswith("t:"):
-            raise ScanFailed(f"there is no {start}")
+            mend = "" if start else ": leave it out"
+            raise ScanFailed(f"there is no {start}{mend}")
         for item in ITEMS:
             if self._bus.options.trouble == "silent" and item.address == "t:3":
-                raise DeviceSilent("no answer within 1 s")
+                raise DeviceSilent("d1 at 10.0.0.1: no answer within 1 s")
             if depth is None or item.path.count("/") < depth:
                 yield item
 
@@ -172,7 +173,7 @@ class Able(Plain):
             raise ScanFailed(f"{address} is no address")
         type(self).reads += 1
         if self._bus.options.trouble == "silent" and self.reads == 2:
-            raise DeviceSilent("no answer within 1 s")
+            raise DeviceSilent("d1 at 10.0.0.1: no answer within 1 s")
         first = int(address)
         return [
             each for at in (first - 1, first, first + 1) for each in _readings(str(at), bytes([0, self.reads, 65, 172]))
@@ -247,6 +248,7 @@ def _kind(name: str, driver: type[Plain], **more: Any) -> DriverKind:
         device_options=Device,
         tag_options=Tag,
         open_bus=lambda link, options, site: Bus(options),
+        address_key="spot",
         open_device=lambda bus, device, options: driver(bus),  # type: ignore[arg-type, return-value]
         **more,
     )

@@ -102,7 +102,7 @@ def test_nothing_found_is_nothing_printed(run: Run, config: Write, form: str) ->
     ("link", "arguments", "code", "told"),
     [
         ('trouble = "refused"', "d1", 4, "10.0.0.1 refused the connection\n  → check power, wiring and the address"),
-        ('trouble = "silent"', "d1", 4, "no answer within 1 s\n  → check power"),
+        ('trouble = "silent"', "d1", 4, "d1 at 10.0.0.1: no answer within 1 s\n  → check power"),
         ('trouble = "forbidden"', "d1", 6, "no permission to /dev/acme: Permission denied"),
         ("", "d1 --from x", 1, "there is no x\n  → see what it has: tidegate browse d1"),
         ("", "d2", 2, "the configuration has no device 'd2'\n  → there are: d1"),
@@ -112,6 +112,11 @@ def test_what_goes_wrong_is_told(run: Run, config: Write, link: str, arguments: 
     done = run("browse", *arguments.split(), "-c", config(link))
     assert done.exit_code == code
     assert f"tidegate: {told}" in done.stderr
+
+
+def test_a_driver_that_says_the_mend_itself_is_not_given_another(run: Run, config: Write) -> None:
+    done = run("browse", "d1", "--from", "", "-c", config())
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "tidegate: there is no : leave it out")
 
 
 def test_half_a_list_is_no_configuration(run: Run, config: Write) -> None:

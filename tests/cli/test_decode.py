@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_output import Terminal
 
 Write = Callable[..., Path]
+THIS_YEAR = time.gmtime().tm_year
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +71,7 @@ def test_live_is_a_line_of_json_for_each_read(run: Run, config: Write) -> None:
     done = run("decode", "d1", "100", "--live", "-c", config('trouble = "silent"'))
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert first["decodings"][0]["raw"] == "0001"
-    assert second["error"] == "no answer within 1 s"
+    assert second["error"] == "d1 at 10.0.0.1: no answer within 1 s"
     assert third["decodings"][0]["raw"] == "0003"
     assert done.exit_code == 0
 
@@ -126,7 +128,10 @@ def test_a_driver_that_cannot_is_told(run: Run, config: Write) -> None:
         (DataType.STRING, 4, "Pump", True),
         (DataType.STRING, 4, "P\x00", False),
         (DataType.STRING, 4, "  ", False),
-        (DataType.DATETIME, 4, "2026-01-31T12:00:00Z", True),
+        (DataType.DATETIME, 4, f"{THIS_YEAR}-01-31T12:00:00Z", True),
+        (DataType.DATETIME, 4, f"{THIS_YEAR - 5}-01-31T12:00:00Z", True),
+        (DataType.DATETIME, 4, "1970-01-01T00:00:00Z", False),
+        (DataType.DATETIME, 4, f"{THIS_YEAR + 40}-01-31T12:00:00Z", False),
         (DataType.DATETIME, 4, "0001-01-01T00:00:00Z", False),
         (DataType.BOOL, 1, True, False),
         (DataType.BYTES, 2, "00ff", False),

@@ -28,6 +28,23 @@ def test_a_good_configuration_is_summed_up(tmp_path: Path) -> None:
     ]
 
 
+def test_a_group_that_is_subscribed_to_has_no_rate_of_requests(tmp_path: Path) -> None:
+    reader = """
+[[link]]
+name = "reader"
+driver = "serial"
+device = "/dev/ttyS1"
+
+[[device]]
+name = "reader1"
+link = "reader"
+preset = "barcode"
+group = [{name = "scans", tag = [{name = "code", field = "code", type = "string"}]}]
+"""
+    result = CliRunner().invoke(check, [str(write(tmp_path, GOOD + reader))])
+    assert "reader\tserial\t/dev/ttyS1\t1\t1\t1\t0\tsubscribed\tsubscribed" in result.stdout.splitlines()
+
+
 def test_problems_go_to_stderr_with_exit_code_3(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD.replace("interval_ms", "intervall_ms").replace('"uint16"', "16"))
     result = CliRunner().invoke(check, [str(path)])

@@ -134,9 +134,9 @@ async def _identity(
     timeout_s: float,
 ) -> Identity:
     """The certificate to show. Raises LinkDown."""
-    if options.certificate is not None and options.certificate_key is not None:
+    if options.certificate is not None and options.key is not None:
         try:
-            return await asyncio.to_thread(from_files, options.certificate, options.certificate_key)
+            return await asyncio.to_thread(from_files, options.certificate, options.key)
         except (OSError, ValueError) as error:
             raise LinkDown(f"this gateway's certificate can't be used: {error}") from None
     try:

@@ -159,6 +159,7 @@ TALKER = DriverKind(
     tag_options=_TagOptions,
     open_bus=lambda name, options, site: TalkerBus(options),
     open_device=lambda bus, name, options: TalkerDriver(cast(TalkerBus, bus), name),
+    address_key="key",
     describe_link=lambda options: f"127.0.0.1:{options.port}",
     subscribes=True,
 )
@@ -168,6 +169,7 @@ class TalkerAdapter:
     kind = TALKER
     timeout_s = TIMEOUT_S
     silence_is_loss = False  # a device that only talks may have nothing to say
+    connects_slowly = False
 
     def __init__(self) -> None:
         self._body: dict[str, Value] = {"speed": 1450, "run": True, "name": "Filler"}

@@ -67,7 +67,7 @@ def test_what_can_be_had(options: DeviceOptions, type_: str, tag_options: dict[s
         (PLAIN, "string", {"characteristic": "2A1C", "field": "x"}, "it has time, site"),
         (PLAIN, "datetime", {"characteristic": "FF01"}, "give its 'encoding'"),
         (PLAIN, "uint8", {"characteristic": "FF01", "length": 2}, "'length' is for encoding utf8 and bytes"),
-        (PLAIN, "uint8", {"characteristic": "FF01", "encoding": "utf8"}, "is string"),
+        (PLAIN, "uint8", {"characteristic": "FF01", "encoding": "utf-8"}, "is string"),
     ],
 )
 def test_what_cannot_be_had_is_explained_and_fails_only_itself(

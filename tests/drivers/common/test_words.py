@@ -423,7 +423,7 @@ def test_a_value_that_does_not_fit_is_refused(encoding: Encoding, value: Value, 
         ({"type": T.INT64, "bcd": True}, "binary-coded decimal needs an integer type such as uint32, not int64"),
         ({"type": T.JSON}, "json is a structure, which no register holds"),
         ({"type": T.INT16, "count": 0}, "an array in registers needs its number of elements, at least 1"),
-        ({"type": T.INT8, "half": Half.BOTH}, "both bytes of a register are an array of int8 or uint8, or one int16"),
+        ({"type": T.INT8, "half": Half.BOTH}, "both bytes of a register are an array: give count, or take one int16"),
         ({"type": T.DATETIME}, "a datetime, and nothing else, needs the form of its time, such as unix-u32"),
         (
             {
@@ -432,7 +432,7 @@ def test_a_value_that_does_not_fit_is_refused(encoding: Encoding, value: Value, 
                 "text_encoding": TextEncoding.UTF16,
                 "text_order": TextOrder.LOW_ONLY,
             },
-            "utf-16 needs both bytes of a register, text order 'low-only' has one",
+            "utf-16 needs both bytes of a register, of which text order 'low-only' has one: mend either",
         ),
     ],
 )

@@ -51,8 +51,8 @@ def test_reads_that_begin_at_zero() -> None:
     assert made.describe() == ["unit 1: read 31 registers from hr:0 (function 3, 2 tags)"]
     (error,) = made.errors
     assert error.message == (
-        "float32 at 'hr:124' can't be reached: with read_from_zero a read ends at 124 on the wire, "
-        "as max_registers has it"
+        "float32 at 'hr:124' can't be reached, as with read_from_zero and max_registers 125 reads end at 124 on the "
+        "wire: mend these, or drop the tag"
     )
 
 
@@ -88,9 +88,9 @@ def test_requests_are_those_of_the_standard() -> None:
         (point("x", "co:1", T.UINT16), "'co:1' is a single bit: coils need type bool, not uint16"),
         (
             point("x", "hr:65535", T.FLOAT32),
-            "float32 at 'hr:65535' takes 2 registers and ends beyond 65535, the last address",
+            "float32 at 'hr:65535' takes 2 registers and ends beyond 65535: mend the address",
         ),
-        (point("x", "hr:1", T.STRING), "a string value needs 'length', the number of its registers"),
+        (point("x", "hr:1", T.STRING), "a string value has no 'length': add it, the number of registers it takes"),
         (
             point("x", "hr:1", T.UINT16, length=2),
             "option 'length' is for string and bytes only, not for uint16: drop it",
@@ -104,10 +104,10 @@ def test_requests_are_those_of_the_standard() -> None:
             "binary-coded decimal needs an integer type such as uint32, not int64",
         ),
         (point("x", "hr:1", T.JSON), "json is a structure, which no register holds"),
-        (point("x", "hr:1", T.BYTES), "a bytes value needs 'length', the number of its registers"),
+        (point("x", "hr:1", T.BYTES), "a bytes value has no 'length': add it, the number of registers it takes"),
         (
             point("x", "hr:1", T.DATETIME),
-            "a datetime needs 'time', the form it is written down in, such as 'unix-u32'",
+            "a datetime has no 'time': add the form it is written down in, such as time = \"unix-u32\"",
         ),
         (point("x", "hr:1", time="unix-u32"), "option 'time' is for datetime only, not for uint16: drop it"),
         (
@@ -117,17 +117,17 @@ def test_requests_are_those_of_the_standard() -> None:
         (
             point("x", "hr:1", T.FLOAT32, count=11),
             "the array of 11 float32 at 'hr:1' takes 22 registers, "
-            "but the device's max_registers allows 20 in one read",
+            "but the device's max_registers allows 20 in one read: take fewer",
         ),
         (
             point("x", "co:65530", T.BOOL, count=7),
-            "the array of 7 bool at 'co:65530' takes 7 coils and ends beyond 65535, the last address",
+            "the array of 7 bool at 'co:65530' takes 7 coils and ends beyond 65535: mend the address",
         ),
         (point("x", "id:vendor"), "'id:vendor' is a text: it needs type string, not uint16, and no 'count'"),
         (point("x", "id:vendor", T.STRING, length=4), "'id:vendor' says itself how long it is: drop 'length'"),
         (
             point("x", "hr:1", T.STRING, length=30),
-            "string at 'hr:1' takes 30 registers, but the device's max_registers allows 20 in one read",
+            "string at 'hr:1' takes 30 registers, but the device's max_registers allows 20 in one read: take fewer",
         ),
     ],
 )

@@ -95,6 +95,12 @@ async def test_the_budget_is_kept_and_said_to_be_used_up(endpoint: RawSlave) -> 
     ((finding,), _) = await scan(endpoint.port, units="3", requests=30)
     assert len(endpoint.requests) <= 30 + 6
     assert finding.row["coils"].endswith("…")
+    assert finding.row["holding registers"] == "…", "not looked for isn't the same as not there"
+
+
+async def test_a_table_that_was_seen_to_its_end_is_said_to_be_whole(slave: RawSlave) -> None:
+    ((finding,), _) = await scan(slave.port, units="1", requests=60)
+    assert (finding.row["coils"], finding.row["discrete inputs"]) == ("0-65535", "0-50000, …")
 
 
 async def test_without_ranges_a_unit_costs_few_requests(endpoint: RawSlave) -> None:

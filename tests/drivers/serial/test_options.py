@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from drivers.serial import KIND
 from drivers.serial.options import DeviceOptions, LinkOptions, TagOptions
-from gateway.driver import DriverKind
+from gateway.driver import DriverKind, Point
 from gateway.model import DataType
 from gateway.registry import load_driver
 from tests.drivers.serial.bench import Bench, group, point
@@ -129,6 +129,12 @@ async def test_an_impossible_tag_is_one_sentence_with_its_mend(
 async def test_a_writable_tag_needs_a_command(bench: Bench) -> None:
     plan = bench.device(**LINE).plan(group(point("v", DataType.UINT16), writable=True))
     assert "needs a command" in plan.errors[0].message
+
+
+async def test_a_tag_that_is_neither_read_nor_written_is_refused(bench: Bench) -> None:
+    options = {**LINE, "command": {"zero": {"send": "Z"}}}
+    plan = bench.device(**options).plan(group(Point("zero", DataType.BOOL, TagOptions(command="zero"))))
+    assert plan.errors[0].message.endswith(": add writable = true, or give field")
 
 
 async def test_an_array_is_refused(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tomli
 
-from drivers.common.portlist import PortInfo
+from drivers.common.serialport.portlist import PortInfo
 from drivers.serial import KIND, scan
 from drivers.serial.bus import SerialBus
 from gateway.driver import Finding, ScanFailed
@@ -71,6 +71,22 @@ async def test_a_wrong_speed_is_said_to_be_one(bench: Bench, monkeypatch: pytest
     talking.cancel()
     assert "not this speed, or binary" in str(found.row["looks like"])
     assert found.config == ""
+
+
+async def test_a_silent_port_is_said_to_be_silent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "ports", list)
+    (found,) = await findings(listen=bench.far.device, bauds=(9600, 4800), seconds=0.05)
+    assert found.row["port"] == bench.far.device
+    assert (found.row["heard"], str(found.row["looks like"]).partition(":")[0]) == ("nothing", "silent")
+
+
+async def test_the_links_of_several_ports_have_names_of_their_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "ports", lambda: [USB, PortInfo("/dev/ttyS0"), PortInfo(bench.far.device)])
+    found = await findings(listen=bench.far.device, bauds=(9600,), seconds=0.05)
+    links = tomli.loads("\n".join(each.config for each in found))["link"]
+    assert len({link["name"] for link in links}) == len({link["device"] for link in links}) == len(links) == 3
 
 
 async def test_a_port_in_use_is_not_listened_to(bench: Bench) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -11,6 +9,7 @@ from pydantic import ValidationError
 
 from drivers.opcua.options import LinkOptions
 from drivers.opcua.security.options import SecurityOptions
+from tests.support.interpreter import run
 
 URL = {"url": "opc.tcp://plc1:4840"}
 PASSWORD = {"credential": "plc1"}
@@ -35,7 +34,7 @@ def test_nothing_said_is_secure() -> None:
         ({"username": "operator"}, "of no use without 'password': add password = "),
         ({"password": PASSWORD}, "of no use without 'username': add username = "),
         ({"user_certificate": "a.der"}, "of no use without 'user_key': add user_key = "),
-        ({"certificate_key": "a.pem"}, "of no use without 'certificate': add certificate = "),
+        ({"key": "a.pem"}, "of no use without 'certificate': add certificate = "),
         ({"user_key_password": PASSWORD}, "of no use without 'user_key': add user_key = "),
         (
             {"username": "operator", "password": PASSWORD, "user_certificate": "a.der", "user_key": "a.pem"},
@@ -65,5 +64,4 @@ def test_no_more_is_loaded_than_is_needed(code: str, strangers: tuple[str, ...])
         "KIND_SITE = Site('g', Path('/nonexistent'))\n"
         f"{code}\nprint(sorted({strangers!r} & sys.modules.keys()))\n"
     ).replace(repr(strangers), f"set({strangers!r})")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert run(script) == "[]"
