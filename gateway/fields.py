@@ -28,6 +28,12 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     return path if directory is None else Path(directory, path)
 
 
+class Options(BaseModel):
+    """A driver's table of options: no unknown keys. Of a configuration it is read strictly: no type is guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
 """A host name or an IP address, alone."""
 

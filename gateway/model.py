@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gateway.status_codes import INFO_BITS, NAMES
+
 Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = Scalar | tuple[Scalar | None, ...] | None
 """One decoded value; a tuple is an array. ``None`` only ever travels with a bad quality, or as an element of an array
@@ -122,12 +124,8 @@ def is_bad(code: int) -> bool:
 
 
 def quality_name(code: int) -> str:
-    """The standard's name of a status code in CamelCase, or its hex form where it has none here."""
-    try:
-        name = Quality(code).name
-    except ValueError:
-        return f"0x{code:08X}"
-    return "".join(word.capitalize() for word in name.split("_"))
+    """The standard's name of a status code, its info bits left aside, or the hex form of one that has none."""
+    return NAMES.get(code & ~INFO_BITS, f"0x{code:08X}")
 
 
 @dataclass(frozen=True, slots=True)

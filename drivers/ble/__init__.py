@@ -59,9 +59,5 @@ KIND = DriverKind(
     subscribes=True,
     # bluetoothd may report an unchanged advert rarely, and a battery sensor may send one every few minutes.
     stale_s=3600.0,
-    scan=Scan(
-        summary="Bluetooth devices in range, with what they advertise.",
-        options=ScanOptions,
-        run=_scan,
-    ),
+    scan=Scan("Bluetooth devices in range, with what they advertise.", ScanOptions, _scan),
 )

@@ -165,7 +165,7 @@ class BleBus:
         """Tell `hearing` of every advert of its device, and call `drop` when the bus is closed; in place of what was
         attached under the same device name before."""
         options = hearing.options
-        where, key = (self._by_address, options.address) if options.address else (self._by_name, options.name)
+        where, key = (self._by_address, options.address) if options.address else (self._by_name, options.local_name)
         assert key is not None
         where.setdefault(key, {})[device] = hearing
         if device in self._drops:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from drivers.ble.gatt.codec import ByteOrder, Encoding
-from gateway.fields import SecretReference
+from drivers.ble.gatt.codec import Encoding
+from drivers.common.numbers import ByteOrder
+from gateway.fields import Options, SecretReference
 
 FormatName = Literal["bthome", "ruuvi", "atc", "eddystone", "ibeacon"]
 
 _ADDRESS = re.compile(r"[0-9A-F]{2}([:-][0-9A-F]{2}){5}|[0-9A-F]{12}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{4}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+_ADAPTER = re.compile(r"^hci[0-9]+$", re.ASCII)
 _BASE = "-0000-1000-8000-00805f9b34fb"
 
 
@@ -24,26 +26,30 @@ def _check_address(text: str) -> str:
     return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
+def _check_adapter(text: str) -> str:
+    if not _ADAPTER.fullmatch(text):
+        raise ValueError(f"'{text}' is no radio: write 'hci0', or another that bluetoothctl list names")
+    return text
+
+
 def _check_uuid(text: str) -> str:
     uuid = text.lower().removeprefix("0x")
     if not _UUID.fullmatch(uuid):
         raise ValueError(
             f"'{text}' is not a UUID: write four hexadecimal digits such as '2A6E', "
-            "or all of it: '12340001-0000-1000-8000-00805f9b34fb'"
+            "or all 36 characters such as '12340001-0000-1000-8000-00805f9b34fb'"
         )
     return uuid if len(uuid) > 4 else f"0000{uuid}{_BASE}"
 
 
 Address = Annotated[str, AfterValidator(_check_address)]
 Uuid = Annotated[str, AfterValidator(_check_uuid)]
-Adapter = Annotated[str, Field(pattern=r"^hci[0-9]+$")]
+Adapter = Annotated[
+    str, AfterValidator(_check_adapter), WithJsonSchema({"type": "string", "pattern": _ADAPTER.pattern})
+]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkOptions(_Options):
+class LinkOptions(Options):
     """One Bluetooth radio of this machine."""
 
     adapter: Adapter = Field(default="hci0", description="The radio; `bluetoothctl list` names them, first one `hci0`.")
@@ -67,11 +73,11 @@ class LinkOptions(_Options):
     )
 
 
-class DeviceOptions(_Options):
-    """One Bluetooth LE device, by its address or by its name."""
+class DeviceOptions(Options):
+    """One Bluetooth LE device, by its address or by the name it sends."""
 
     address: Address | None = Field(default=None, description="Bluetooth address, such as `C0:12:34:56:78:9A`.")
-    name: str | None = Field(
+    local_name: str | None = Field(
         default=None,
         min_length=1,
         description="Instead of the address: the name it sends, for devices that change their address. No two devices "
@@ -106,7 +112,7 @@ class DeviceOptions(_Options):
         description="How long connecting may take, waiting for one's turn and finding out its services included.",
     )
     timeout_ms: int = Field(
-        default=3000, ge=10, le=10_000, description="How long to wait for the answer to one request over a connection."
+        default=3000, ge=10, le=10_000, description="How long to wait for the reply to one request over a connection."
     )
     pair: bool = Field(
         default=False,
@@ -116,21 +122,24 @@ class DeviceOptions(_Options):
 
     @model_validator(mode="after")
     def _fits_together(self) -> DeviceOptions:
-        if (self.address is None) == (self.name is None):
-            raise ValueError("a device is known by its 'address' or by its 'name': give one of the two")
+        if (self.address is None) == (self.local_name is None):
+            raise ValueError(
+                "a device is known by its 'address' or by the 'local_name' it sends: "
+                "write address = 'C0:12:34:56:78:9A', or the other, not both"
+            )
         if self.bindkey is not None and self.format not in ("bthome", "atc"):
             raise ValueError('\'bindkey\' is for format "bthome" and "atc", which can be encrypted: drop it')
         return self
 
     @property
     def identity(self) -> str:
-        """The address, or the name."""
-        identity = self.address or self.name
+        """The address, or the name it sends."""
+        identity = self.address or self.local_name
         assert identity is not None
         return identity
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """One value: a field of the adverts, or a characteristic."""
 
     characteristic: Uuid | None = Field(
@@ -164,7 +173,10 @@ class TagOptions(_Options):
     @model_validator(mode="after")
     def _fits_together(self) -> TagOptions:
         if self.field is None and self.characteristic is None:
-            raise ValueError("a tag needs a 'field' of the adverts or a 'characteristic'")
+            raise ValueError(
+                "a tag is a 'field' of the adverts or a 'characteristic': write field = 'rssi', "
+                "or characteristic = '2A6E'"
+            )
         if self.characteristic is None:
             given = self.model_fields_set & {"service", "encoding", "byte_order", "start", "length", "notify"}
             if given:
@@ -174,7 +186,7 @@ class TagOptions(_Options):
         return self
 
 
-class ScanOptions(_Options):
+class ScanOptions(Options):
     """A look at what is in range."""
 
     adapter: Adapter = Field(default="hci0", description="The radio to listen with.")

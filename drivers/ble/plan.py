@@ -78,6 +78,10 @@ def plan(group: PollGroup, options: DeviceOptions) -> BlePlan:
         try:
             if tag.characteristic is None:
                 assert tag.field is not None
+                if group.layout.tags[column].writable:
+                    raise ValueError(
+                        f"field '{tag.field}' is heard in adverts, which nobody can write: drop 'writable'"
+                    )
                 found = _check_field(tag.field, point, options)
                 if found.event and not group.subscribed:
                     raise ValueError(f"field '{tag.field}' is an event, which can't be polled: drop mode = \"poll\"")
@@ -142,7 +146,10 @@ def _check_field(name: str, point: Point, options: DeviceOptions) -> Field:
         _check_type(f"field '{name}'", COMMON[name].type, point.type)
         return COMMON[name]
     if options.format is None:
-        raise ValueError(f"field '{name}' needs the device's 'format', which says how its adverts are to be read")
+        raise ValueError(
+            f"field '{name}' needs to be told how the device's adverts are to be read: "
+            f"write format = 'ruuvi', or what else it is, into the device"
+        )
     found = FORMATS[options.format].field(name)
     if found is None:
         known = ", ".join([*FORMATS[options.format].fields, *COMMON])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drivers.ble.adverts import FORMATS, Field, Format, Undecodable
 from drivers.ble.bus import BleBus
 from drivers.ble.hearing import COMMON
 from drivers.ble.options import LinkOptions, ScanOptions
 from drivers.ble.radio import Radio
+from drivers.common.proposal import name_from, proposal
 from gateway.driver import Finding, Progress
 from gateway.model import Value
 
@@ -97,35 +96,18 @@ def _finding(each: _Found, adapter: str) -> Finding:
 
 
 def _config(each: _Found, adapter: str) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", each.name.lower()).strip("-") or "ble"
-    device = f"{name}-{each.device.address[-5:].replace(':', '').lower()}"
-    lines = [
-        "[[link]]",
-        f'name = "{adapter}"',
-        'driver = "ble"',
-        f'adapter = "{adapter}"',
-        "",
-        "[[device]]",
-        f'name = "{device}"',
-        f'link = "{adapter}"',
-        f'address = "{each.device.address}"',
-    ]
+    address = each.device.address
+    name = f"{name_from(each.name.lower()) or 'ble'}-{address[-5:].replace(':', '').lower()}"
+    device: dict[str, Any] = {"name": name, "address": address}
     wanted: Mapping[str, Field] = {"rssi": COMMON["rssi"]}
     if each.format is not None:
-        lines.append(f'format = "{each.format.name}"')
+        device["format"] = each.format.name
         if each.format.encrypts and each.fields is None:
-            lines.append('bindkey = {file = "/etc/tidegate/secrets/' + device + '"}')
+            device["bindkey"] = {"file": f"/etc/tidegate/secrets/{name}"}
         own = {name: each.format.field(name) for name in (each.fields or {}) if name not in _LEFT_OUT}
         wanted = {name: field for name, field in own.items() if field is not None} | dict(wanted)
-    lines += ["", "  [[device.group]]", '  name = "adverts"', "  interval_ms = 60000"]
-    for field_name, field in wanted.items():
-        lines += [
-            "",
-            "    [[device.group.tag]]",
-            f'    name = "{field_name}"',
-            f'    field = "{field_name}"',
-            f'    type = "{field.type}"',
-        ]
-        if field.unit:
-            lines.append(f"    unit = {json.dumps(field.unit)}")
-    return "\n".join(lines) + "\n"
+    tags = (
+        {"name": name, "field": name, "type": str(field.type)} | ({"unit": field.unit} if field.unit else {})
+        for name, field in wanted.items()
+    )
+    return proposal("ble", {"name": adapter, "adapter": adapter}, device, tags, interval_ms=60_000)

@@ -12,13 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 _EPOCH = datetime(1970, 1, 1)
 _SECOND = timedelta(seconds=1)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):([0-5]\d))", re.ASCII
 )
+
+UtcOffset = Annotated[str, Field(pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$")]
+"""How far a device's clock is ahead of UTC: ``+01:00``."""
+
+
+def offset_s(offset: UtcOffset) -> int:
+    """The same in seconds."""
+    seconds = 3600 * int(offset[1:3]) + 60 * int(offset[4:])
+    return -seconds if offset[0] == "-" else seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drivers.common import texts, times
+from drivers.common.numbers import STRUCT_CODES
 from drivers.common.texts import TextEncoding, TextOrder, Trim, swap
 from drivers.common.times import TimeForm
 from gateway.model import DataType, Value
@@ -57,19 +58,6 @@ class Half(enum.StrEnum):
     """Of an array only: two elements a register, the high byte first."""
 
 
-_CODES: dict[DataType, str] = {
-    DataType.INT8: "b",
-    DataType.UINT8: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.FLOAT16: "e",
-    DataType.FLOAT32: "f",
-    DataType.FLOAT64: "d",
-}
 _BYTE_TYPES = (DataType.INT8, DataType.UINT8)
 _RAW_TYPES = (DataType.STRING, DataType.BYTES)
 _BCD_DIGITS = {
@@ -154,7 +142,7 @@ class Encoding:
         """The struct code of one element, without byte order. Not for bool."""
         if self.time is not None:
             return self.time.code
-        return f"{2 * self.length}s" if self.type in _RAW_TYPES else _CODES[self.type]
+        return f"{2 * self.length}s" if self.type in _RAW_TYPES else STRUCT_CODES[self.type]
 
     @property
     def places(self) -> tuple[bool, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from drivers.common.serialport import Rs485Options, check_port_path
-from gateway.fields import FilePath, Host
+from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits, check_port_path
+from drivers.common.tcp import peer_name
+from gateway.fields import FilePath, Host, Options
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
 
@@ -64,10 +65,8 @@ Bytes = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_chec
 """Bytes as text: each character from U+0000 to U+00FF is one."""
 
 
-class LinkOptions(BaseModel):
+class LinkOptions(Options):
     """One Modbus connection."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     transport: Transport = Field(
         default="tcp",
@@ -92,7 +91,7 @@ class LinkOptions(BaseModel):
         default=None,
         ge=1,
         le=60_000,
-        description="How long to wait for the connection, name lookup and TLS included. Default: 3000; with "
+        description="How long connecting may take, name lookup and TLS included. Default: 3000; with "
         '`dial = "in"` 30000, for the device to call.',
     )
     pause_after_connect_ms: int = Field(
@@ -167,12 +166,17 @@ class LinkOptions(BaseModel):
     )
     device: PortPath | None = Field(
         default=None,
-        description="The serial port, best by a name that stays: `/dev/serial/by-id/…`. Needed for serial lines.",
+        description="The serial port: its path, best one that lasts (`/dev/serial/by-id/…`, `/dev/serial/by-path/…`). "
+        "Needed for serial lines.",
     )
-    baud: int = Field(default=19200, ge=50, le=4_000_000, description="Bits per second.")
-    parity: Literal["none", "even", "odd", "mark", "space"] = Field(default="even", description="Parity bit.")
-    stop_bits: Literal[1, 2] = Field(default=1, description="Stop bits. The standard wants 2 if there is no parity.")
-    data_bits: Literal[7, 8] | None = Field(default=None, description="Data bits. Default: 8, of `ascii` 7.")
+    baud: Baud = Field(default=19200, description="Speed, in bit/s.")
+    parity: Parity = Field(default="even", description="Parity bit.")
+    stop_bits: StopBits = Field(
+        default=1, description="Stop bits of a character. The standard wants 2 if there is no parity."
+    )
+    data_bits: Literal[7, 8] | None = Field(
+        default=None, description="Data bits of a character. Default: 8, of `ascii` 7."
+    )
     frame_silence_ms: float | None = Field(
         default=None,
         ge=0,
@@ -188,8 +192,8 @@ class LinkOptions(BaseModel):
     rs485: Rs485Options | None = Field(
         default=None,
         description="Have the kernel's driver switch an RS-485 transceiver: `{}` or a table of `rts_on_send`, "
-        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`. Adapters that switch by themselves, as most "
-        "on USB do, don't need it.",
+        "`rts_after_send`, `delay_before_send_ms`, `delay_after_send_ms`, `receive_while_sending`. Adapters that "
+        "switch by themselves, as most on USB do, don't need it.",
     )
 
     @model_validator(mode="after")
@@ -252,10 +256,15 @@ class LinkOptions(BaseModel):
         return (self.heartbeat or "").encode("latin-1")
 
     @property
-    def character_bits(self) -> int:
-        """Bits one character takes on a serial line."""
-        data_bits = self.data_bits or (7 if self.transport == "ascii" else 8)
-        return 1 + data_bits + (self.parity != "none") + self.stop_bits
+    def line(self) -> LineOptions:
+        """How characters travel on a serial line."""
+        return LineOptions(
+            baud=self.baud,
+            data_bits=self.data_bits or (7 if self.transport == "ascii" else 8),
+            parity=self.parity,
+            stop_bits=self.stop_bits,
+            rs485=self.rs485,
+        )
 
     @property
     def silence_s(self) -> float:
@@ -264,7 +273,7 @@ class LinkOptions(BaseModel):
             return self.frame_silence_ms / 1000
         if self.transport != "rtu":
             return 0.0
-        return 0.00175 if self.baud > 19200 else 3.5 * self.character_bits / self.baud
+        return 0.00175 if self.baud > 19200 else 3.5 * self.line.character_s
 
     @property
     def peer(self) -> str:
@@ -272,11 +281,6 @@ class LinkOptions(BaseModel):
         if self.transport in SERIAL:
             return str(self.device)
         return peer_name(*self.endpoint)
-
-
-def peer_name(host: str, port: int) -> str:
-    """An endpoint as users write it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listing(transports: tuple[str, ...]) -> str:

@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
@@ -19,6 +17,7 @@ from drivers.common import times
 from drivers.common.texts import TextEncoding, TextOrder, Trim
 from drivers.common.words import Half, WordOrder
 from drivers.modbus.address import PATTERN, Address, parse
+from gateway.fields import Options
 
 
 def _parse_address(value: Any) -> Address:
@@ -50,11 +49,7 @@ def _check_time(name: str) -> str:
     return name
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """One Modbus server (slave)."""
 
     unit: int = Field(
@@ -71,9 +66,8 @@ class DeviceOptions(_Options):
     text_order: TextOrder = Field(
         default=TextOrder.HIGH_FIRST, description="How a string's bytes sit in registers; see the tag's `text_order`."
     )
-    utc_offset: str = Field(
+    utc_offset: times.UtcOffset = Field(
         default="+00:00",
-        pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$",
         examples=["+01:00"],
         description="How far the device's clock is ahead of UTC, for type `datetime`. Set the clock to one offset for "
         "the whole year: an hour that comes twice can't be told apart.",
@@ -115,17 +109,16 @@ class DeviceOptions(_Options):
 
     @property
     def utc_offset_s(self) -> int:
-        sign = -1 if self.utc_offset[0] == "-" else 1
-        return sign * (3600 * int(self.utc_offset[1:3]) + 60 * int(self.utc_offset[4:]))
+        return times.offset_s(self.utc_offset)
 
     @model_validator(mode="after")
-    def _one_transaction_waits_for_nothing(self) -> DeviceOptions:
+    def _fits_together(self) -> DeviceOptions:
         if self.read_write_multiple and self.read_back_delay_ms:
             raise ValueError("read_write_multiple reads back at once: drop it, or read_back_delay_ms")
         return self
 
 
-class TagOptions(_Options):
+class TagOptions(Options):
     """Where one value is and how it is encoded."""
 
     address: ModbusAddress = Field(
@@ -165,7 +158,7 @@ class TagOptions(_Options):
     )
 
     @model_validator(mode="after")
-    def _bits_are_plain(self) -> TagOptions:
+    def _fits_together(self) -> TagOptions:
         if self.address.table.holds_bits and self.length is not None:
             raise ValueError(f"address '{self.address}' is a single bit: drop 'length'")
         return self

@@ -5,13 +5,13 @@ Read-only: functions 1 to 4, 17 and 43/14. Gentle: one request at a time, at a b
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from drivers.common.blocks import Span
+from drivers.common.proposal import name_from, proposal
 from drivers.modbus import identity, pdu
 from drivers.modbus.address import DATA_TABLES, LAST_ADDRESS, OBJECTS, Table
 from drivers.modbus.bus import ModbusBus
@@ -25,7 +25,6 @@ _REGULAR = 2
 """The level of identification asked for: what is beyond is the maker's own."""
 _SHOWN = 40
 """Ranges of one table that a row has room for."""
-_LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
@@ -129,33 +128,13 @@ def _listed(ranges: list[Span], cut_short: bool) -> str:
 
 def _config(unit: _Unit, options: ScanOptions) -> str:
     """TOML ready to paste: the link, the device, and the first value of each range to begin with."""
-    place = str(options.host or options.device)
-    link = "".join(letter if letter.isalnum() else "-" for letter in f"modbus-{place}")[:_LONGEST_NAME]
-    lines = [
-        "# One [[link]] serves all units at this endpoint.",
-        "[[link]]",
-        f"name = {json.dumps(link)}",
-        'driver = "modbus"',
-        *(f"{key} = {json.dumps(value)}" for key, value in options.link_table.items()),
-        "",
-        "[[device]]",
-        f'name = "unit{unit.number}"',
-        f"link = {json.dumps(link)}",
-        f"unit = {unit.number}",
-        "",
-        "  [[device.group]]",
-        '  name = "found"',
-        "  interval_ms = 1000",
-    ]
-    for name, address, type_ in _tags(unit):
-        lines += [
-            "",
-            "    [[device.group.tag]]",
-            f'    name = "{name}"',
-            f'    address = "{address}"',
-            f'    type = "{type_}"',
-        ]
-    return "\n".join(lines) + "\n"
+    return proposal(
+        "modbus",
+        {"name": name_from(f"modbus-{options.host or options.device}"), **options.link_table},
+        {"name": f"unit{unit.number}", "unit": unit.number},
+        ({"name": name, "address": address, "type": type_} for name, address, type_ in _tags(unit)),
+        remark="It serves all units at this endpoint.",
+    )
 
 
 def _tags(unit: _Unit) -> Iterator[tuple[str, str, str]]:

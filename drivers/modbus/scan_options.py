@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from drivers.common.serialport import Baud, Parity, StopBits
 from drivers.modbus.link import LinkOptions, PortPath, Transport
-from gateway.fields import Host
+from gateway.fields import Host, Options
 
 _UNITS = r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*"
 _LINK_FIELDS = ("transport", "host", "port", "device", "baud", "parity", "stop_bits")
@@ -32,10 +33,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted(units))
 
 
-class ScanOptions(BaseModel):
+class ScanOptions(Options):
     """One endpoint, or one serial line."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: Host | None = Field(
         default=None, description="Host name or IP address of the device or gateway. Needed for all but serial lines."
@@ -43,16 +42,14 @@ class ScanOptions(BaseModel):
     port: int | None = Field(default=None, ge=1, le=65535, description="Port. Default: 502.")
     transport: Transport = Field(default="tcp", description="How frames travel, as of a link.")
     device: PortPath | None = Field(default=None, description="The serial port. Needed for serial lines.")
-    baud: int | None = Field(default=None, ge=50, le=4_000_000, description="Bits per second. Default: as of a link.")
-    parity: Literal["none", "even", "odd", "mark", "space"] | None = Field(
-        default=None, description="Parity bit. Default: as of a link."
-    )
-    stop_bits: Literal[1, 2] | None = Field(default=None, description="Stop bits. Default: as of a link.")
+    baud: Baud | None = Field(default=None, description="Speed, in bit/s. Default: as of a link.")
+    parity: Parity | None = Field(default=None, description="Parity bit. Default: as of a link.")
+    stop_bits: StopBits | None = Field(default=None, description="Stop bits of a character. Default: as of a link.")
     units: Annotated[str, AfterValidator(_check_units)] = Field(
         default="1-10", description="Units to ask for, such as `1-10,20`."
     )
     rate: float = Field(default=20.0, ge=0.1, le=1000, description="Most requests per second.")
-    timeout_ms: int = Field(default=500, ge=1, le=60_000, description="How long to wait for an answer.")
+    timeout_ms: int = Field(default=500, ge=1, le=60_000, description="How long to wait for each reply.")
     ranges: bool = Field(default=True, description="Find out which addresses each unit lets one read.")
     requests: int = Field(default=1000, ge=1, le=100_000, description="Most requests per unit for that.")
 
@@ -78,6 +75,6 @@ class ScanOptions(BaseModel):
         return LinkOptions.model_validate({**self.link_table, **pace})
 
     @model_validator(mode="after")
-    def _makes_a_link(self) -> ScanOptions:
+    def _fits_together(self) -> ScanOptions:
         LinkOptions.model_validate(self.link_table)
         return self

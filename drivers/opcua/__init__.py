@@ -38,7 +38,7 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast(OpcUaBus, bus).counters)
 
 
-def _search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     from drivers.opcua.scan import search
 
     return search(options, site)
@@ -60,9 +60,9 @@ KIND = DriverKind(
     open_device=_open_device,
     describe_link=_describe_link,
     counters=_counters,
-    scan=Scan("Ask hosts and networks for OPC UA servers, and these for their endpoints.", ScanOptions, _search),
-    certificates=_certificates,
     address_key="node",
     subscribes=True,
     stale_s=180.0,
+    scan=Scan("OPC UA servers at hosts and in networks, with the endpoints they offer.", ScanOptions, _scan),
+    certificates=_certificates,
 )

@@ -6,10 +6,11 @@ asked for at a time than the server allows, and everything it holds back for lat
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import unicodedata
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Service
 from drivers.opcua.session import Garbled, ServiceFailed, Session, batches
 from drivers.opcua.units import to_ucum
-from drivers.opcua.values import Converter, Unfit
+from drivers.opcua.values import SUGGESTED, Converter, Unfit
 from gateway.driver import DeviceSilent, Item, Point, ScanFailed
 from gateway.model import DataType, Value
 
@@ -74,31 +75,6 @@ _ABOUT_ITS_OWNER = frozenset(
     }
 )
 """Properties of the standard that describe a node rather than the plant."""
-
-_TYPES = {
-    Type.BOOLEAN: DataType.BOOL,
-    Type.SBYTE: DataType.INT8,
-    Type.BYTE: DataType.UINT8,
-    Type.INT16: DataType.INT16,
-    Type.UINT16: DataType.UINT16,
-    Type.INT32: DataType.INT32,
-    Type.UINT32: DataType.UINT32,
-    Type.INT64: DataType.INT64,
-    Type.UINT64: DataType.UINT64,
-    Type.FLOAT: DataType.FLOAT32,
-    Type.DOUBLE: DataType.FLOAT64,
-    Type.STRING: DataType.STRING,
-    Type.DATE_TIME: DataType.DATETIME,
-    Type.GUID: DataType.STRING,
-    Type.BYTE_STRING: DataType.BYTES,
-    Type.XML_ELEMENT: DataType.STRING,
-    Type.NODE_ID: DataType.STRING,
-    Type.EXPANDED_NODE_ID: DataType.STRING,
-    Type.STATUS_CODE: DataType.UINT32,
-    Type.QUALIFIED_NAME: DataType.STRING,
-    Type.LOCALIZED_TEXT: DataType.STRING,
-}
-"""Of the built-in types; whatever else there is, a json tag holds it."""
 _ENUMERATION = NodeId(0, 29)
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
 
@@ -164,7 +140,7 @@ class _Walk:
         self._seen = {root}
         self._reads_values = True
         self._types: dict[NodeId, DataType] = {_ENUMERATION: DataType.INT32}
-        self._types |= {NodeId(0, int(kind)): ours for kind, ours in _TYPES.items()}
+        self._types |= {NodeId(0, int(kind)): ours for kind, ours in SUGGESTED.items()}
 
     async def follow(self, nodes: Sequence[_Found], must_exist: str | None = None) -> None:
         """Fill in the references of nodes. Raises LinkDown, DeviceSilent, ServiceFailed, Garbled or ScanFailed."""
@@ -230,7 +206,7 @@ class _Walk:
         made = []
         for found in nodes:
             node = found.node
-            description = descriptions[node].value
+            description = descriptions[node]
             kind, address, data_type, count, writable = "folder", node, None, None, False
             options: dict[str, Any] = {}
             if found.node_class == _METHOD:
@@ -251,7 +227,7 @@ class _Walk:
                     writable=writable,
                     name=found.name,
                     unit=units.get(node),
-                    description=(description.text or "") if isinstance(description, LocalizedText) else "",
+                    description=describe(description.value, found.name),
                     value=values.get(node),
                     options=options,
                 )
@@ -286,6 +262,7 @@ class _Walk:
         """What nodes read now. A node that takes too long, or is too large, costs the values and not the browse."""
         try:
             read = await self._read(variables, services.VALUE) if self._reads_values else {}
+            await self._learn_structures(read.values())
         except DeviceSilent:
             self._reads_values = False
             return {}
@@ -301,6 +278,15 @@ class _Walk:
                 except Unfit:
                     continue
         return values
+
+    async def _learn_structures(self, read: Iterable[DataValue]) -> None:
+        """Find out how the structures among these values are made, so that they can be shown."""
+        converter = Converter(Point("", DataType.JSON, None, None))
+        for data in read:
+            with contextlib.suppress(Unfit):
+                converter.convert(data, self._session)
+        with contextlib.suppress(ServiceFailed, Garbled):
+            await self._session.structures.learn()
 
     # -- types
 
@@ -336,6 +322,12 @@ def fit(name: str) -> str:
     """A name as a level of a tag's path: letters, digits, - and _, not beginning with _."""
     plain = unicodedata.normalize("NFKD", name.translate(_UMLAUTS)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-").lstrip("_")[:_MAX_LEVEL] or "node"
+
+
+def describe(text: object, name: str) -> str:
+    """What a server says of a node. Many repeat its name, which tells nothing."""
+    said = (text.text or "").strip() if isinstance(text, LocalizedText) else ""
+    return "" if said == name else said
 
 
 def _unused(level: str, used: set[str]) -> str:

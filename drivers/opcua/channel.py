@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import struct
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from asyncua.crypto.security_policies import SecurityPolicy
 from asyncua.ua.ua_binary import nodeid_to_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
 
+from drivers.common.tcp import tune
 from drivers.opcua import status
 from drivers.opcua.binary import pack_string
 from drivers.opcua.values import ns_to_ticks
@@ -33,8 +33,6 @@ _theirs.propagate = False
 _theirs.addHandler(logging.NullHandler())
 
 CHUNK_BYTES = 65_536
-_USER_TIMEOUT_MS = 8000
-"""How long sent data may stay unacknowledged by the far end's kernel."""
 _HEADER = struct.Struct("<qIIiI")
 _NO_ADDITIONAL_HEADER = b"\x00\x00\x00"
 
@@ -61,9 +59,7 @@ class Channel(UASocketProtocol):
         # uvloop's transports don't inherit from asyncio's.
         super().connection_made(cast(asyncio.Transport, transport))
         assert self.transport is not None
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        tune(transport.get_extra_info("socket"))
         if self._why:
             self.transport.abort()  # given up before it was there
 

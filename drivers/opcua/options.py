@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
 
+from drivers.common.tcp import peer_name
 from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, parse_relative
 from drivers.opcua.security.options import SecurityOptions
+from gateway.fields import Options
 from gateway.hosts import is_host
 
 DEFAULT_PORT = 4840
@@ -35,8 +35,7 @@ def _check_url(text: str) -> str:
         raise ValueError("a user doesn't belong into the URL: use 'username' and 'password'")
     if port is None:
         # asyncua wants a port.
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return parts._replace(netloc=f"{host}:{DEFAULT_PORT}").geturl()
+        return parts._replace(netloc=peer_name(parts.hostname, DEFAULT_PORT)).geturl()
     return text
 
 
@@ -44,7 +43,11 @@ def _parse_address(value: Any) -> Address:
     if isinstance(value, NodeAddress | PathAddress):
         return value
     if not isinstance(value, str):
-        raise ValueError("a node is named by a string such as 'nsu=http://acme.example/line;s=Speed'")
+        raise ValueError(
+            f"a node is named by text: write node = 'ns=2;i={value}'"
+            if type(value) is int
+            else "a node is named by text: write node = 'nsu=http://acme.example/line;s=Speed'"
+        )
     return parse(value)
 
 
@@ -72,11 +75,7 @@ def _check_path(text: str) -> str:
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _ConnectionOptions(_Options):
+class _ConnectionOptions(Options):
     """Where the server is, and what may be asked of it."""
 
     url: EndpointUrl = Field(
@@ -84,7 +83,7 @@ class _ConnectionOptions(_Options):
     )
     timeout_ms: int = Field(default=4000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     connect_timeout_ms: int = Field(
-        default=10_000, ge=1, le=60_000, description="How long connecting may take until the session is open."
+        default=10_000, ge=1, le=60_000, description="How long connecting may take, opening the session included."
     )
     timeouts_before_reconnect: int = Field(
         default=3,
@@ -130,7 +129,7 @@ class LinkOptions(SecurityOptions, _ConnectionOptions):
     """One session with one server."""
 
 
-class DeviceOptions(_Options):
+class DeviceOptions(Options):
     """The server, or what of it makes one device."""
 
     publishing_ms: float | None = Field(
@@ -164,12 +163,21 @@ class DeviceOptions(_Options):
     )
 
 
-class TagOptions(_Options):
+_OF_EVENTS = frozenset({"event_type", "event_fields", "min_severity", "conditions"})
+_OF_VALUES = frozenset({"sampling_ms", "server_deadband", "server_deadband_percent", "trigger", "history"})
+OF_SUBSCRIPTIONS = frozenset(
+    {"sampling_ms", "server_deadband", "server_deadband_percent", "trigger", "queue_size", "discard_oldest", "history"}
+)
+"""Keys of a tag that say nothing about one that is polled."""
+
+
+class TagOptions(Options):
     """Which node, and how it is watched."""
 
     node: NodeText = Field(
         description="Node id with the namespace's URI (`nsu=http://acme.example/line;s=Pump.Speed`) or index "
-        "(`ns=2;i=5`), or the path of browse names from the root (`/Objects/2:Line/2:Speed`)."
+        "(`ns=2;i=5`), or the path of browse names from the root (`/Objects/2:Line/2:Speed`).",
+        examples=["nsu=http://acme.example/line;s=Pump.Speed"],
     )
     sampling_ms: float | None = Field(
         default=None, ge=0, le=86_400_000, description="How often the server looks. Default: the group's `interval_ms`."
@@ -216,10 +224,22 @@ class TagOptions(_Options):
         default=None, description="The tag's own way of filling gaps. Default: the device's."
     )
 
+    @property
+    def deadband(self) -> str | None:
+        """Which of the two keys is given, if one is."""
+        return next((key for key in ("server_deadband", "server_deadband_percent") if getattr(self, key)), None)
+
     @model_validator(mode="after")
-    def _belongs_together(self) -> TagOptions:
+    def _fits_together(self) -> TagOptions:
         if self.server_deadband is not None and self.server_deadband_percent is not None:
             raise ValueError("'server_deadband' and 'server_deadband_percent' exclude each other: keep one")
         if self.events and self.method is not None:
             raise ValueError("'events' and 'method' exclude each other: keep one")
+        if not self.events and (given := self.model_fields_set & _OF_EVENTS):
+            raise ValueError(f"'{min(given)}' is for events: add events = true, or drop it")
+        if (self.events or self.method is not None) and (given := self.model_fields_set & _OF_VALUES):
+            what = "events" if self.events else "a method"
+            raise ValueError(f"'{min(given)}' is for values, and this tag is {what}: drop it")
+        if self.trigger == "status" and self.deadband is not None:
+            raise ValueError(f"trigger 'status' reports no change of a value, which '{self.deadband}' is for: keep one")
         return self

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.opcua.address import Address
-from drivers.opcua.options import TagOptions
+from drivers.opcua.options import OF_SUBSCRIPTIONS, TagOptions
 from drivers.opcua.profiles import Limits
 from drivers.opcua.values import Converter
 from gateway.driver import Point, PointError, PollGroup
@@ -83,4 +83,10 @@ def _column(index: int, point: Point, group: PollGroup) -> Column:
         )
     if kind is Kind.EVENTS and not group.subscribed:
         raise ValueError("events can't be polled: put the tag into a group of mode = 'subscribe'")
+    if kind is Kind.EVENTS and group.layout.tags[index].writable:
+        raise ValueError("events can't be written: drop 'writable'")
+    if not group.subscribed and (given := options.model_fields_set & OF_SUBSCRIPTIONS):
+        raise ValueError(f"'{min(given)}' is for subscribed tags, and group {group.name!r} is polled: drop it")
+    if options.deadband is not None and not (point.type.is_numeric or point.type is DataType.JSON):
+        raise ValueError(f"'{options.deadband}' is for numbers, and this is a {point.type}: drop it")
     return Column(index, kind, options.node, Converter(point), options)

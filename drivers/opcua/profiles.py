@@ -26,6 +26,6 @@ PROFILES: Mapping[str, Limits] = {
     "default": Limits(),
     # Siemens, "SIMATIC S7-1200: OPC UA server", system limits.
     "s7-1200": Limits(nodes_per_read=100, items_per_call=100, items=1000, publishing_s=0.2, filters=False),
-    # Siemens, "SIMATIC S7-1500 communication", system limits of OPC UA.
+    # Siemens, "SIMATIC S7-1500 communication", system limits of OPC UA: those of the largest, the CPU 1518.
     "s7-1500": Limits(nodes_per_read=1000, items_per_call=1000, items=10_000, publishing_s=0.1),
 }

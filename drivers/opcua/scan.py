@@ -6,8 +6,8 @@ Asks only what a server tells anyone: FindServers and GetEndpoints. No session i
 from __future__ import annotations
 
 import asyncio
-import json
-import re
+import os
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,14 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
+from drivers.common.proposal import name_from, proposal
+from drivers.common.tcp import peer_name
 from drivers.opcua.binary import Malformed
 from drivers.opcua.scan_options import DEFAULT_PORT, ScanOptions
 from drivers.opcua.security import discovery, endpoints
 from drivers.opcua.security.certificates import fingerprint, parse_chain
 from drivers.opcua.security.options import SecurityOptions
+from drivers.opcua.security.validation import other_host
 from gateway.driver import Finding, LinkDown, Progress, Site
 
 PARALLEL = 8
@@ -42,10 +45,12 @@ class _Answer:
     endpoints: Sequence[ua.EndpointDescription] = ()
     others: list[str] = field(default_factory=list)
     """Where further servers are that it knows of."""
+    trouble: str = ""
+    """Why it said nothing, in one sentence."""
 
 
 async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
-    """See :attr:`gateway.driver.Scan.run`."""
+    """See :attr:`gateway.driver.Scan.run`. LinkDown if the one place that was asked gives no answer."""
     waiting = deque(_url(host, port) for host, port in options.targets)
     seen = set(waiting)
     total, done, followed = len(waiting), 0, 0
@@ -64,6 +69,8 @@ async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Pr
             for task in finished:
                 answer = task.result()
                 done += 1
+                if answer.trouble and len(options.targets) == 1:
+                    raise LinkDown(answer.trouble)
                 for finding in _findings(answer):
                     yield finding
                 for other in answer.others:
@@ -86,13 +93,28 @@ async def _ask(url: str, timeout_s: float) -> _Answer:
             answer.endpoints = await discovery.endpoints(url, timeout_s)
             for server in await discovery.servers(url, timeout_s):
                 answer.others += [_normal(other) for other in server.DiscoveryUrls or () if _normal(other)]
-    except (OSError, UaError, TimeoutError, Malformed):
-        pass  # nobody there, or nobody who speaks OPC UA: what was said until then counts
+    except (OSError, UaError, TimeoutError, Malformed) as error:
+        if not answer.endpoints:  # what was said until then counts
+            answer.trouble = _why_not(url, error)
     return answer
 
 
+def _why_not(url: str, error: Exception) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return f"nothing listens at {url}: check the port, and that the server is running"
+        case socket.gaierror():
+            return f"the host name in {url} can't be resolved: check it, and the DNS server"
+        case TimeoutError():
+            return f"{url} doesn't answer: check the address and the network, or give it a longer --timeout-ms"
+        case OSError(errno=int(number)):
+            return f"{url} can't be reached: {os.strerror(number)}"
+        case _:
+            return f"what listens at {url} doesn't speak OPC UA: check the port"
+
+
 def _url(host: str, port: int) -> str:
-    return f"opc.tcp://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"opc.tcp://{peer_name(host, port)}"
 
 
 def _normal(url: str | None) -> str:
@@ -149,29 +171,29 @@ def _fingerprint(certificate: bytes | None) -> str:
         return "unreadable"
 
 
+def _other_host(endpoint: ua.EndpointDescription, host: str) -> list[str]:
+    """What the link will say of the certificate's names, if it is to be connected to like this."""
+    try:
+        return [*other_host(parse_chain(endpoint.ServerCertificate or b"")[0], host)]
+    except ValueError:
+        return []
+
+
 def _config(url: str, endpoint: ua.EndpointDescription) -> str:
     """TOML ready to paste: the link, the device, and the one value that every server has."""
     parts = endpoints.split(url)
-    name = re.sub(r"[^A-Za-z0-9-]+", "-", f"opcua-{parts.hostname}-{parts.port}").strip("-")[:64]
+    name = name_from(f"opcua-{parts.hostname}-{parts.port}")
     users = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
-    lines = ["[[link]]", f'name = "{name}"', 'driver = "opcua"', f"url = {json.dumps(url)}"]
+    link: dict[str, Any] = {"name": name, "url": url}
+    remark = ""
     if endpoint.SecurityPolicyUri == endpoints.NONE_URI:
-        lines.append('security_policy = "None"       # the server offers nothing better')
+        link["security_policy"] = "None"
+        remark = "The server offers no better security policy than None."
+    else:
+        remark = " ".join(
+            f"The server's certificate{clause}." for clause in _other_host(endpoint, parts.hostname or "")
+        )
     if ua.UserTokenType.Anonymous not in users and ua.UserTokenType.UserName in users:
-        lines += ['username = "operator"', f'password = {{ credential = "{name}" }}']
-    lines += [
-        "",
-        "[[device]]",
-        f'name = "{name}"',
-        f'link = "{name}"',
-        "",
-        "  [[device.group]]",
-        '  name = "found"',
-        "  interval_ms = 1000",
-        "",
-        "    [[device.group.tag]]",
-        '    name = "server/time"',
-        '    node = "i=2258"',
-        '    type = "datetime"',
-    ]
-    return "\n".join(lines) + "\n"
+        link |= {"username": "operator", "password": {"credential": name}}
+    tag = {"name": "server/time", "node": "i=2258", "type": "datetime"}
+    return proposal("opcua", link, {"name": name}, [tag], remark=remark)

@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from gateway.fields import Options
 from gateway.hosts import host_in, is_host
 
 DEFAULT_PORT = 4840
@@ -35,10 +36,8 @@ def _few_enough(places: list[str]) -> list[str]:
     return places
 
 
-class ScanOptions(BaseModel):
+class ScanOptions(Options):
     """Where to look, and how hard."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hosts: Annotated[list[Annotated[str, AfterValidator(_check_place)]], AfterValidator(_few_enough)] = Field(
         min_length=1, description="Hosts to ask: names, addresses, or networks such as `192.168.1.0/24`."
@@ -46,7 +45,7 @@ class ScanOptions(BaseModel):
     ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(
         default=[DEFAULT_PORT], min_length=1, max_length=64, description="TCP ports to ask at each of them."
     )
-    timeout_ms: int = Field(default=2000, ge=1, le=60_000, description="How long to wait for each answer.")
+    timeout_ms: int = Field(default=2000, ge=1, le=60_000, description="How long to wait for each reply.")
     rate: float = Field(default=20.0, ge=0.1, le=1000, description="Most connections begun per second.")
 
     @property

@@ -47,8 +47,6 @@ class Service(enum.IntEnum):
     DELETE_SUBSCRIPTIONS = 847
 
 
-SERVICE_FAULT = 397
-
 VALUE = 13
 """Attribute ids (OPC 10000-6 annex A.1)."""
 DATA_TYPE = 14
@@ -124,13 +122,6 @@ def history_request(
     details = struct.pack("<?qqI?", False, start_ticks, end_ticks, count, False)
     items = [node + _NO_RANGE_NO_ENCODING + _pack_point(point) for node, point in nodes]
     return pack_extension_object(649, details) + struct.pack("<I?", times, False) + pack_array(items)
-
-
-def history_release(nodes: Sequence[tuple[bytes, bytes | None]]) -> bytes:
-    """Let go of continuation points."""
-    details = struct.pack("<?qqI?", False, 0, 0, 0, False)
-    items = [node + _NO_RANGE_NO_ENCODING + _pack_point(point) for node, point in nodes]
-    return pack_extension_object(649, details) + struct.pack("<I?", SOURCE_TIME, True) + pack_array(items)
 
 
 def _pack_point(point: bytes | None) -> bytes:

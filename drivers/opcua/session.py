@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from asyncua import ua
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
+from drivers.common.tcp import why_not
 from drivers.opcua import services, status
 from drivers.opcua.binary import DataValue, Encoded, Malformed, NodeId, Reader, pack_node_id
 from drivers.opcua.channel import Channel
@@ -337,11 +338,8 @@ class Session:
         self.namespaces = table.value
 
     def _why_not(self, error: Exception) -> str:
-        if isinstance(error, ConnectionRefusedError):
-            return f"{self.peer} refused the connection: check the port, and that the server is running"
-        if isinstance(error, socket.gaierror | UnicodeError):
-            host = urlsplit(self.options.url).hostname
-            return f"the host name {host!r} can't be resolved: check it, and the DNS server"
+        if isinstance(error, ConnectionRefusedError | socket.gaierror | UnicodeError):
+            return why_not(self.peer, urlsplit(self.options.url).hostname, error, "that the server is running")
         if self.down:
             return self.down
         if isinstance(error, UaStatusCodeError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.model import quality_name
+
 MASK = 0xFFFF_0000
 """What remains of a status code without its info bits."""
 
@@ -50,17 +52,12 @@ HOPELESS = frozenset(
 
 def name(code: int) -> str:
     """The standard's name, or the hexadecimal form of a code that has none."""
-    return _look_up(code)[0]
+    return quality_name(code)
 
 
 def sentence(code: int) -> str:
     """``BadUserAccessDenied (user does not have permission to perform the requested operation)``."""
-    known, text = _look_up(code)
-    return f"{known} ({text[0].lower()}{text[1:].rstrip('.')})" if text else known
-
-
-def _look_up(code: int) -> tuple[str, str]:
     from asyncua.ua.status_codes import code_to_name_doc
 
-    known: tuple[str, str] = code_to_name_doc.get(code & MASK, (f"0x{code:08X}", ""))
-    return known
+    _, text = code_to_name_doc.get(code & MASK, ("", ""))
+    return f"{name(code)} ({text[0].lower()}{text[1:].rstrip('.')})" if text else name(code)

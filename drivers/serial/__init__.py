@@ -43,9 +43,9 @@ def _counters(bus: Bus) -> Mapping[str, int]:
 
 
 def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
-    from drivers.serial.scan import scan
+    from drivers.serial.scan import search
 
-    return scan(options, site)
+    return search(options, site)
 
 
 KIND = DriverKind(

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from drivers.common.serialport import Port, PortReceiver, open_port
 from drivers.serial.framing import Decoder, Frame
-from drivers.serial.instrument import Framing, KeepAlive
+from drivers.serial.instrument import Framing, Keepalive
 from drivers.serial.options import LinkOptions
 from gateway.driver import LinkDown
 
@@ -38,7 +38,7 @@ class Party(Protocol):
     """A device on the bus."""
 
     framing: Framing
-    keep_alive: KeepAlive | None
+    keepalive: Keepalive | None
 
     def hear(self, frame: bytes) -> bool:
         """Take a frame; whether it is one that this device sends by itself."""
@@ -102,12 +102,12 @@ class SerialBus(PortReceiver):
         self._quiet_since = 0.0
         """Monotonic seconds at which the last exchange ended."""
         self._timeouts = 0
-        self._keep_alives: dict[Party, asyncio.TimerHandle] = {}
+        self._keepalives: dict[Party, asyncio.TimerHandle] = {}
 
     def join(self, name: str, party: Party) -> None:
         """Put a device on the bus; one of the same name is replaced."""
         replaced = self._parties.get(name)
-        if replaced is not None and (timer := self._keep_alives.pop(replaced, None)) is not None:
+        if replaced is not None and (timer := self._keepalives.pop(replaced, None)) is not None:
             timer.cancel()
         self._parties[name] = party
         if self._port is not None:
@@ -133,9 +133,9 @@ class SerialBus(PortReceiver):
     async def close(self) -> None:
         port, self._port = self._port, None
         self._down = self._down or f"{self.options.device} is closed"
-        for timer in self._keep_alives.values():
+        for timer in self._keepalives.values():
             timer.cancel()
-        self._keep_alives.clear()
+        self._keepalives.clear()
         for stream in self._streams:
             if stream.timer is not None:
                 stream.timer.cancel()
@@ -166,10 +166,10 @@ class SerialBus(PortReceiver):
             stream.parties.append(party)
         self._streams = streams
         for party in self._parties.values():
-            if party.keep_alive is not None and party not in self._keep_alives:
-                self._keep_alive(party, party.keep_alive, send=False)
+            if party.keepalive is not None and party not in self._keepalives:
+                self._keepalive(party, party.keepalive, send=False)
 
-    def _keep_alive(self, party: Party, wish: KeepAlive, *, send: bool = True) -> None:
+    def _keepalive(self, party: Party, wish: Keepalive, *, send: bool = True) -> None:
         if send and self._port is not None and not self._down and self._waiting is None:
             # Beside an exchange it would be answered in its place; the instrument is being spoken to anyway.
             try:
@@ -177,9 +177,9 @@ class SerialBus(PortReceiver):
             except LinkDown as error:
                 self.port_lost(str(error))
                 return
-            self.counters["keep_alives"] += 1
+            self.counters["keepalives"] += 1
         loop = asyncio.get_running_loop()
-        self._keep_alives[party] = loop.call_later(wish.every_s, self._keep_alive, party, wish)
+        self._keepalives[party] = loop.call_later(wish.every_s, self._keepalive, party, wish)
 
     # -- receiving
 
@@ -297,13 +297,14 @@ class SerialBus(PortReceiver):
         port = self.require_port()
         if self._waiting is not None:
             raise RuntimeError(f"two requests at once on {self.options.device}")
+        if data:
+            port.write(data)
+        # Only now, so that an answer has its whole time however long the sending took.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting = _Waiting(party, accept, self._received, future)
         timer = loop.call_later(timeout_s, self._timed_out, future, timeout_s, bool(data))
         try:
-            if data:
-                port.write(data)
             return await future
         finally:
             timer.cancel()
@@ -320,7 +321,7 @@ class SerialBus(PortReceiver):
         if self._port is not None:
             # What flow control held back must not be sent later, when nobody waits for the answer.
             self._port.discard_unsent()
-        limit = self.options.timeouts_before_reopen
+        limit = self.options.timeouts_before_reconnect
         if limit and self._timeouts >= limit and not self._down:
             reason = f"{limit} requests in a row stayed unanswered on {self.options.device}"
             self.port_lost(reason)

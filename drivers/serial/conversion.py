@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from drivers.common.quoting import quoted
+from drivers.common.times import offset_s
 from drivers.serial.instrument import QUALITIES, FieldRules
 from drivers.serial.moments import PIVOT, moment_pattern
 from gateway.model import DataType, Quality, Scalar, Value, is_bad
@@ -324,7 +325,7 @@ def _datetime(name: str, rules: FieldRules) -> Callable[[bytes], tuple[Value, in
             f"field {quoted(name)} needs a format to be a datetime: give it one, such as '%Y-%m-%d %H:%M:%S'"
         )
     pattern = moment_pattern(rules.format)
-    ahead = datetime.timedelta(minutes=rules.utc_offset_min)
+    ahead = datetime.timedelta(seconds=offset_s(rules.utc_offset))
 
     def moment(raw: bytes) -> tuple[Value, int]:
         match = pattern.fullmatch(raw)

@@ -46,10 +46,10 @@ class SerialDevice:
         self._name = name
         self._options = options
         self.framing = options.framing
-        self.keep_alive = options.keep_alive
-        if options.keep_alive is not None and options.frame_requests:
-            framed = encode(options.framing, options.keep_alive.send)
-            self.keep_alive = options.keep_alive.model_copy(update={"send": framed})
+        self.keepalive = options.keepalive
+        if options.keepalive is not None and options.frame_requests:
+            framed = encode(options.framing, options.keepalive.send)
+            self.keepalive = options.keepalive.model_copy(update={"send": framed})
         self._kinds = [
             Kind(kind, message, options.address, options.encoding) for kind, message in options.message.items()
         ]

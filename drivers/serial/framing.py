@@ -86,8 +86,8 @@ class _Check:
         if self.options.format == "hex":
             if self.size == 2:
                 return b"%02X" % number
-            return number.to_bytes(self.size // 2, self.options.endian).hex().upper().encode()
-        return number.to_bytes(self.size, self.options.endian)
+            return number.to_bytes(self.size // 2, self.options.byte_order).hex().upper().encode()
+        return number.to_bytes(self.size, self.options.byte_order)
 
 
 def encode(framing: Framing, content: bytes) -> bytes:
@@ -116,7 +116,7 @@ def _with_length(framing: Framing, content: bytes, check: _Check | None) -> byte
     ends = framing.end
     total = len(framing.start) + len(content) + (len(ends[0]) if ends else 0)
     total += (check.inside + check.trailing) if check else 0
-    field = (total - framing.length_adjust).to_bytes(framing.length_size, framing.length_endian)
+    field = (total - framing.length_adjust).to_bytes(framing.length_size, framing.length_byte_order)
     return content[:at] + field + content[at + framing.length_size :]
 
 
@@ -315,7 +315,7 @@ class Decoder:
             after = framing.length_at + framing.length_size
             if len(buffer) < after:
                 return _UNFINISHED
-            number = int.from_bytes(buffer[framing.length_at : after], framing.length_endian)
+            number = int.from_bytes(buffer[framing.length_at : after], framing.length_byte_order)
             size = number + framing.length_adjust
             if not max(after, self._trailing + len(self._start)) <= size <= self._most:
                 return _NO_FRAME

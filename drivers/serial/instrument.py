@@ -8,13 +8,16 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from drivers.common.numbers import ByteOrder
 from drivers.common.quoting import quoted
+from drivers.common.times import UtcOffset
 from drivers.serial import patterns
 from drivers.serial.checksum import size_of
 from drivers.serial.moments import moment_pattern
 from drivers.serial.notation import ByteText
+from gateway.fields import Options
 from gateway.model import DataType, Quality
 
 MAX_LENGTH = 4096
@@ -49,12 +52,6 @@ Texts = Annotated[tuple[ByteText, ...], BeforeValidator(_as_tuple)]
 Type = Annotated[DataType, Field(strict=False)]
 
 
-class Options(BaseModel):
-    """A table of options: exact types, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Checksum(Options):
     """What proves that a frame is whole."""
 
@@ -68,14 +65,14 @@ class Checksum(Options):
     place: Literal["last", "after-end"] = Field(
         default="last", description="`last`: the end of the content, before the end delimiter; `after-end`: after that."
     )
-    endian: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    byte_order: ByteOrder = Field(default="big", description="Order of its bytes.")
     separator: ByteText = Field(default=b"", description="What stands between content and checksum, not covered by it.")
     skip: int = Field(default=0, ge=0, le=MAX_LENGTH, description="Bytes of the content that it doesn't cover.")
     over_start: bool = Field(default=False, description="It covers the start delimiter, too.")
     over_end: bool = Field(default=False, description="It covers the end delimiter, too.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Checksum:
+    def _fits_together(self) -> Checksum:
         if self.separator and self.place == "after-end":
             raise ValueError("a checksum after the end has no separator: the end delimiter is one")
         return self
@@ -96,7 +93,7 @@ class Framing(Options):
         default=None, ge=0, le=255, description="Where the number of bytes stands, counted from the frame's first byte."
     )
     length_size: Literal[1, 2, 4] = Field(default=1, description="Bytes of that number.")
-    length_endian: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    length_byte_order: ByteOrder = Field(default="big", description="Order of its bytes.")
     length_adjust: int = Field(
         default=0, ge=-MAX_LENGTH, le=MAX_LENGTH, description="What to add to the number to get the whole frame's size."
     )
@@ -116,7 +113,7 @@ class Framing(Options):
     checksum: Checksum | None = Field(default=None, description="What proves that a frame is whole.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Framing:
+    def _fits_together(self) -> Framing:
         if self.length is not None and self.length_at is not None:
             raise ValueError("a frame has length or length_at, not both: drop one")
         sized = self.length is not None or self.length_at is not None
@@ -145,7 +142,7 @@ class BinaryField(Options):
 
     at: int = Field(ge=0, lt=MAX_LENGTH, description="Offset of its first byte in the content.")
     type: Type = Field(description="How its bytes are read; the type of a tag that takes it.")
-    byte_order: Literal["big", "little"] = Field(default="big", description="Order of its bytes.")
+    byte_order: ByteOrder = Field(default="big", description="Order of its bytes.")
     bit: int | None = Field(default=None, ge=0, le=7, description="For `bool`: bit of the byte, 0 is the lowest.")
     length: int | None = Field(
         default=None, ge=1, le=MAX_LENGTH, description="Bytes of a `string`, of `bytes`, or of a number in BCD."
@@ -153,7 +150,7 @@ class BinaryField(Options):
     bcd: bool = Field(default=False, description="An unsigned integer in packed BCD, two digits a byte.")
 
     @model_validator(mode="after")
-    def _possible(self) -> BinaryField:
+    def _fits_together(self) -> BinaryField:
         if (self.type is DataType.BOOL) != (self.bit is not None):
             raise ValueError("bit is for bool, and a bool needs one: give both or neither")
         if self.type in (DataType.DATETIME, DataType.JSON):
@@ -214,7 +211,7 @@ class Message(Options):
         return tuple(self.bytes or ())
 
     @model_validator(mode="after")
-    def _possible(self) -> Message:
+    def _fits_together(self) -> Message:
         given = [name for name in ("pattern", "columns", "pairs", "bytes") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
@@ -254,8 +251,8 @@ class FieldRules(Options):
         default=None,
         description="Of a `datetime`: `%Y` or `%y`, `%m`, `%d`; where there is a time `%H`, `%M`, `%S`, `%f`.",
     )
-    utc_offset_min: int = Field(
-        default=0, ge=-840, le=840, description="Minutes that the instrument's clock is ahead of UTC."
+    utc_offset: UtcOffset = Field(
+        default="+00:00", description="How far the instrument's clock is ahead of UTC, for a `datetime`."
     )
     convert: Literal["degrees-minutes"] | None = Field(
         default=None, description="`degrees-minutes`: `4807.038` is 48° 07.038′, published in degrees."
@@ -279,7 +276,7 @@ class FieldRules(Options):
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> FieldRules:
+    def _fits_together(self) -> FieldRules:
         if self.format is not None:
             moment_pattern(self.format)
         if (self.sign_from is None) != (not self.sign):
@@ -308,7 +305,7 @@ class Command(Options):
     refused: str | None = Field(default=None, description="Regular expression of the answer that refuses it.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Command:
+    def _fits_together(self) -> Command:
         for text in (self.ack, self.refused):
             if text is not None:
                 patterns.check(text)
@@ -317,7 +314,7 @@ class Command(Options):
         return self
 
 
-class KeepAlive(Options):
+class Keepalive(Options):
     """Something to send again and again."""
 
     send: ByteText = Field(min_length=1, description="What to send.")

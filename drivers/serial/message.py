@@ -6,25 +6,12 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from drivers.common.numbers import STRUCT_CODES
 from drivers.serial import patterns
 from drivers.serial.conversion import Fields, Raw
 from drivers.serial.instrument import QUALITIES, BinaryField, Message
 from drivers.serial.notation import show
 from gateway.model import DataType
-
-_FORMATS = {
-    DataType.INT8: "b",
-    DataType.UINT8: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.FLOAT16: "e",
-    DataType.FLOAT32: "f",
-    DataType.FLOAT64: "d",
-}
 
 
 class Kind:
@@ -113,7 +100,7 @@ def size_of(field: BinaryField) -> int:
     """Bytes of a binary field."""
     if field.length is not None:
         return field.length
-    return 1 if field.type is DataType.BOOL else struct.calcsize(">" + _FORMATS[field.type])
+    return 1 if field.type is DataType.BOOL else struct.calcsize(">" + STRUCT_CODES[field.type])
 
 
 def _reader(field: BinaryField, encoding: str) -> Callable[[bytes], Raw]:
@@ -136,7 +123,7 @@ def _reader(field: BinaryField, encoding: str) -> Callable[[bytes], Raw]:
         return lambda frame: frame[start:end].hex()
     if field.type is DataType.STRING:
         return lambda frame: frame[start:end].partition(b"\0")[0]
-    unpack = struct.Struct((">" if field.byte_order == "big" else "<") + _FORMATS[field.type]).unpack_from
+    unpack = struct.Struct((">" if field.byte_order == "big" else "<") + STRUCT_CODES[field.type]).unpack_from
 
     def number(frame: bytes) -> Raw:
         value: Raw = unpack(frame, start)[0]

@@ -7,24 +7,28 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from drivers.common.quoting import quoted
-from drivers.common.serialport import Device, LineOptions
+from drivers.common.serialport import Baud, Device, LineOptions
 from drivers.serial import patterns
-from drivers.serial.instrument import Command, FieldRules, Framing, KeepAlive, Message, Options, Texts
+from drivers.serial.instrument import Command, FieldRules, Framing, Keepalive, Message, Texts
 from drivers.serial.notation import ByteText
 from drivers.serial.presets import merged
+from gateway.fields import Options
 
 
 class LinkOptions(LineOptions):
     """One serial port."""
 
     device: Device = Field(
-        description="The port: its path, best one that lasts (`/dev/serial/by-id/…`, `/dev/serial/by-path/…`), or "
-        "`socket://host:port` for a device server's raw TCP port.",
+        description="The serial port: its path, best one that lasts (`/dev/serial/by-id/…`, `/dev/serial/by-path/…`), "
+        "or `socket://host:port` for a device server's raw TCP port.",
     )
     pause_between_requests_ms: int = Field(
-        default=0, ge=0, le=10_000, description="Least time between an answer and the next request."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Least time between a reply and the next request, for devices that need it.",
     )
-    timeouts_before_reopen: int = Field(
+    timeouts_before_reconnect: int = Field(
         default=3,
         ge=0,
         le=100,
@@ -59,15 +63,18 @@ class DeviceOptions(Options):
         default=(), description="What to send once the port is open, and when a silent instrument is tried again."
     )
     init_pause_ms: int = Field(default=50, ge=0, le=10_000, description="Wait after each of them.")
-    keep_alive: KeepAlive | None = Field(
+    keepalive: Keepalive | None = Field(
         default=None, description="`{send, every_s}`: something to send again and again so that it goes on talking."
     )
-    timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for an answer.")
+    timeout_ms: int = Field(default=1000, ge=1, le=60_000, description="How long to wait for the reply to one request.")
     listen_ms: int = Field(
         default=3000, ge=1, le=60_000, description="How long to wait for what the instrument sends by itself."
     )
     read_back_delay_ms: int = Field(
-        default=0, ge=0, le=10_000, description="Wait between a write and its read-back, for instruments that are slow."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Wait between a write and its read-back, for instruments that apply it late.",
     )
     encoding: Literal["utf-8", "ascii", "latin-1", "cp437", "cp1252"] = Field(
         default="utf-8", description="Character encoding of text."
@@ -79,7 +86,7 @@ class DeviceOptions(Options):
         return merged(given) if isinstance(given, dict) and isinstance(given.get("preset"), str) else given
 
     @model_validator(mode="after")
-    def _possible(self) -> DeviceOptions:
+    def _fits_together(self) -> DeviceOptions:
         for message in self.message.values():
             for text in (message.pattern, message.match, *message.refused):
                 if text is not None:
@@ -112,7 +119,7 @@ class TagOptions(Options):
     )
 
     @model_validator(mode="after")
-    def _something(self) -> TagOptions:
+    def _fits_together(self) -> TagOptions:
         if self.field is None and self.command is None:
             raise ValueError("a tag needs the field it is read from: give field, or a command")
         return self
@@ -122,7 +129,7 @@ class ScanOptions(Options):
     """What `tidegate scan serial` looks for."""
 
     listen: Device | None = Field(default=None, description="Listen on this port, too. Nothing is sent.")
-    bauds: tuple[int, ...] = Field(
-        default=(9600, 4800, 19200, 38400, 115200, 2400), description="Speeds to try, in this order."
+    bauds: tuple[Baud, ...] = Field(
+        default=(9600, 4800, 19200, 38400, 115200, 2400), description="Speeds to try, in bit/s, in this order."
     )
-    seconds: float = Field(default=2.0, gt=0, le=60, description="How long to listen at each speed, in seconds.")
+    seconds: float = Field(default=2.0, gt=0, le=60, description="How long to listen at each speed.")

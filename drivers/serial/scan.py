@@ -7,13 +7,13 @@ lines, and by whether a preset knows it. A wrong speed gives framing errors or c
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from drivers.common.portlist import PortInfo, holders, ports
+from drivers.common.proposal import proposal
 from drivers.common.serialport import LineOptions, PortReceiver, open_port
+from drivers.common.serialport.portlist import PortInfo, holders, ports
 from drivers.serial.framing import Decoder
 from drivers.serial.message import Kind
 from drivers.serial.notation import show
@@ -28,7 +28,7 @@ _GENERIC = ("barcode", "csv", "key-value")
 """Presets that know any line: tried last, and named only if no other fits."""
 
 
-async def scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
+async def search(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     """The ports of this machine, then what was heard. Raises ScanFailed."""
     number = 0
     for number, port in enumerate(ports(), 1):
@@ -69,12 +69,8 @@ def _columns(**known: str) -> dict[str, object]:
 
 def _config(number: int, device: str, line: LineOptions | None = None, preset: str | None = None) -> str:
     """TOML ready to paste, its names told from others by `number`."""
-    lines = ["[[link]]", f'name = "serial{number}"', 'driver = "serial"', f"device = {json.dumps(device)}"]
-    if line is not None:
-        lines += [f"baud = {line.baud}"]
-    if preset is not None:
-        lines += ["", "[[device]]", f'name = "instrument{number}"', f'link = "serial{number}"', f'preset = "{preset}"']
-    return "\n".join(lines) + "\n"
+    link = {"name": f"serial{number}", "device": device} | ({} if line is None else {"baud": line.baud})
+    return proposal("serial", link, None if preset is None else {"name": f"instrument{number}", "preset": preset})
 
 
 @dataclass

@@ -15,9 +15,9 @@ from gateway.cli.drivers import ask, each, link_of
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, fail, note
 from gateway.cli.stream import Stream
-from gateway.cli.toml import table as toml_table
 from gateway.driver import Browses, Bus, Decodes, DriverKind, Item
 from gateway.southbound.probe import connected, opened
+from gateway.toml import table as toml_table
 
 _HEADINGS = ("kind", "path", "type", "value", "unit", "address")
 

@@ -168,6 +168,8 @@ class GroupReader:
 
     def _read_csv(self, path: Path, name: str, group: Place, kind: DriverKind | None) -> Tags:
         empty = Tags((), (), (), lambda index: Cell(path, index))
+        if self._context.unfinished and not (path.exists() and path.stat().st_size):
+            return empty  # it may be about to be filled with what a device is asked for just now
         if not path.exists():
             message = f"the file {quote(name)} doesn't exist (looked for {path})"
             self._report.add(group.child("tags_csv"), message, "create it, or mend the path")

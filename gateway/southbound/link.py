@@ -67,6 +67,8 @@ log = logging.getLogger(__name__)
 CALL_LIMIT_S = 60.0
 """Drivers bound their own calls; this only ends one that broke that promise."""
 CLOSE_LIMIT_S = 2.0
+REASONS_SAID = 5
+"""Most reasons that the log is told of in one outage."""
 RECONNECT_FIRST_S = 0.1
 RECONNECT_CAP_S = 5.0
 RESTART_FIRST_S = 1.0
@@ -141,7 +143,8 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._close_failed = False
-        self._said_down = False
+        self._said_down: set[str] = set()
+        """Why it is down, as far as that was said in this outage."""
         self._said_crashed = False
 
     @property
@@ -550,15 +553,16 @@ class Link:
     def _link_up(self) -> None:
         """Called once a device answered: that a connect succeeded proves little, a dying gateway accepts too."""
         again = " again" if self._said_down else ""
-        self._said_down = self._said_crashed = False
+        self._said_down.clear()
+        self._said_crashed = False
         log.info("link %s: connected%s%s", self.name, again, self.far_end and f" to {self.far_end}")
         self._set_state(LinkState.UP, "")
         self._reconnect.reset()
 
     async def _link_lost(self, sentence: str) -> None:
         await self._close_bus()
-        if not self._said_down:
-            self._said_down = True
+        if sentence not in self._said_down and len(self._said_down) < REASONS_SAID:
+            self._said_down.add(sentence)
             log.warning("link %s: %s; trying again", self.name, sentence)
         if self.state is LinkState.UP:
             self.losses += 1
@@ -571,7 +575,8 @@ class Link:
         self._bus = None
         sentence = f"the driver failed: {_describe(error)}"
         if not self._said_crashed:
-            self._said_down = self._said_crashed = True
+            self._said_down.add(sentence)
+            self._said_crashed = True
             log.error("link %s: %s; its tags are bad until it works again", self.name, sentence, exc_info=error)
         self._all_bad(LinkState.CRASHED, sentence, Quality.BAD_INTERNAL_ERROR)
         await asyncio.sleep(self._restart.next_s())

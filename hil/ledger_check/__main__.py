@@ -29,7 +29,7 @@ _POLL_S = 0.2
 @click.option("--window", default=100, show_default=True, help="Publishes the gateway may have in flight.")
 @click.option("--from-start", is_flag=True, help="The gateway starts after this: not one value may be missing.")
 @click.option("--session", metavar="ID", help="Client id of a session the broker keeps while disconnected.")
-@click.option("--settle", default=15.0, show_default=True, help="Seconds to wait at the end for what is on its way.")
+@click.option("--settle", "settle_s", default=15.0, show_default=True, help="Seconds to wait for what is on its way.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def main(
     host: str,
@@ -41,7 +41,7 @@ def main(
     window: int,
     from_start: bool,
     session: str | None,
-    settle: float,
+    settle_s: float,
     as_json: bool,
 ) -> None:
     """Prove from outside that a gateway loses, repeats and reorders nothing.
@@ -62,7 +62,7 @@ def main(
             click.echo(f"watching {root}/v1/# at {host}:{port}", err=True)
             stop.wait(seconds)
             subscriber.audit_retained()
-            _settle(subscriber, checker, settle)
+            settle(subscriber, checker, settle_s)
             with subscriber.lock:
                 verdict = checker.verdict()
     except OSError as error:
@@ -74,7 +74,7 @@ def main(
     sys.exit(0 if verdict.passed else 1)
 
 
-def _settle(subscriber: Subscriber, checker: Checker, seconds: float) -> None:
+def settle(subscriber: Subscriber, checker: Checker, seconds: float) -> None:
     """Wait until nothing is missing, but not for ever."""
     pause = threading.Event()
     for _ in range(max(1, int(seconds / _POLL_S))):

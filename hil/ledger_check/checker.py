@@ -22,6 +22,7 @@ from hil.ledger_check.intervals import Intervals
 
 BAD = 0x80000000
 """OPC UA status codes of the bad severity start here."""
+_TOO_MANY = "ledger counts too many"
 _EXAMPLES = 3
 _MOST_UNPLACED = 200_000
 _MOST_REPEATABLE = 100_000
@@ -71,7 +72,16 @@ class _Boot:
     joined: int | None = None
     """The first live number seen."""
     seen: Intervals = field(default_factory=Intervals)
-    ledger: Mapping[str, Any] | None = None
+    told: Mapping[str, Any] | None = None
+    """What the ledger said of it last, in the stream of messages."""
+    retained: Mapping[str, Any] | None = None
+    """What the ledger says that the broker retains at the end. It may be ahead of the stream."""
+
+    @property
+    def ledger(self) -> Mapping[str, Any] | None:
+        """The latest there is."""
+        known = [counts for counts in (self.told, self.retained) if counts is not None]
+        return max(known, key=lambda counts: (counts["last"], counts["delivered"]), default=None)
 
 
 @dataclass(slots=True)
@@ -128,6 +138,7 @@ class Checker:
         self._credit = window
         self._largest = 1
         self._ledgers = 0
+        self._auditing = False
         self.values = 0
         """Distinct values seen so far."""
         self.messages = 0
@@ -164,7 +175,11 @@ class Checker:
         )
 
     def expect_retained(self) -> None:
-        """Retained values that come from now on may not be older than the live ones that have come so far."""
+        """What the broker retains comes from now on, beside the stream of messages and maybe ahead of it.
+
+        Its values may not be older than the live ones that have come so far; its ledgers are compared at the verdict.
+        """
+        self._auditing = True
         for route in self._routes.values():
             route.order.floor = dict(route.order.live)
 
@@ -359,20 +374,19 @@ class Checker:
         record = source.boots.get(boot)
         if record is None:
             record = self._open_boot(source, boot)
-        before = record.ledger
+        if retain and self._auditing:
+            record.retained = counts
+            return
+        before = record.told
         if before is not None and (
             first != before["first"] or last < before["last"] or delivered < before["delivered"]
         ):
             self._breach("ledger goes back", where, f"it said {_brief(before)} and then {_brief(counts)}")
-        record.ledger = counts
+        record.told = counts
         if record.complete:
             seen = record.seen.within(first, last)
             if seen < delivered:
-                self._breach(
-                    "ledger counts too many",
-                    where,
-                    f"it counts {delivered} values as delivered, of which {seen} came here",
-                )
+                self._breach(_TOO_MANY, where, _too_many(delivered, seen))
             elif not retain and seen - delivered > 2 * self._window * self._largest:
                 self._breach(
                     "ledger counts too few", where, f"it counts {delivered} values as delivered, but {seen} came here"
@@ -407,7 +421,8 @@ class Checker:
             count = sum(high - low + 1 for low, high in spans)
             missing += count
             where = f"{source.name} boot {boot}"
-            waiting = record.ledger["pending"] + record.ledger["refused"] if record.ledger is not None else 0
+            ledger = record.ledger
+            waiting = ledger["pending"] + ledger["refused"] if ledger is not None else 0
             if count <= waiting:
                 pending += count
                 notes.append(f"{where}: {_values(count)} still to come, as the ledger says ({_shown(spans)}).")
@@ -416,11 +431,16 @@ class Checker:
         dropped = 0
         for source in self._sources.values():
             for boot, record in source.boots.items():
-                for span in (record.ledger or {}).get("dropped", ()):
+                where, ledger = f"{source.name} boot {boot}", record.ledger
+                if ledger is None:
+                    continue
+                delivered, seen = ledger["delivered"], record.seen.within(ledger["first"], ledger["last"])
+                if record.complete and seen < delivered and Breach(_TOO_MANY, where) not in self._counts:
+                    reasons.append(f"{where}: {_TOO_MANY}: {_too_many(delivered, seen)}.")
+                for span in ledger["dropped"]:
                     dropped += span["last"] - span["first"] + 1
                     notes.append(
-                        f"{source.name} boot {boot}: {span['first']}–{span['last']} were dropped, as the ledger says: "
-                        f"{span['reason']}."
+                        f"{where}: {span['first']}–{span['last']} were dropped, as the ledger says: {span['reason']}."
                     )
         if self._unplaced:
             count, first = len(self._unplaced), self._unplaced[0][0]
@@ -469,6 +489,10 @@ def _range(record: _Boot) -> tuple[int, int]:
 
 def _brief(counts: Mapping[str, Any]) -> str:
     return f"first {counts['first']}, last {counts['last']}, delivered {counts['delivered']}"
+
+
+def _too_many(delivered: int, seen: int) -> str:
+    return f"it counts {delivered} values as delivered, of which {seen} came here"
 
 
 def _values(count: int) -> str:

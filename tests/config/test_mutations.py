@@ -77,7 +77,7 @@ def test_the_starting_point_is_good() -> None:
 
 
 @given(mutated())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_toml(text: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "tidegate.toml").write_text(text, "utf-8")
@@ -86,7 +86,7 @@ def test_any_toml(text: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_csv(data: st.DataObject) -> None:
     csv = bytearray(CSV.encode())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -101,7 +101,7 @@ def test_any_csv(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "tidegate.toml").write_bytes(content)

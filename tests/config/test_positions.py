@@ -115,7 +115,7 @@ def documents(draw: st.DrawFn) -> str:
 
 
 @given(documents())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_path_the_reader_sees_has_a_position(text: str) -> None:
     try:
         body = tomli.loads(text)
@@ -125,7 +125,7 @@ def test_every_path_the_reader_sees_has_a_position(text: str) -> None:
 
 
 @given(documents(), st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_lines_are_absolute(text: str, shift: int) -> None:
     """Blank lines above move every position by as much, and each position's line holds its key."""
     try:

@@ -12,7 +12,8 @@ import pytest
 from gateway.driver import DeviceSilent, LinkDown, Subscribes, Writes
 from gateway.model import Quality, is_bad
 from tests.conformance.adapters import Changing, Written
-from tests.conformance.rig import Listener, Rig, descriptors
+from tests.conformance.rig import Listener, Rig
+from tests.support.descriptors import descriptors
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ async def test_nothing_is_left_behind(rig: Rig) -> None:
         await live(ending)
     await rig.adapter.disconnect()
     tasks, open_files = asyncio.all_tasks(), descriptors()
-    for cycle in range(200):
+    for cycle in range(rig.lives):
         await live(cycle % 3)
     await rig.adapter.disconnect()
     gc.collect()

@@ -9,6 +9,7 @@ import pytest
 
 from drivers.common import readme
 from gateway.config import load
+from gateway.config.schema import DeviceTable, LinkTable, TagTable
 from gateway.registry import load_driver
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,18 @@ def test_the_sample_is_a_whole_configuration_without_a_fault(folder: Path) -> No
             driver = link.kind.open_device(bus, device.name, device.options)
             for group in device.groups:
                 assert list(driver.plan(group.poll).errors) == []
+
+
+@FOLDERS
+def test_no_option_has_the_name_of_a_key_that_every_driver_has(folder: Path) -> None:
+    """It could never be given: the key would be taken for the other."""
+    kind = load_driver(folder.name)
+    for model, table in (
+        (kind.link_options, LinkTable),
+        (kind.device_options, DeviceTable),
+        (kind.tag_options, TagTable),
+    ):
+        assert not {*model.model_fields} & {*table.model_fields}, model
 
 
 @FOLDERS

@@ -124,7 +124,7 @@ def through_the_disk(batch: Batch) -> list[Record]:
         return records
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.booleans(), st.booleans())
 def test_every_type_and_count_arrives_as_it_was_read(data: st.DataObject, stored: bool, history: bool) -> None:
     wire = [data.draw(values(tag)) for tag in TAGS]

@@ -34,7 +34,7 @@ def disturb(process: Process, data: st.DataObject) -> None:
     process.conveyor.speed_setpoint_m_min = data.draw(st.floats(0, 40))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SEEDS, st.data())
 def test_balances_close_and_bounds_hold_whatever_operators_do(seed: int, data: st.DataObject) -> None:
     process = Process(seed)
@@ -60,7 +60,7 @@ def test_balances_close_and_bounds_hold_whatever_operators_do(seed: int, data: s
     assert now == pytest.approx(product, abs=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(SEEDS)
 def test_counters_never_go_back(seed: int) -> None:
     process = Process(seed)

@@ -100,7 +100,7 @@ def listed(column: Sequence[object] | None) -> list[object] | None:
 
 
 @example([Batch(layout(count=1), 0, 0, [7], source_ns=[-(1 << 63)])], 1)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(batches(), min_size=1, max_size=5), st.integers(0, 1000))
 def test_what_comes_back_is_what_went_in(some: list[Batch], boot: int) -> None:
     records = [Record((boot << BOOT_SHIFT) + 7 * i, boot, 100 * i + 1, batch) for i, batch in enumerate(some)]

@@ -226,7 +226,7 @@ def within_loop(call: Callable[[], None]) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     version=st.sampled_from([4, 5]),
     refused=st.sets(st.integers(0, 19)),
@@ -264,7 +264,7 @@ def test_acknowledgements_count_wherever_the_bytes_are_split(
     within_loop(run)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([4, 5]), st.lists(st.binary(max_size=40), max_size=8))
 def test_noise_never_acknowledges_twice_or_raises(version: int, chunks: list[bytes]) -> None:
     def run() -> None:

@@ -254,6 +254,35 @@ def test_a_lost_link_is_bad_once_tried_at_once_and_then_ever_less_often(caplog: 
     ]
 
 
+def test_a_link_that_stays_down_for_another_reason_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    settings, wire = link("l", {"a": [0.5]})
+
+    async def main() -> None:
+        async with Field([settings]):
+            for _ in range(2):
+                await asyncio.sleep(10)
+                for reason in ("the peer closed the connection", "its certificate isn't trusted", "the peer refused"):
+                    wire.break_off(reason)
+                    await asyncio.sleep(20)
+                for number in range(20):
+                    wire.break_off(f"reason {number}")
+                    await asyncio.sleep(10)
+                wire.mend()
+                await asyncio.sleep(10)
+
+    run(main)
+    outage = [
+        *("the peer closed the connection", "its certificate isn't trusted", "the peer refused"),
+        *("reason 0", "reason 1"),
+    ]
+    said = [f"link l: {reason}; trying again" for reason in outage]
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("link")] == [
+        "link l: connected to here",
+        *(*said, "link l: connected again to here") * 2,
+    ]
+
+
 def test_jitter_only_shortens() -> None:
     settings, wire = link("l", {"a": [0.5]})
     wire.break_off()

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,10 @@ class PtyPort:
         """Speak. Raises BlockingIOError if nobody has listened for long."""
         if self._master >= 0:
             assert os.write(self._master, data) == len(data)
+
+    def delivered(self) -> None:
+        """Wait until what was sent lies at the port, without letting the loop look at it."""
+        assert select.select([self._slave], [], [], 5)[0]
 
     async def until(self, condition: Callable[[bytes], object], timeout_s: float = 5.0) -> None:
         """Wait until what was received fulfils `condition`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal, Protocol
 
+from drivers.common.numbers import ByteOrder
 from gateway.model import DataType, Value
 
 
@@ -37,11 +38,8 @@ class Encoding(enum.StrEnum):
     """IEEE 11073 16-bit float, "medfloat16"."""
     FLOAT11073 = "float11073"
     """IEEE 11073 32-bit float, "medfloat32"."""
-    UTF8 = "utf8"
+    UTF8 = "utf-8"
     BYTES = "bytes"
-
-
-ByteOrder = Literal["little", "big"]
 
 
 class Codec(Protocol):

@@ -13,9 +13,9 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from drivers.modbus.link import LinkOptions, peer_name
+from drivers.common.tcp import peer_name, tune
+from drivers.modbus.link import LinkOptions
 from drivers.modbus.transport.conversation import Conversation, Prepared
-from drivers.modbus.transport.stream import tune
 from drivers.modbus.transport.wire import Speech, WireBus
 from gateway.driver import LinkDown
 

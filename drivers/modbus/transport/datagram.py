@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 
-from drivers.modbus.link import LinkOptions, peer_name
+from drivers.common.tcp import peer_name, why_not
+from drivers.modbus.link import LinkOptions
 from drivers.modbus.transport.conversation import C
 from gateway.driver import LinkDown
 
@@ -31,9 +30,6 @@ class DatagramDial:
                 )
         except TimeoutError:
             raise LinkDown(f"the host name {self._host!r} wasn't resolved in time: check the DNS server") from None
-        except (socket.gaierror, UnicodeError):
-            raise LinkDown(f"the host name {self._host!r} can't be resolved: check it, and the DNS server") from None
-        except OSError as error:
-            cause = os.strerror(error.errno) if error.errno else error
-            raise LinkDown(f"{self.peer} can't be reached: {cause}") from None
+        except (OSError, UnicodeError) as error:
+            raise LinkDown(why_not(self.peer, self._host, error, "that the device speaks UDP")) from None
         return conversation

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from drivers.common.serialport import LineOptions, Port, PortReceiver, open_port
+from drivers.common.serialport import Port, PortReceiver, open_port
 from drivers.modbus.link import LinkOptions
 from drivers.modbus.transport.conversation import C, Conversation
 from gateway.driver import LinkDown
@@ -20,13 +20,7 @@ class SerialDial:
 
     def __init__(self, options: LinkOptions) -> None:
         self.peer = options.peer
-        self._line = LineOptions(
-            baud=options.baud,
-            data_bits=options.data_bits or (7 if options.transport == "ascii" else 8),
-            parity=options.parity,
-            stop_bits=options.stop_bits,
-            rs485=options.rs485,
-        )
+        self._line = options.line
 
     async def open(self, converse: Callable[[], C]) -> C:
         """Raises LinkDown."""

@@ -20,7 +20,7 @@ def speech_of(options: LinkOptions) -> Speech[Any]:
         case "udp":
             return Speech(mbap.prepare, DatagramConversation)
     serial = options.transport in SERIAL
-    byte_s = options.character_bits / options.baud if serial else 0.0
+    byte_s = options.line.character_s if serial else 0.0
     silence_s = options.silence_s if serial else 0.0
     frames: Frames = RtuFrames(byte_s) if options.transport.startswith("rtu") else AsciiFrames(byte_s)
     return Speech(frames.prepare, lambda state: LineConversation(state, frames, silence_s))

@@ -46,7 +46,7 @@ class TlsDial(StreamDial):
 
         return await self._connect(explained, context, self._name)
 
-    def _failure(self, error: OSError) -> str:
+    def _failure(self, error: OSError | UnicodeError) -> str:
         meaning = self._explain(error)
         return f"{self.peer} can't be spoken to by TLS: {meaning}" if meaning else super()._failure(error)
 

@@ -108,12 +108,17 @@ def _allowed(endpoint: ua.EndpointDescription, options: SecurityOptions) -> bool
 
 
 def _nothing_allowed(reachable: Sequence[ua.EndpointDescription], options: SecurityOptions) -> str:
-    kinds = dict.fromkeys(f"{policy_name(e.SecurityPolicyUri)} {mode_name(e.SecurityMode)}" for e in reachable)
-    offer = f"the server offers {', '.join(kinds) or 'no opc.tcp endpoint'}"
+    kinds = dict.fromkeys(
+        f"{policy_name(e.SecurityPolicyUri)} {mode_name(e.SecurityMode)}"
+        for e in reachable
+        if e.SecurityPolicyUri != NONE_URI
+    )
+    offer = f"the server offers {', '.join(kinds) or ('no security' if reachable else 'no opc.tcp endpoint')}"
     secure = [e for e in reachable if e.SecurityPolicyUri in _BY_URI and e.SecurityMode in _MODES]
     if options.security_policy == "None":
         return f"{offer}, but security_policy asks for None: set it to 'best'"
     if not secure:
-        return f"{offer}, nothing secure: switch security on there, or go without by security_policy = 'None'"
+        found = ", nothing secure" if kinds else ""
+        return f"{offer}{found}: switch security on there, or go without by security_policy = 'None'"
     wanted = f"security_policy '{options.security_policy}' with security_mode '{options.security_mode}'"
     return f"{offer}, but not {wanted}: set both to 'best'"

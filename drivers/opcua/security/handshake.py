@@ -106,10 +106,19 @@ def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: 
             "an hour: accept or reject those, see tidegate cert"
         ) from None
     digits = fingerprint(leaf)[:16]
+    known = trust.snapshot().same_application(leaf)
+    replaced = (
+        ""
+        if known is None
+        else (
+            f"; of the same application another one is trusted, {fingerprint(known)[:16]}: it was replaced, or it is "
+            "somebody else who answers"
+        )
+    )
     also = "".join(f"; it also{problem}" for problem in problems)
     return (
         f"the certificate of {peer} isn't trusted here ({common_name(leaf)}, SHA-256 {digits}): compare this with "
-        f"what the server shows of itself, then run: tidegate cert accept {digits}; the file is {file}{also}"
+        f"what the server shows of itself, then run: tidegate cert accept {digits}; the file is {file}{replaced}{also}"
     )
 
 
@@ -125,9 +134,9 @@ async def _identity(
     timeout_s: float,
 ) -> Identity:
     """The certificate to show. Raises LinkDown."""
-    if options.certificate is not None and options.certificate_key is not None:
+    if options.certificate is not None and options.key is not None:
         try:
-            return await asyncio.to_thread(from_files, options.certificate, options.certificate_key)
+            return await asyncio.to_thread(from_files, options.certificate, options.key)
         except (OSError, ValueError) as error:
             raise LinkDown(f"this gateway's certificate can't be used: {error}") from None
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from gateway.fields import FilePath, SecretReference
+from gateway.fields import FilePath, Options, SecretReference
 
 Policy = Literal["best", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "None"]
 Mode = Literal["best", "Sign", "SignAndEncrypt"]
@@ -14,11 +14,18 @@ Mode = Literal["best", "Sign", "SignAndEncrypt"]
 _BROKEN = ("Basic128Rsa15", "Basic256")
 """Both rest on SHA-1, and the OPC Foundation withdrew them."""
 
+_ADD = {
+    "username": "add username = 'NAME'",
+    "password": "add password = {file = 'PATH'}, or {env = 'NAME'}, or {credential = 'NAME'}",
+    "user_certificate": "add user_certificate = 'PATH'",
+    "user_key": "add user_key = 'PATH'",
+    "certificate": "add certificate = 'PATH'",
+    "certificate_key": "add certificate_key = 'PATH'",
+}
 
-class SecurityOptions(BaseModel):
+
+class SecurityOptions(Options):
     """How a connection is secured, and who logs in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     security_policy: Policy = Field(
         default="best",
@@ -46,11 +53,9 @@ class SecurityOptions(BaseModel):
     certificate: FilePath | None = Field(
         default=None,
         description="Application certificate of this gateway (PEM or DER), if an authority of yours issues it. Needs "
-        "`certificate_key`. Default: one that the gateway makes.",
+        "`key`. Default: one that the gateway makes.",
     )
-    certificate_key: FilePath | None = Field(
-        default=None, description="Private key of `certificate` (PEM or DER, no password)."
-    )
+    key: FilePath | None = Field(default=None, description="Private key of `certificate` (PEM or DER, no password).")
     verify_time: bool = Field(default=True, description="Refuse a server certificate that isn't valid today.")
     verify_host: bool = Field(
         default=True, description="Refuse a server certificate that doesn't name the host the link connects to."
@@ -75,20 +80,23 @@ class SecurityOptions(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> SecurityOptions:
+    def _fits_together(self) -> SecurityOptions:
         pairs = (
             ("username", "password"),
             ("user_certificate", "user_key"),
-            ("certificate", "certificate_key"),
+            ("certificate", "key"),
         )
         for one, other in pairs:
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 given, missing = (one, other) if getattr(self, other) is None else (other, one)
-                raise ValueError(f"'{given}' needs '{missing}' beside it")
+                raise ValueError(f"'{given}' is of no use without '{missing}': {_ADD[missing]}")
         if self.username is not None and self.user_certificate is not None:
             raise ValueError("'username' and 'user_certificate' are two users: keep one of them")
         if self.user_key_password is not None and self.user_key is None:
-            raise ValueError("'user_key_password' needs 'user_key' beside it")
+            raise ValueError(f"'user_key_password' is of no use without 'user_key': {_ADD['user_key']}")
         if self.security_policy == "None" and self.security_mode != "best":
-            raise ValueError(f"security_policy 'None' can't {self.security_mode}: drop 'security_mode', or 'None'")
+            raise ValueError(
+                f"security_policy 'None' secures nothing, so there is no mode '{self.security_mode}': "
+                "drop security_mode, or write security_policy = 'best'"
+            )
         return self

@@ -52,6 +52,11 @@ class Trusted:
     issuers: Sequence[x509.Certificate]
     lists: Sequence[x509.CertificateRevocationList]
 
+    def same_application(self, certificate: x509.Certificate) -> x509.Certificate | None:
+        """One that is trusted and names the same application URI."""
+        named = {*uris(certificate)}
+        return next((known for known in self.trusted if named.intersection(uris(known))), None)
+
 
 class QuarantineFull(Exception):
     """More unknown certificates came within an hour than are kept."""

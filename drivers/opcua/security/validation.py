@@ -56,7 +56,7 @@ def judge(
         *_revoked(path, trust, options, now),
         *_weak(path, pinned),
         *(_untimely(path[:1] if pinned else path, now) if options.verify_time else ()),
-        *(_other_host(leaf, host) if options.verify_host else ()),
+        *(other_host(leaf, host) if options.verify_host else ()),
         *(_other_application(leaf, application_uri) if options.verify_application_uri else ()),
         *(_other_use(leaf) if options.verify_usage else ()),
     ]
@@ -169,7 +169,8 @@ def _untimely(path: Sequence[x509.Certificate], now: datetime) -> Iterable[str]:
             )
 
 
-def _other_host(certificate: x509.Certificate, host: str) -> Iterable[str]:
+def other_host(certificate: x509.Certificate, host: str) -> Iterable[str]:
+    """What is to be said, if it is for other hosts."""
     named = hosts(certificate)
     if not any(_same_host(host, name) for name in named):
         yield (

@@ -34,6 +34,11 @@ class Adapter(Protocol):
         ...
 
     @property
+    def connects_slowly(self) -> bool:
+        """Whether a connection takes 10 ms or more to make, for reasons that lie in the protocol or in its peer."""
+        ...
+
+    @property
     def points(self) -> Sequence[Point]:
         """At least three that the peer has."""
         ...

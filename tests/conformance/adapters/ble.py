@@ -22,6 +22,7 @@ BEACON = "C0:00:00:00:00:03"
 class _BleAdapter:
     kind = KIND
     silence_is_loss = False  # a device may be off or out of range; of the radio that says nothing
+    connects_slowly = True  # a controller and a host come up, which are simulated down to each packet
 
     def __init__(self) -> None:
         self.world = World()
@@ -63,6 +64,7 @@ class _BleAdapter:
 class BleAdapter(_BleAdapter):
     """Characteristics over a connection."""
 
+    row = "ble-gatt"
     timeout_s = 2 * TIMEOUT_S
     requests_per_read = 3
 
@@ -140,6 +142,7 @@ class _ListeningOnly:
 class BleBeaconAdapter(_BleAdapter):
     """Adverts."""
 
+    row = "ble-advert"
     timeout_s = TIMEOUT_S
 
     def __init__(self) -> None:

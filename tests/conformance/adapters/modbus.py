@@ -18,6 +18,7 @@ class ModbusAdapter:
     kind = MODBUS
     timeout_s = TIMEOUT_S
     silence_is_loss = True
+    connects_slowly = False
     requests_per_read = 4
 
     def __init__(self, slave: RawSlave | None = None) -> None:

@@ -31,6 +31,7 @@ class OpcUaAdapter:
     kind = OPCUA
     timeout_s = 0.4
     silence_is_loss = True
+    connects_slowly = True  # a channel, a session and what the server must be asked about itself
     requests_per_read = 3
 
     def __init__(self) -> None:

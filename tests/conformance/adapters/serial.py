@@ -14,13 +14,14 @@ from gateway.model import DataType, Value
 from tests.conformance.adapters.adapter import TIMEOUT_S
 from tests.support.pty_port import PtyPort
 
-PAUSE_S = TIMEOUT_S / 5
+PAUSE_S = TIMEOUT_S / 20
 
 
 class SerialAdapter:
     kind = SERIAL
     timeout_s = TIMEOUT_S
     silence_is_loss = True  # unanswered requests in a row open the port anew
+    connects_slowly = True  # 30 ms of silence before an instrument that may be in the middle of a message is spoken to
     requests_per_read = 3
 
     def __init__(self) -> None:

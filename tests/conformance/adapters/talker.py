@@ -169,6 +169,7 @@ class TalkerAdapter:
     kind = TALKER
     timeout_s = TIMEOUT_S
     silence_is_loss = False  # a device that only talks may have nothing to say
+    connects_slowly = False
 
     def __init__(self) -> None:
         self._body: dict[str, Value] = {"speed": 1450, "run": True, "name": "Filler"}

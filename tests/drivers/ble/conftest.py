@@ -29,7 +29,7 @@ class Site:
 
     def device(self, device: str = "device1", /, **options: Any) -> BleDevice:
         timeouts = {"timeout_ms": 300, "advert_timeout_ms": 1000, "connect_timeout_ms": 2000}
-        known = {} if "name" in options else {"address": SENSOR}
+        known = {} if "local_name" in options else {"address": SENSOR}
         opened = BleDevice(self.bus, device, KIND.device_options(**{**timeouts, **known, **options}))
         self.devices.append(opened)
         return opened

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from drivers.ble.device import BleDevice
 from gateway.model import Batch
 from tests.drivers.ble.points import group, tag
 from tests.drivers.ble.test_bthome import KEY, seal
+from tests.support.interpreter import run
 
 ADVERTS = 5000
 ADDRESS = "54:48:E6:8F:80:A5"
@@ -102,7 +102,7 @@ def loaded_mb(statement: str) -> float:
         "def rss(): return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE')\n"
         f"before = rss()\n{statement}\nprint(rss() - before)"
     )
-    return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout) / 2**20
+    return int(run(code)) / 2**20
 
 
 async def main() -> None:
@@ -112,9 +112,9 @@ async def main() -> None:
         "a new, encrypted one (BTHome)": await cost_us("bthome", sealed(), encrypted=True),
     }
     for name, us in rows.items():
-        print(f"{name}: {us:.1f} µs")  # noqa: T201
+        sys.stdout.write(f"{name}: {us:.1f} µs\n")
     bleak = loaded_mb("import bleak, bleak.backends.bluezdbus.client, bleak.backends.bluezdbus.scanner")
-    print(f"bleak with its BlueZ backend: {bleak:.1f} MB; cryptography: {_cryptography():.1f} MB")  # noqa: T201
+    sys.stdout.write(f"bleak with its BlueZ backend: {bleak:.1f} MB; cryptography: {_cryptography():.1f} MB\n")
 
 
 def _cryptography() -> float:

@@ -6,7 +6,8 @@ from typing import Any
 
 from drivers.ble import KIND
 from gateway.driver import Point, PollGroup
-from gateway.model import DataType, Layout, Tag
+from gateway.model import DataType
+from tests.support.groups import group_of
 
 
 def tag(path: str, type_: str, **options: Any) -> Point:
@@ -14,5 +15,4 @@ def tag(path: str, type_: str, **options: Any) -> Point:
 
 
 def group(*points: Point, name: str = "main", interval_s: float = 60.0, subscribed: bool = True) -> PollGroup:
-    tags = tuple(Tag(point.path, point.type) for point in points)
-    return PollGroup(name, Layout("device1", name, ("acme", "plant1", "device1"), tags), points, interval_s, subscribed)
+    return group_of(*points, name=name, interval_s=interval_s, subscribed=subscribed)

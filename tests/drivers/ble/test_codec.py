@@ -94,8 +94,8 @@ def test_what_a_medical_float_cannot_hold_is_refused(number: Value) -> None:
 @pytest.mark.parametrize(
     ("encoding", "data", "value"),
     [
-        ("utf8", b"ACME\0\0", "ACME"),
-        ("utf8", "21 °C".encode(), "21 °C"),
+        ("utf-8", b"ACME\0\0", "ACME"),
+        ("utf-8", "21 °C".encode(), "21 °C"),
         ("bytes", b"\x00\xff", "00ff"),
         ("bool", b"\x01", True),
         ("uint16", b"\x84\x03", 900),

@@ -89,7 +89,7 @@ async def test_old_garbage_is_no_excuse_for_silence() -> None:
 async def test_a_name_is_followed_once_its_last_address_was_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     bus = BleBus("link1", KIND.link_options(), NoRadio())  # type: ignore[arg-type]
     await bus.connect()
-    sensor = BleDevice(bus, "sensor", KIND.device_options(name="Filler 3", format="bthome"))
+    sensor = BleDevice(bus, "sensor", KIND.device_options(local_name="Filler 3", format="bthome"))
     bus._heard(device(), advert(GOOD, "Filler 3"))
     bus._heard(device("C0:00:00:00:00:04"), advert(GOOD, "Filler 3"))
     assert sensor._hearing.sighting is not None

@@ -1,14 +1,9 @@
-"""Random bytes: nothing but the declared error comes of them, and none takes long.
-
-100,000 each time; ``FUZZ=1000000`` for more.
-"""
+"""Random bytes: nothing but the declared error comes of them, and none takes long."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import time
 from collections.abc import Mapping
 
 import pytest
@@ -18,8 +13,10 @@ from drivers.ble.adverts.format import Decoder
 from drivers.ble.gatt.codec import Codec, Encoding, codec
 from drivers.ble.gatt.profiles import CHARACTERISTICS
 from gateway.model import Value
+from tests.support.effort import times
+from tests.support.stopwatch import stopwatch
 
-ROUNDS = int(os.environ.get("FUZZ", "100000"))
+ROUNDS = times(100_000)
 ADDRESS = bytes.fromhex("5448E68F80A5")
 LIMIT_S = 0.1
 
@@ -35,16 +32,14 @@ HEADS = (b"", b"\x40", b"\x41", b"\x05", b"\x03", b"\x02\x15", b"\x00", b"\x10",
 @pytest.mark.parametrize("decoder", [each for _, each in DECODERS], ids=[name for name, _ in DECODERS])
 def test_adverts(decoder: Decoder) -> None:
     chance = random.Random(7)
-    slowest = 0.0
-    for _ in range(ROUNDS // len(DECODERS)):
-        payload = chance.choice(HEADS) + chance.randbytes(chance.randrange(40))
-        begun = time.perf_counter()
-        fields: Mapping[str, Value] = {}
-        with contextlib.suppress(Undecodable):
-            fields = decoder(payload, ADDRESS)
-        assert all(value is None or isinstance(value, bool | int | float | str) for value in fields.values())
-        slowest = max(slowest, time.perf_counter() - begun)
-    assert slowest < LIMIT_S
+    with stopwatch() as watch:
+        for _ in range(ROUNDS // len(DECODERS)):
+            payload = chance.choice(HEADS) + chance.randbytes(chance.randrange(40))
+            fields: Mapping[str, Value] = {}
+            with watch, contextlib.suppress(Undecodable):
+                fields = decoder(payload, ADDRESS)
+            assert all(value is None or isinstance(value, bool | int | float | str) for value in fields.values())
+    assert watch.slowest_s < LIMIT_S
 
 
 def test_characteristics() -> None:
@@ -52,14 +47,12 @@ def test_characteristics() -> None:
     for each in CHARACTERISTICS.values():
         codecs += [each.value, *each.parts.values()]
     chance = random.Random(8)
-    slowest = 0.0
-    for _ in range(ROUNDS // len(codecs)):
-        for each_codec in codecs:
-            data = chance.randbytes(chance.randrange(24))
-            begun = time.perf_counter()
-            value: Value = None
-            with contextlib.suppress(ValueError):
-                value = each_codec.decode(data)
-            assert value is None or isinstance(value, bool | int | float | str)
-            slowest = max(slowest, time.perf_counter() - begun)
-    assert slowest < LIMIT_S
+    with stopwatch() as watch:
+        for _ in range(ROUNDS // len(codecs)):
+            for each_codec in codecs:
+                data = chance.randbytes(chance.randrange(24))
+                value: Value = None
+                with watch, contextlib.suppress(ValueError):
+                    value = each_codec.decode(data)
+                assert value is None or isinstance(value, bool | int | float | str)
+    assert watch.slowest_s < LIMIT_S

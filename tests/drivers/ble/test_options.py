@@ -49,14 +49,14 @@ def test_uuids_are_taken_as_people_write_them(text: str, uuid: str) -> None:
 @pytest.mark.parametrize(
     ("model", "given", "sentence"),
     [
-        (LinkOptions, {"adapter": "bluetooth0"}, "should match pattern"),
-        (DeviceOptions, {}, "give one of the two"),
-        (DeviceOptions, {"address": ADDRESS, "name": "x"}, "give one of the two"),
+        (LinkOptions, {"adapter": "bluetooth0"}, "'bluetooth0' is no radio: write 'hci0'"),
+        (DeviceOptions, {}, "or the other, not both"),
+        (DeviceOptions, {"address": ADDRESS, "local_name": "x"}, "or the other, not both"),
         (DeviceOptions, {"address": "C0:12"}, "write six bytes such as 'C0:12:34:56:78:9A'"),
         (DeviceOptions, {"address": ADDRESS, "format": "mibeacon"}, "Input should be 'bthome'"),
         (DeviceOptions, {"address": ADDRESS, "bindkey": {"env": "K"}}, "drop it"),
         (DeviceOptions, {"address": ADDRESS, "format": "ruuvi", "bindkey": {"env": "K"}}, "drop it"),
-        (TagOptions, {}, "needs a 'field' of the adverts or a 'characteristic'"),
+        (TagOptions, {}, "write field = 'rssi', or characteristic = '2A6E'"),
         (TagOptions, {"field": "rssi", "start": 1}, "'start' belongs to a 'characteristic'"),
         (TagOptions, {"characteristic": "temperature"}, "is not a UUID: write four hexadecimal digits"),
         (TagOptions, {"characteristic": "2A6E", "encoding": "word"}, "Input should be 'bool'"),

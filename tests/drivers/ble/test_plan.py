@@ -60,14 +60,14 @@ def test_what_can_be_had(options: DeviceOptions, type_: str, tag_options: dict[s
         (RUUVI, "float32", {"field": "temperature"}, "is float64: it can't be had as float32"),
         (RUUVI, "uint16", {"field": "pressure"}, 'write type = "uint32"'),
         (RUUVI, "float64", {"field": "co2"}, "format ruuvi has no field 'co2': it has temperature, humidity"),
-        (PLAIN, "float64", {"field": "temperature"}, "needs the device's 'format'"),
+        (PLAIN, "float64", {"field": "temperature"}, "write format = 'ruuvi', or what else it is, into the device"),
         (PLAIN, "uint8", {"field": "rssi"}, "is int8"),
         (PLAIN, "int16", {"characteristic": "2A6E"}, "characteristic 2a6e is float64"),
         (PLAIN, "string", {"characteristic": "2A6E", "field": "site"}, "has no part 'site': it has none"),
         (PLAIN, "string", {"characteristic": "2A1C", "field": "x"}, "it has time, site"),
         (PLAIN, "datetime", {"characteristic": "FF01"}, "give its 'encoding'"),
         (PLAIN, "uint8", {"characteristic": "FF01", "length": 2}, "'length' is for encoding utf8 and bytes"),
-        (PLAIN, "uint8", {"characteristic": "FF01", "encoding": "utf8"}, "is string"),
+        (PLAIN, "uint8", {"characteristic": "FF01", "encoding": "utf-8"}, "is string"),
     ],
 )
 def test_what_cannot_be_had_is_explained_and_fails_only_itself(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from drivers.common import serialport
-from drivers.common.serialport import LineOptions, TtyPort, open_port
+from drivers.common.serialport import LineOptions, open_port, tty
+from drivers.common.serialport.tty import TtyPort
 from gateway.driver import LinkDown
 from tests.drivers.common.test_serialport import Ear
 from tests.support.pty_port import PtyPort
@@ -68,7 +68,7 @@ async def test_a_setting_that_was_ignored_is_not_noticed(far: PtyPort, theirs: s
     assert taken[2] & termios.CSIZE == termios.CS8  # a pseudo-terminal has no other
     assert theirs.bytesize == 7
     with pytest.raises(LinkDown, match="can't do data_bits = 7"):
-        serialport._check_taken("/dev/ttyS0", LineOptions(data_bits=7), taken)
+        tty._check_taken("/dev/ttyS0", LineOptions(data_bits=7), taken)
 
 
 async def test_closing_may_wait_for_output_that_nobody_takes(far: PtyPort) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import os
 import subprocess
@@ -17,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from drivers.common import serialport
-from drivers.common.portlist import PortInfo, ports
-from drivers.common.serialport import Device, LineOptions, MarkReader, Port, PortReceiver, Rs485Options, open_port
+from drivers.common.serialport import Device, LineOptions, Port, PortReceiver, Rs485Options, open_port, tty
+from drivers.common.serialport.marks import MarkReader
+from drivers.common.serialport.portlist import PortInfo, ports
 from gateway.driver import LinkDown
+from tests.support.descriptors import descriptors
 from tests.support.pty_port import PtyPort
 
 LINE = LineOptions()
@@ -85,6 +85,14 @@ async def test_every_byte_value_travels_both_ways(port: Port, far: PtyPort, ear:
     far.send(every)
     await ear.until(every)
     assert ear.errors == 0
+
+
+async def test_what_had_come_in_is_heard_before_anything_is_sent(port: Port, far: PtyPort, ear: Ear) -> None:
+    """Even if the loop was held up and hasn't looked: else it would be taken for the answer."""
+    far.send(b"late")
+    far.delivered()
+    port.write(b"?")
+    assert ear.data == b"late"
 
 
 async def test_more_than_the_kernel_takes_is_kept_and_sent(port: Port, far: PtyPort) -> None:
@@ -167,10 +175,6 @@ async def test_a_port_comes_back_under_another_number(port: Port, far: PtyPort, 
 
 
 async def test_nothing_is_left_over_200_lives(far: PtyPort, ear: Ear) -> None:
-    def descriptors() -> int:
-        gc.collect()
-        return len(os.listdir("/proc/self/fd"))
-
     await (await open_port(far.device, LINE, ear)).close()
     before = descriptors()
     for life in range(200):
@@ -223,7 +227,7 @@ async def test_a_port_that_is_not_there_names_those_that_are(tmp_path: Path, mon
         PortInfo("/dev/ttyUSB0", by_id="/dev/serial/by-id/usb-Scale"),
         PortInfo("/dev/ttyS0"),
     ]
-    monkeypatch.setattr(serialport, "ports", lambda: there)
+    monkeypatch.setattr(tty, "ports", lambda: there)
     with pytest.raises(LinkDown) as caught:
         await open_port(str(tmp_path / "gone"), LINE, Ear())
     sentence = str(caught.value)
@@ -231,7 +235,7 @@ async def test_a_port_that_is_not_there_names_those_that_are(tmp_path: Path, mon
         f"there is no port {tmp_path / 'gone'}: there are /dev/serial/by-id/usb-Scale, /dev/ttyS0; "
         "check the cable, or mend the path"
     )
-    monkeypatch.setattr(serialport, "ports", list)
+    monkeypatch.setattr(tty, "ports", list)
     with pytest.raises(LinkDown, match="has none at all"):
         await open_port(str(tmp_path / "gone"), LINE, Ear())
 
@@ -253,17 +257,17 @@ def test_a_forbidden_port_says_which_group_may(tmp_path: Path) -> None:
     file = tmp_path / "port"
     file.write_text("")
     file.chmod(0o660)
-    sentence = serialport._why_not(str(file), LINE, PermissionError(13, "Permission denied"))
+    sentence = tty._why_not(str(file), LINE, PermissionError(13, "Permission denied"))
     assert "may not be opened: make the gateway's user a member of the group '" in sentence
 
 
 def test_a_setting_that_the_port_ignored_is_an_error() -> None:
     taken = [0, 0, termios.CS8, 0, 0, termios.B9600, []]
-    serialport._check_taken("/dev/ttyS0", LINE, taken)
+    tty._check_taken("/dev/ttyS0", LINE, taken)
     with pytest.raises(LinkDown, match='can\'t do data_bits = 7 and parity = "even"'):
-        serialport._check_taken("/dev/ttyS0", LineOptions(data_bits=7, parity="even"), taken)
+        tty._check_taken("/dev/ttyS0", LineOptions(data_bits=7, parity="even"), taken)
     with pytest.raises(LinkDown, match="baud = 19200"):
-        serialport._check_taken("/dev/ttyS0", LineOptions(baud=19200), taken)
+        tty._check_taken("/dev/ttyS0", LineOptions(baud=19200), taken)
 
 
 # -- device servers

@@ -6,7 +6,8 @@ from typing import Any
 
 from drivers.modbus import KIND
 from gateway.driver import Point, PollGroup
-from gateway.model import DataType, Layout, Tag
+from gateway.model import DataType
+from tests.support.groups import group_of
 
 
 def point(
@@ -20,5 +21,4 @@ def point(
 
 
 def group(*points: Point, writable: bool = False) -> PollGroup:
-    tags = tuple(Tag(point.path, point.type, writable=writable, count=point.count) for point in points)
-    return PollGroup("fast", Layout("filler1", "fast", ("acme", "plant1", "filler1"), tags), points, 1.0)
+    return group_of(*points, device="filler1", writable=writable)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -20,17 +18,13 @@ from tests.drivers.modbus.lines import device_on
 from tests.drivers.modbus.points import group, point
 from tests.drivers.modbus.test_callers import Exchange, Router
 from tests.drivers.modbus.test_udp import UdpSlave
+from tests.support.descriptors import descriptors
 from tests.support.mosquitto import free_port
 from tests.support.raw_line import LineSlave
 from tests.support.raw_modbus import RawSlave
 from tests.support.site import SITE
 
 CYCLES = 200
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 async def live(slave: RawSlave, cycles: int, **link: Any) -> None:

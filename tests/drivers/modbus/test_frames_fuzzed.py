@@ -1,14 +1,9 @@
-"""Anything may come in from a wire: nothing but the declared errors, nothing slow, and no value that wasn't sent.
-
-``TIDEGATE_FUZZED_FRAMES=1000000`` asks for a million.
-"""
+"""Anything may come in from a wire: nothing but the declared errors, nothing slow, and no value that wasn't sent."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +20,10 @@ from drivers.modbus.transport.numbered import DatagramConversation
 from drivers.modbus.transport.speech import speech_of
 from gateway.driver import LinkDown
 from tests.support import raw_line, raw_modbus
+from tests.support.effort import times
+from tests.support.stopwatch import stopwatch
 
-FRAMES = int(os.environ.get("TIDEGATE_FUZZED_FRAMES", "200000"))
+FRAMES = times(200_000)
 LIMIT_S = 0.1
 UNIT = 17
 DECLARED = (ReplyTimeout, Refused, EchoDiffers, LinkDown)
@@ -116,50 +113,50 @@ class Fuzzer:
 
 async def fuzz(target: Target, frames: int, seed: int) -> tuple[Counter[str], float]:
     """Returns what came of the frames, and the most that one took, in seconds of CPU."""
-    fuzzer, outcomes, longest = Fuzzer(seed), Counter[str](), 0.0
+    fuzzer, outcomes = Fuzzer(seed), Counter[str]()
     chance = fuzzer.chance
     conversation, heard = target.open(), b""
     prepared = [(target.speech.prepare(UNIT, exchange), exchange, reply) for exchange, reply in EXCHANGES]
-    for _ in range(frames):
-        request, exchange, reply = chance.choice(prepared)
-        if chance.random() < 0.1:
-            reply = bytes((reply[0] | 0x80, chance.randrange(256)))
-        try:
-            waiter = conversation.send(request)
-        except LinkDown:
-            conversation = target.open()
-            waiter = conversation.send(request)
-        transaction = target.state.transaction
+    with stopwatch() as watch:
+        for _ in range(frames):
+            request, exchange, reply = chance.choice(prepared)
+            if chance.random() < 0.1:
+                reply = bytes((reply[0] | 0x80, chance.randrange(256)))
+            try:
+                waiter = conversation.send(request)
+            except LinkDown:
+                conversation = target.open()
+                waiter = conversation.send(request)
+            transaction = target.state.transaction
 
-        def other(transaction: int = transaction) -> bytes:
-            body = chance.choice(
-                (chance.choice(EXCHANGES)[1], bytes((chance.randrange(128, 256), chance.randrange(256))))
-            )
-            return target.frame(body, transaction - chance.randrange(3) & 0xFFFF)
+            def other(transaction: int = transaction) -> bytes:
+                body = chance.choice(
+                    (chance.choice(EXCHANGES)[1], bytes((chance.randrange(128, 256), chance.randrange(256))))
+                )
+                return target.frame(body, transaction - chance.randrange(3) & 0xFFFF)
 
-        data = fuzzer.of(target.frame(reply, transaction), other)
-        # A stream goes on: what was left of one frame may become part of the next.
-        heard = heard[-1000:] + data
-        before = time.thread_time()
-        for piece in fuzzer.pieces(data):
-            if isinstance(conversation, DatagramConversation):
-                conversation.datagram_received(piece, None)
+            data = fuzzer.of(target.frame(reply, transaction), other)
+            # A stream goes on: what was left of one frame may become part of the next.
+            heard = heard[-1000:] + data
+            with watch:
+                for piece in fuzzer.pieces(data):
+                    if isinstance(conversation, DatagramConversation):
+                        conversation.datagram_received(piece, None)
+                    else:
+                        conversation.data_received(piece)
+            if not waiter.done():
+                outcomes["no answer"] += 1
+                conversation._fail_waiter(ReplyTimeout())
+            error = waiter.exception()
+            if error is None:
+                body = exchange.head + waiter.result()
+                assert target.frame(body, transaction).lower() in heard.lower(), (heard.hex(), body.hex())
+                outcomes["answered"] += 1
             else:
-                conversation.data_received(piece)
-        longest = max(longest, time.thread_time() - before)
-        if not waiter.done():
-            outcomes["no answer"] += 1
-            conversation._fail_waiter(ReplyTimeout())
-        error = waiter.exception()
-        if error is None:
-            body = exchange.head + waiter.result()
-            assert target.frame(body, transaction).lower() in heard.lower(), (heard.hex(), body.hex())
-            outcomes["answered"] += 1
-        else:
-            assert isinstance(error, DECLARED), repr(error)
-            outcomes[type(error).__name__] += 1
+                assert isinstance(error, DECLARED), repr(error)
+                outcomes[type(error).__name__] += 1
     conversation.give_up("the end")
-    return outcomes, longest
+    return outcomes, watch.slowest_s
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp", "rtu", "ascii"])

@@ -1,13 +1,8 @@
-"""Random replies and random registers: nothing but the declared errors, and never for long.
-
-``TIDEGATE_FUZZ=1000000`` sets the number of frames; a few thousand are enough for every run.
-"""
+"""Random replies and random registers: nothing but the declared errors, and never for long."""
 
 from __future__ import annotations
 
-import os
 import random
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,9 +21,11 @@ from gateway.model import DataType, Value
 from tests.drivers.modbus.conftest import Plant
 from tests.drivers.modbus.points import group, point
 from tests.support import raw_modbus as raw
+from tests.support.effort import times
 from tests.support.raw_modbus import RawSlave
+from tests.support.stopwatch import stopwatch
 
-FRAMES = int(os.environ.get("TIDEGATE_FUZZ", "4000"))
+FRAMES = times(4000)
 SLOWEST_S = 0.1
 
 
@@ -88,43 +85,43 @@ async def test_no_reply_does_more_than_a_declared_error(plant: Plant, slave: Raw
     await plant.device(slave.port, link={"timeout_ms": 2, "timeouts_before_reconnect": 0})
     bus: ModbusBus[Any] = plant.buses[-1]
     outcomes: dict[str, int] = {}
-    slowest = 0.0
-    for _ in range(FRAMES // 4):
-        exchange = exchanges(chance)
-        # A slave that remembers every request costs time of its own in the end.
-        slave.requests.clear()
-        begun = time.thread_time()
-        try:
-            data = await bus.transact(bus.prepare(1, exchange))
-        except (ReplyTimeout, Refused, EchoDiffers, LinkDown) as error:
-            outcome = type(error).__name__
-            if isinstance(error, LinkDown):
-                await bus.connect()
-        else:
-            outcome = "data"
-            if exchange.function == 43:
-                pdu.identification_page(data)
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        slowest = max(slowest, time.thread_time() - begun)
+    with stopwatch() as watch:
+        for _ in range(FRAMES // 4):
+            exchange = exchanges(chance)
+            # A slave that remembers every request costs time of its own in the end.
+            slave.requests.clear()
+            with watch:
+                try:
+                    data = await bus.transact(bus.prepare(1, exchange))
+                except (ReplyTimeout, Refused, EchoDiffers, LinkDown) as error:
+                    outcome = type(error).__name__
+                    if isinstance(error, LinkDown):
+                        await bus.connect()
+                else:
+                    outcome = "data"
+                    if exchange.function == 43:
+                        pdu.identification_page(data)
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
     assert {"data", "LinkDown", "Refused"} <= outcomes.keys(), outcomes
-    assert slowest < SLOWEST_S
+    assert watch.slowest_s < SLOWEST_S
 
 
 def test_identification_replies_tell_their_size_or_are_refused() -> None:
     """The parser alone, on whatever bytes: it never asks for more than a PDU can have without being found out."""
     chance = random.Random(43)
-    for _ in range(FRAMES):
-        reply = bytes((43, 14, 1)) + chance.randbytes(chance.randrange(0, 250))
-        exchange = pdu.read_identification(1, 0)
-        begun = time.thread_time()
-        size = exchange.size_of(reply)
-        assert size >= 7
-        # What is told from a beginning is never too much.
-        assert exchange.size_of(reply[: chance.randrange(len(reply) + 1)]) <= size
-        if size == len(reply):
-            page = pdu.identification_page(reply[3:])
-            assert len(page.objects) <= reply[6]
-        assert time.thread_time() - begun < SLOWEST_S
+    with stopwatch() as watch:
+        for _ in range(FRAMES):
+            reply = bytes((43, 14, 1)) + chance.randbytes(chance.randrange(0, 250))
+            exchange = pdu.read_identification(1, 0)
+            with watch:
+                size = exchange.size_of(reply)
+                assert size >= 7
+                # What is told from a beginning is never too much.
+                assert exchange.size_of(reply[: chance.randrange(len(reply) + 1)]) <= size
+                if size == len(reply):
+                    page = pdu.identification_page(reply[3:])
+                    assert len(page.objects) <= reply[6]
+    assert watch.slowest_s < SLOWEST_S
 
 
 def random_fields(chance: random.Random, registers: int) -> Iterator[tuple[int, Encoding]]:
@@ -137,18 +134,19 @@ def random_fields(chance: random.Random, registers: int) -> Iterator[tuple[int, 
 def test_no_register_contents_do_more_than_a_bad_value() -> None:
     chance = random.Random(7)
     blocks = 0
-    while blocks < FRAMES // 4:
-        registers = chance.randrange(8, 125)
-        fields = list(random_fields(chance, registers))
-        codec = BlockCodec(fields, registers)
-        for _ in range(20):
-            block = chance.choice([chance.randbytes(2 * registers), bytes(2 * registers), b"\xff" * 2 * registers])
-            begun = time.thread_time()
-            values = codec.decode(block)
-            assert time.thread_time() - begun < SLOWEST_S
-            blocks += 1
-            for position, value in zip(codec.order, values, strict=True):
-                check(fields[position][1], value)
+    with stopwatch() as watch:
+        while blocks < FRAMES // 4:
+            registers = chance.randrange(8, 125)
+            fields = list(random_fields(chance, registers))
+            codec = BlockCodec(fields, registers)
+            for _ in range(20):
+                block = chance.choice([chance.randbytes(2 * registers), bytes(2 * registers), b"\xff" * 2 * registers])
+                with watch:
+                    values = codec.decode(block)
+                blocks += 1
+                for position, value in zip(codec.order, values, strict=True):
+                    check(fields[position][1], value)
+    assert watch.slowest_s < SLOWEST_S
 
 
 def check(encoding: Encoding, value: Value) -> None:

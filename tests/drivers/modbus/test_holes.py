@@ -143,7 +143,7 @@ async def test_nothing_at_all_exists(plant: Plant, slave: RawSlave) -> None:
     assert batch.read_ns > 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.integers(0, 60), min_size=1, max_size=25, unique=True),
     st.sets(st.integers(0, 61), max_size=6),

@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
-
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+from tests.support.interpreter import run
 
 
 def test_importing_the_driver_does_not_load_pymodbus() -> None:

@@ -1,6 +1,6 @@
 """Replies that come after their request was given up: thousands of them, not one wrong value.
 
-``TIDEGATE_LATE_REPLIES=100000`` asks for more of them. The control is pymodbus's own client on the same disturbed line.
+The control is pymodbus's own client on the same disturbed line.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,11 +24,12 @@ from gateway.driver import DeviceSilent, LinkDown
 from tests.drivers.modbus.lines import device_on, null_modem
 from tests.drivers.modbus.points import group, point
 from tests.support import raw_line, raw_modbus
+from tests.support.effort import times
 from tests.support.raw_line import LineSlave
 from tests.support.raw_modbus import Behaviour, RawSlave
 from tests.support.site import SITE
 
-REPLIES = int(os.environ.get("TIDEGATE_LATE_REPLIES", "10000"))
+REPLIES = times(10_000)
 TIMEOUT_S = 0.02
 SLAVES = 100
 _NUMBERS = itertools.count()

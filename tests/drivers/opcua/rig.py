@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +12,9 @@ from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.device import OpcUaDevice
 from drivers.opcua.plan import OpcUaPlan
 from gateway.driver import Point, PollGroup
-from gateway.model import Batch, DataType, Layout, Tag, Value
+from gateway.model import Batch, DataType, Value
+from tests.support import receiver
+from tests.support.groups import group_of
 from tests.support.opcua_server import NAMESPACE
 from tests.support.site import SITE
 
@@ -24,45 +25,21 @@ def point(node: str, kind: DataType, count: int | None = None, **options: Any) -
     return Point(node.replace("/", "_"), kind, KIND.tag_options(node=address, **options), count)
 
 
-def group(
-    *points: Point, interval_s: float = 0.1, subscribed: bool = True, name: str = "fast", stale_s: float | None = None
-) -> PollGroup:
-    tags = tuple(Tag(each.path, each.type, count=each.count) for each in points)
-    return PollGroup(name, Layout("device1", name, ("acme",), tags), points, interval_s, subscribed, stale_s)
+def group(*points: Point, interval_s: float = 0.1, subscribed: bool = True, **options: Any) -> PollGroup:
+    return group_of(*points, interval_s=interval_s, subscribed=subscribed, **options)
 
 
-class Ear:
-    """A Receiver that keeps all it hears."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.confirmed: list[int] = []
-        self.losses: list[tuple[int, str]] = []
-        self.ends: list[str] = []
-        self._news = asyncio.Event()
+class Ear(receiver.Ear):
+    """Tells what it heard by columns."""
 
     def take(self, batch: Batch) -> None:
         columns = batch.columns
         assert columns is not None
         assert len(set(columns)) == len(columns) == len(batch.values)
-        self.batches.append(batch)
-        self._news.set()
+        super().take(batch)
 
-    def confirm(self, columns: Sequence[int] | None = None) -> None:
-        self.confirmed += columns or ()
-        self._news.set()
-
-    def lost(self, count: int, reason: str) -> None:
-        self.losses.append((count, reason))
-        self._news.set()
-
-    def silent(self, reason: str) -> None:
-        self.ends.append(reason)
-        self._news.set()
-
-    def down(self, reason: str) -> None:
-        self.ends.append(reason)
-        self._news.set()
+    def confirmations(self, column: int) -> int:
+        return sum(list(columns or ()).count(column) for columns in self.confirmed)
 
     def of(self, column: int, *, history: bool | None = None) -> list[tuple[Value, int, int | None]]:
         """(value, quality, source time in ns) of one column, in order."""
@@ -77,12 +54,6 @@ class Ear:
 
     def values(self, column: int = 0, *, history: bool | None = None) -> list[Value]:
         return [value for value, _, _ in self.of(column, history=history)]
-
-    async def until(self, condition: Callable[[], object], bound_s: float = 20.0) -> None:
-        async with asyncio.timeout(bound_s):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
 
 
 @dataclass

@@ -9,7 +9,8 @@ import pytest
 
 from drivers.opcua import KIND
 from drivers.opcua import browse as browsing
-from drivers.opcua.browse import fit
+from drivers.opcua.binary import LocalizedText
+from drivers.opcua.browse import describe, fit
 from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.options import DeviceOptions, LinkOptions, TagOptions
 from drivers.opcua.units import UNECE, to_ucum
@@ -65,10 +66,18 @@ async def test_every_type_access_and_unit(device: Browses) -> None:
     assert (found["Temperature"].value, found["Profile"].value) == (20.5, (1.0, 2.0, 3.0))
     assert (found["Int64"].value, found["UInt64"].value) == (-10, 9007199254740993)
     assert found["Failing"].value is None
+    assert found["Batch"].value == '{"Number":7,"Product":"Ale","Weights":[1.5,2.5]}'
     for item in found.values():
         check_tag_path(item.path)
         if item.address:
             TagOptions.model_validate({"node": item.address, **item.options})
+
+
+def test_a_description_that_only_repeats_the_name_is_none() -> None:
+    """asyncua's servers and others have one for every node: each tag said its name twice."""
+    assert describe(LocalizedText(None, "Speed"), "Speed") == ""
+    assert describe(LocalizedText("en", "of the motor "), "Speed") == "of the motor"
+    assert describe(None, "Speed") == ""
 
 
 @pytest.mark.integration

@@ -114,7 +114,7 @@ async def test_a_half_open_connection_is_noticed_in_time(
         before = time.monotonic()
         await ear.until(lambda: ear.ends, 16)
         assert time.monotonic() - before <= 15
-        assert "has said nothing for" in ear.ends[0]
+        assert "has said nothing for" in ear.ends[0][1]
         await proxy.resume()
         healed = time.monotonic()
         await heal(rig)

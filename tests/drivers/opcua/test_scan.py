@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from drivers.opcua import KIND
 from drivers.opcua.options import LinkOptions, TagOptions
 from drivers.opcua.scan_options import ScanOptions
-from gateway.driver import Finding, Progress, Site
+from gateway.driver import Finding, LinkDown, Progress, Site
 from tests.support.node import NodePeer
 from tests.support.pki import issue
 
@@ -90,6 +90,35 @@ async def test_what_is_no_server_is_passed_over(tmp_path: Path, strangers: list[
     findings, progress = await _search(Site("works-7", tmp_path), hosts=["127.0.0.1"], ports=strangers, timeout_ms=200)
     assert findings == []
     assert (progress[-1].done, progress[-1].total) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [
+        (0, "what listens at {url} doesn't speak OPC UA: check the port"),
+        (1, "{url} doesn't answer: check the address and the network"),
+        (2, "nothing listens at {url}: check the port"),
+    ],
+)
+async def test_one_place_that_was_asked_for_and_gives_nothing_is_explained(
+    tmp_path: Path, strangers: list[int], which: int, words: str
+) -> None:
+    """Not "nothing found": somebody who names one server wants to know what is wrong with it."""
+    port = strangers[which]
+    with pytest.raises(LinkDown, match=words.format(url=f"opc.tcp://127.0.0.1:{port}")):
+        await _search(Site("works-7", tmp_path), hosts=["127.0.0.1"], ports=[port], timeout_ms=200)
+
+
+@pytest.mark.integration
+async def test_a_certificate_for_another_host_is_told_before_it_is_refused(tmp_path: Path) -> None:
+    issued = issue(tmp_path / "server", hosts=["plc1"])
+    files = {"certificate": str(issued.pem_file), "key": str(issued.key_file)}
+    with NodePeer("opcua", pki=str(tmp_path / "pki"), **files) as peer:
+        findings, _ = await _search(Site("works-7", tmp_path), hosts=["127.0.0.1"], ports=[peer.ready["port"]])
+    (config,) = [finding.config for finding in findings if finding.config]
+    assert "# The server's certificate doesn't name 127.0.0.1 but plc1: connect to a name that it has" in config
+    (link,) = tomllib.loads(config)["link"]
+    assert "verify_host" not in link, "nothing is relaxed unasked"
 
 
 async def test_closing_it_ends_it(tmp_path: Path, strangers: list[int]) -> None:

@@ -121,7 +121,7 @@ async def test_items_beyond_the_servers_room_are_bad_and_said_once(
 async def test_a_quiet_tag_is_confirmed(server: OpcUaServer) -> None:
     async with connected(server.url, {"verify_s": 0.5}) as rig:
         ear = await rig.listen(rig.plan(point("Run", DataType.BOOL), point("Texts", DataType.STRING, 0)))
-        await ear.until(lambda: ear.confirmed.count(0) > 2 and ear.confirmed.count(1) > 2)
+        await ear.until(lambda: ear.confirmations(0) > 2 and ear.confirmations(1) > 2)
         assert len(ear.batches) <= 2
         assert rig.bus.counters["revived_items"] == 0
 
@@ -131,7 +131,7 @@ async def test_a_quiet_tag_is_believed_unread_if_so_wanted(server: OpcUaServer) 
         ear = await rig.listen(rig.plan(point("Run", DataType.BOOL), stale_s=0.9))
         await ear.until(lambda: ear.of(0))
         before = rig.bus.counters["requests"]
-        await ear.until(lambda: ear.confirmed.count(0) > 2)
+        await ear.until(lambda: ear.confirmations(0) > 2)
         assert rig.bus.counters["requests"] == before
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +9,9 @@ from drivers.serial import KIND
 from drivers.serial.bus import SerialBus
 from drivers.serial.device import SerialDevice
 from gateway.driver import Point, PollGroup
-from gateway.model import Batch, DataType, Layout, Tag, Value
+from gateway.model import DataType, Value
+from tests.support import receiver
+from tests.support.groups import group_of
 from tests.support.pty_port import PtyPort
 from tests.support.site import SITE
 
@@ -21,59 +21,19 @@ def point(path: str, type: DataType = DataType.FLOAT64, field: str | None = None
     return Point(path, type, KIND.tag_options(field=field or path, **options))
 
 
-def group(
-    *points: Point,
-    name: str = "fast",
-    subscribed: bool = False,
-    stale_s: float | None = None,
-    units: Sequence[str | None] = (),
-    writable: bool = False,
-) -> PollGroup:
-    wide = [*units, *[None] * len(points)]
-    tags = tuple(
-        Tag(each.path, each.type, unit=unit, writable=writable) for each, unit in zip(points, wide, strict=False)
-    )
-    layout = Layout("scale1", name, ("acme", "plant1", "scale1"), tags)
-    return PollGroup(name, layout, points, 1.0, subscribed, stale_s)
+def group(*points: Point, **options: Any) -> PollGroup:
+    return group_of(*points, device="scale1", **options)
 
 
-class Ear:
-    """A Receiver that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.confirmed: list[Sequence[int] | None] = []
-        self.ends: list[tuple[str, str]] = []
-        self._news = asyncio.Event()
-
-    def take(self, batch: Batch) -> None:
-        self.batches.append(batch)
-        self._news.set()
-
-    def confirm(self, columns: Sequence[int] | None = None) -> None:
-        self.confirmed.append(columns)
-        self._news.set()
+class Ear(receiver.Ear):
+    """Of a serial line, on which nothing is ever said to be lost."""
 
     def lost(self, count: int, reason: str) -> None:
         raise AssertionError("nothing is lost on a serial line")
 
-    def silent(self, reason: str) -> None:
-        self.ends.append(("silent", reason))
-        self._news.set()
-
-    def down(self, reason: str) -> None:
-        self.ends.append(("down", reason))
-        self._news.set()
-
     @property
     def rows(self) -> list[tuple[Value, ...]]:
         return [tuple(batch.values) for batch in self.batches]
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
 
 
 class Bench:

@@ -122,7 +122,7 @@ def test_moments(format_: str, raw: bytes, value: str | None) -> None:
 
 
 def test_a_clock_ahead_of_utc_is_set_back() -> None:
-    rules = {"format": "%Y-%m-%d %H:%M:%S", "utc_offset_min": 120}
+    rules = {"format": "%Y-%m-%d %H:%M:%S", "utc_offset": "+02:00"}
     assert text(b"2026-01-01 00:30:00", DataType.DATETIME, **rules) == ("2025-12-31T22:30:00Z", GOOD)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import time
 from collections import Counter
@@ -15,11 +14,12 @@ from hypothesis import strategies as st
 from drivers.serial.framing import Decoder, encode
 from drivers.serial.instrument import Framing
 from tests.drivers.serial.framings import SHAPES, combinations, framing
+from tests.support.effort import times
+from tests.support.stopwatch import stopwatch
 
 COMBINATIONS = [*combinations()]
 EVERY = pytest.mark.parametrize("frame", [each for _, each in COMBINATIONS], ids=[name for name, _ in COMBINATIONS])
-STREAMS = int(os.environ.get("TIDEGATE_FUZZ_STREAMS", "200000"))
-"""1000000 on demand."""
+STREAMS = times(200_000)
 SLOWEST_S = 0.1
 
 
@@ -66,7 +66,7 @@ def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 @EVERY
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_frames_survive_any_cutting(frame: Framing, data: st.DataObject) -> None:
     sent = data.draw(st.lists(contents(frame), max_size=5))
     cuts = data.draw(st.lists(st.integers(0, 1000), max_size=30))
@@ -98,7 +98,7 @@ STARTED = [(name, each) for name, each in COMBINATIONS if each.start]
 
 @pytest.mark.parametrize("frame", [each for _, each in STARTED], ids=[name for name, _ in STARTED])
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_garbage_between_frames_is_left_out_and_counted(frame: Framing, data: st.DataObject) -> None:
     sent = data.draw(st.lists(contents(frame), min_size=1, max_size=4))
     garbage = data.draw(st.lists(junk(frame), min_size=len(sent) + 1, max_size=len(sent) + 1))
@@ -120,7 +120,7 @@ CHECKED = [(name, each) for name, each in COMBINATIONS if each.checksum and "sum
 
 @pytest.mark.parametrize("frame", [each for _, each in CHECKED], ids=[name for name, _ in CHECKED])
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_one_wrong_bit_never_gives_a_wrong_frame(frame: Framing, data: st.DataObject) -> None:
     content = data.draw(contents(frame))
     good = with_length(frame, content)
@@ -248,21 +248,20 @@ def test_any_stream_is_digested_in_time() -> None:
     ]
     decoders = [Decoder(each, Counter()) for each in frames]
     fed = [0] * len(frames)
-    slowest = 0.0
-    for number in range(STREAMS):
-        which = number % len(frames)
-        decoder = decoders[which]
-        stream = bytes(chance.choices(alphabets[which], k=chance.randrange(40)))
-        if chance.random() < 0.3:
-            at = chance.randrange(len(stream) + 1)
-            stream = stream[:at] + wires[which] + stream[at:]
-        begun = time.perf_counter()
-        decoder.feed(stream, chance.choice((0.0, 0.0, 0.0, 0.5)))
-        slowest = max(slowest, time.perf_counter() - begun)
-        fed[which] += len(stream)
-        assert decoder._base + len(decoder._buffer) == fed[which]
-        assert len(decoder._buffer) <= 2 * 1024 + 80
-    assert slowest < SLOWEST_S
+    with stopwatch() as watch:
+        for number in range(STREAMS):
+            which = number % len(frames)
+            decoder = decoders[which]
+            stream = bytes(chance.choices(alphabets[which], k=chance.randrange(40)))
+            if chance.random() < 0.3:
+                at = chance.randrange(len(stream) + 1)
+                stream = stream[:at] + wires[which] + stream[at:]
+            with watch:
+                decoder.feed(stream, chance.choice((0.0, 0.0, 0.0, 0.5)))
+            fed[which] += len(stream)
+            assert decoder._base + len(decoder._buffer) == fed[which]
+            assert len(decoder._buffer) <= 2 * 1024 + 80
+    assert watch.slowest_s < SLOWEST_S
 
 
 @EVERY

@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
-
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+from tests.support.interpreter import run
 
 
 def test_importing_the_driver_does_not_load_pyserial() -> None:
@@ -14,6 +9,10 @@ def test_importing_the_driver_does_not_load_pyserial() -> None:
 
 def test_the_package_does_not_hide_pyserial() -> None:
     code = (
-        "import drivers.serial.bus, drivers.common.portlist as p; p.ports(); import serial; print(serial.__version__)"
+        "import drivers.serial.bus\n"
+        "from drivers.common.serialport.portlist import ports\n"
+        "ports()\n"
+        "import serial\n"
+        "print(serial.__version__)"
     )
     assert run(code) == "3.5"

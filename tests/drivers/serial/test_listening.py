@@ -224,23 +224,23 @@ async def test_what_makes_it_talk_is_sent_once_in_each_life_of_the_port(bench: B
 
 
 async def test_it_is_kept_talking(bench: Bench) -> None:
-    device = bench.device(**LINES, keep_alive={"send": "K", "every_s": 0.02})
+    device = bench.device(**LINES, keepalive={"send": "K", "every_s": 0.02})
     await bench.connect()
     await bench.far.until(lambda data: data.count(b"K") >= 3)
-    assert bench.counters["keep_alives"] >= 3
+    assert bench.counters["keepalives"] >= 3
     assert bench.opened is not None
     await bench.opened.close()
     sent = len(bench.far.received)
     await asyncio.sleep(0.06)
     assert len(bench.far.received) <= sent + 1
-    assert device.keep_alive is not None
+    assert device.keepalive is not None
 
 
 async def test_a_request_is_not_disturbed_by_what_keeps_it_talking(bench: Bench) -> None:
     device = bench.device(
         framing={"end": "\n"},
         message={"m": {"request": "?\n", "pattern": r"(?P<v>\d+)"}},
-        keep_alive={"send": "K", "every_s": 0.01},
+        keepalive={"send": "K", "every_s": 0.01},
     )
     await bench.connect()
     loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tomli
 
-from drivers.common.portlist import PortInfo
+from drivers.common.serialport.portlist import PortInfo
 from drivers.serial import KIND, scan
 from drivers.serial.bus import SerialBus
 from gateway.driver import Finding, ScanFailed

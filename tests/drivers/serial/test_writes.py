@@ -94,7 +94,7 @@ async def test_a_refused_write_is_not_repeated(bench: Bench) -> None:
 
 
 async def test_lost_acknowledgements_never_repeat_a_write(bench: Bench) -> None:
-    bench.bus(timeouts_before_reopen=0)
+    bench.bus(timeouts_before_reconnect=0)
     device = bench.device(**{**OVEN, "timeout_ms": 5})
     Oven(bench, None)
     await bench.connect()

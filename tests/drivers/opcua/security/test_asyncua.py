@@ -175,7 +175,7 @@ async def test_a_certificate_from_an_authority_is_shown_with_its_chain(
         server.set_certificate_validator(look)
         async with Tap().to(server.endpoint.port) as tap:
             url = f"opc.tcp://127.0.0.1:{tap.port}"
-            async with connected(site, url, certificate=str(own.pem_file), certificate_key=str(own.key_file)):
+            async with connected(site, url, certificate=str(own.pem_file), key=str(own.key_file)):
                 pass
     assert called == ["urn:acme:gateway"]
     assert own.der + works.der in tap.said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ async def test_best_is_the_strongest_that_is_offered(
 async def test_none_only_when_it_is_asked_for(site: Site, start_peer: StartPeer, server_certificate: Issued) -> None:
     peer = start_peer(server_certificate, policies=["None"], modes=["None"])
     sentence = await refusal(site, peer.ready["url"])
-    assert "offers None None, nothing secure" in sentence
+    assert "offers no security: " in sentence
     assert "security_policy = 'None'" in sentence
     async with connected(site, peer.ready["url"], security_policy="None") as bus:
         assert peer.ready["namespace"] in bus.session.namespaces
@@ -101,6 +102,19 @@ async def test_quarantine_accept_connect(
         pass
     trust.reject(waiting.fingerprint)
     assert "isn't trusted here" in await refusal(site, peer.ready["url"])
+
+
+async def test_a_server_that_shows_another_certificate_than_before_is_told_from_a_new_one(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, tmp_path: Path
+) -> None:
+    stranger = issue(tmp_path, "stranger", uri="urn:acme:other", number=4)
+    trust.add(stranger.file)
+    assert "of the same application" not in await refusal(site, start_peer(server_certificate).ready["url"])
+    trust.add(server_certificate.file)
+    replaced = issue(tmp_path, "replaced", number=5)
+    sentence = await refusal(site, start_peer(replaced).ready["url"])
+    digits = hashlib.sha256(server_certificate.der).hexdigest()[:16]
+    assert f"of the same application another one is trusted, {digits}: it was replaced, or" in sentence
 
 
 async def test_the_sentence_says_that_the_server_refused_us(

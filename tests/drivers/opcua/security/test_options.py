@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -11,6 +9,7 @@ from pydantic import ValidationError
 
 from drivers.opcua.options import LinkOptions
 from drivers.opcua.security.options import SecurityOptions
+from tests.support.interpreter import run
 
 URL = {"url": "opc.tcp://plc1:4840"}
 PASSWORD = {"credential": "plc1"}
@@ -31,12 +30,12 @@ def test_nothing_said_is_secure() -> None:
         ({"security_policy": "Basic128Rsa15"}, "'Basic128Rsa15' is broken and refused: write 'best'"),
         ({"security_policy": "Basic256"}, "'Basic256' is broken and refused: write 'best'"),
         ({"security_policy": "none"}, "Input should be 'best'"),
-        ({"security_policy": "None", "security_mode": "Sign"}, "security_policy 'None' can't Sign"),
-        ({"username": "operator"}, "'username' needs 'password'"),
-        ({"password": PASSWORD}, "'password' needs 'username'"),
-        ({"user_certificate": "a.der"}, "'user_certificate' needs 'user_key'"),
-        ({"certificate_key": "a.pem"}, "'certificate_key' needs 'certificate'"),
-        ({"user_key_password": PASSWORD}, "'user_key_password' needs 'user_key'"),
+        ({"security_policy": "None", "security_mode": "Sign"}, "there is no mode 'Sign': drop security_mode"),
+        ({"username": "operator"}, "of no use without 'password': add password = "),
+        ({"password": PASSWORD}, "of no use without 'username': add username = "),
+        ({"user_certificate": "a.der"}, "of no use without 'user_key': add user_key = "),
+        ({"key": "a.pem"}, "of no use without 'certificate': add certificate = "),
+        ({"user_key_password": PASSWORD}, "of no use without 'user_key': add user_key = "),
         (
             {"username": "operator", "password": PASSWORD, "user_certificate": "a.der", "user_key": "a.pem"},
             "are two users: keep one",
@@ -65,5 +64,4 @@ def test_no_more_is_loaded_than_is_needed(code: str, strangers: tuple[str, ...])
         "KIND_SITE = Site('g', Path('/nonexistent'))\n"
         f"{code}\nprint(sorted({strangers!r} & sys.modules.keys()))\n"
     ).replace(repr(strangers), f"set({strangers!r})")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert run(script) == "[]"

@@ -1,4 +1,4 @@
-"""TOML as commands print it, to be pasted into a configuration."""
+"""TOML to be pasted into a configuration."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def value(item: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(map(value, item))}]"
         case dict():
-            return "{ " + ", ".join(f"{key} = {value(part)}" for key, part in item.items()) + " }" if item else "{}"
+            return "{" + ", ".join(f"{key} = {value(part)}" for key, part in item.items()) + "}"
     raise TypeError(f"TOML has no {type(item).__name__}")
