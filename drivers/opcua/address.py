@@ -164,7 +164,7 @@ def _namespace(text: str, match: re.Match[str]) -> Namespace:
         return match["uri"]
     index = int(match["index"] or 0)
     if index > _MAX_UINT16:
-        raise ValueError(f"'{text}' has the namespace index {index}, but the largest is {_MAX_UINT16}")
+        raise ValueError(f"'{text}' has no namespace index: write one of 0 to {_MAX_UINT16}, or 'nsu=URI;…'")
     return index
 
 

@@ -11,6 +11,9 @@ import click
 from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, table
 from gateway.control.client import ControlClient, NotPermitted, NotRunning
+from gateway.model import Quality, quality_name
+
+_WAITING = quality_name(Quality.BAD_WAITING_FOR_INITIAL_DATA)
 
 socket_option = click.option(
     "--socket", type=click.Path(path_type=Path), help="The control socket, where the configuration isn't at hand."
@@ -85,8 +88,10 @@ def _subscriptions(body: dict[str, Any]) -> Iterator[list[object]]:
 
 
 def _bad_tags(groups: Iterable[dict[str, Any]]) -> str:
-    """The first few tags that are bad though their device answers."""
-    bad = [f"{path} {quality}" for group in groups for path, quality in group["bad_tags"].items()]
+    """The first few tags that are bad though their device answers; last those that only wait for a first value."""
+    found = [bad for group in groups for bad in group["bad_tags"].items()]
+    found.sort(key=lambda bad: bad[1] == _WAITING)
+    bad = [f"{path} {quality}" for path, quality in found]
     return ", ".join([*bad[:3], "…"] if len(bad) > 3 else bad)
 
 

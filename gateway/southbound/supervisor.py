@@ -111,7 +111,8 @@ class Supervisor:
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values
         read or told; `late` are reads begun a tenth of their interval (at least 1 ms) after their slot, `missed` slots
         that passed without a read; `bad_tags` names the first of those whose value was bad in the last read, or is bad
-        now. Of a subscribed group `failed` counts its ends but those by a closed bus, and ``subscription`` says more.
+        now, last of all those that only wait for a first value. Of a subscribed group `failed` counts its ends but
+        those by a closed bus, and ``subscription`` says more.
         """
         groups = [group for link in self._links for group in link.groups]
         return {

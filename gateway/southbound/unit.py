@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.driver import Driver, Plan, PollGroup
-from gateway.model import Batch, is_bad, quality_name
+from gateway.model import Batch, Quality, is_bad, quality_name
 from gateway.settings import DeviceSettings, GroupSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.histogram import Histogram
@@ -23,6 +22,7 @@ VALUES_REPORTED = 0
 """What was handed on last was read from the device."""
 
 _BAD_TAGS_SHOWN = 20
+_WAITING = quality_name(Quality.BAD_WAITING_FOR_INITIAL_DATA)
 
 _SETUP_PAUSE_S = 0.1
 """Least pause between two tries to set up a subscription that a device was silent to."""
@@ -158,13 +158,18 @@ class Group:
             "missed": self.missed + self._overdue(now),
             "lateness_ms": self.lateness.summary(),
             "read_ms": self.duration.summary(),
-            "bad_tags": dict(itertools.islice(self._bad_tags(), _BAD_TAGS_SHOWN)),
+            "bad_tags": dict(sorted(self._bad_tags(), key=_waits)[:_BAD_TAGS_SHOWN]),
             "last_read_age_s": None if self.read_at is None else round(now - self.read_at, 3),
             "errors": [{"path": error.path, "message": error.message} for error in self.plan.errors]
             if self.plan
             else [],
             "subscription": None if self.subscription is None else self.subscription.status(now),
         }
+
+
+def _waits(bad: tuple[str, str]) -> bool:
+    """Whether a tag is only bad because it has no value yet, as an alarm that never was: others are news."""
+    return bad[1] == _WAITING
 
 
 @dataclass(slots=True, eq=False)

@@ -966,6 +966,21 @@ def test_two_hundred_reconnects_leave_nothing_behind(caplog: pytest.LogCaptureFi
 # -- status and probing ------------------------------------------------------------------------------------------------
 
 
+def test_tags_that_have_no_value_yet_dont_hide_a_fault() -> None:
+    """Alarms that never were, and methods that nobody has called, are many and bad by nature."""
+    settings, wire = link("l", {"d": [Pushed(stale_s=10)]})
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(3)
+            waiting = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)
+            wire.units["d"].subscribed["g0"].say(None, None, columns=[0, 1], qualities=[waiting, SENSOR])
+            await asyncio.sleep(2)
+            assert next(iter(field.status("l", "d")["bad_tags"])) == "g0/t1"
+
+    run(main)
+
+
 def test_status_tells_of_a_subscription_what_matters() -> None:
     settings, wire = link("l", {"d": [Pushed(stale_s=10), 1.0]})
 

@@ -20,7 +20,7 @@ _ADD = {
     "user_certificate": "add user_certificate = 'PATH'",
     "user_key": "add user_key = 'PATH'",
     "certificate": "add certificate = 'PATH'",
-    "certificate_key": "add certificate_key = 'PATH'",
+    "key": "add key = 'PATH'",
 }
 
 

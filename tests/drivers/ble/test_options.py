@@ -80,6 +80,16 @@ def test_a_bindkey_file_is_found_beside_the_configuration(tmp_path: Path) -> Non
     assert options.bindkey.read() == "00" * 16
 
 
+def test_a_device_without_a_lasting_address_is_configured_by_what_it_sends(tmp_path: Path) -> None:
+    """The key was once `name`, which every device has: there was no way to say it in a configuration."""
+    sample = (Path(__file__).parents[3] / "drivers/ble/sample.toml").read_text()
+    file = tmp_path / "tidegate.toml"
+    file.write_text(sample.replace('address = "CB:B8:33:4C:88:4F"', 'local_name = "Ruuvi 884F"'))
+    (link,) = load(file, check_secrets=False).links
+    options = next(device.options for device in link.devices if device.name == "cold-store")
+    assert (options.address, options.identity) == (None, "Ruuvi 884F")
+
+
 def test_the_readme_names_every_field() -> None:
     from drivers.ble.adverts import FORMATS
     from drivers.ble.hearing import COMMON
