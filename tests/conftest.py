@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+# So that what fails in them shows its values, too.
+pytest.register_assert_rewrite("tests.conformance.rig", "tests.support")
+
 _LATER = ("integration", "fault", "e2e")
 
 # Stands for hypothesis' own profile of this name. Where the variable CI is set it takes the one called "ci" instead,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.sentences import one_line
+
 
 def quoted(text: str) -> str:
     """`text` in quotes, with what can't be printed written as escapes."""
-    return "'" + "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text) + "'"
+    return f"'{one_line(text)}'"

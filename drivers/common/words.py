@@ -121,7 +121,9 @@ class Encoding:
                 f"utf-16 needs both bytes of a register, of which text order '{self.text_order}' has one: mend either"
             )
         if self.bcd and self.type not in _BCD_DIGITS:
-            raise ValueError(f"binary-coded decimal needs an integer type such as uint32, not {self.type}")
+            raise ValueError(
+                f"binary-coded decimal needs an integer type such as uint32, not {self.type}: mend type or bcd"
+            )
         if (self.type is DataType.DATETIME) != (self.time is not None):
             raise ValueError("a datetime, and nothing else, needs the form of its time, such as unix-u32")
 

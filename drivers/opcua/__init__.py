@@ -1,6 +1,6 @@
 """OPC UA: subscribes to, reads and writes what OPC UA servers have; takes their events and calls their methods.
 
-Importing this package loads the option models only; asyncua comes with the first link that is opened.
+Importing this package loads the option models only; the protocol comes with the first link that is opened.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ MAX_ELEMENTS = 250_000
 """Elements of variable size in one message: about 100 ms of work at most."""
 MAX_DEPTH = 64
 """Levels of Variants in Variants and of the like. The standard asks for no more than 100."""
+_LEVEL_ELEMENTS = 3
 
 EPOCH_TICKS = 116_444_736_000_000_000
 """1970-01-01 as a DateTime."""
@@ -359,8 +360,11 @@ class Reader:
         return values
 
     def descend(self) -> None:
-        """One level deeper; :meth:`ascend` on the way back."""
+        """One level deeper, which costs as much as some elements; :meth:`ascend` on the way back."""
         self._depth += 1
+        self._elements += _LEVEL_ELEMENTS
+        if self._elements > MAX_ELEMENTS:
+            raise Malformed(f"more than {MAX_ELEMENTS} elements in one message")
         if self._depth > MAX_DEPTH:
             raise Malformed(f"more than {MAX_DEPTH} levels")
 

@@ -10,7 +10,8 @@ from drivers.opcua import status
 from drivers.opcua.binary import DataValue, NodeId, pack_node_id
 from drivers.opcua.plan import Column, Kind, OpcUaPlan
 from drivers.opcua.resolver import resolve
-from drivers.opcua.session import Garbled, ServiceFailed, Session
+from drivers.opcua.session import Garbled, Session
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.values import Unfit, ticks_to_ns
 from gateway.driver import DeviceSilent
 from gateway.model import Batch, DataType, Quality, Value

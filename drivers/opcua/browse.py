@@ -31,7 +31,8 @@ from drivers.opcua.binary import (
 from drivers.opcua.reading import read_all
 from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Service
-from drivers.opcua.session import Garbled, ServiceFailed, Session, batches
+from drivers.opcua.session import Garbled, Session, batches
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.units import to_ucum
 from drivers.opcua.values import SUGGESTED, Converter, Unfit
 from gateway.driver import DeviceSilent, Item, Point, ScanFailed

@@ -6,7 +6,8 @@ from collections import Counter
 
 from drivers.opcua.options import LinkOptions
 from drivers.opcua.publisher import Publisher
-from drivers.opcua.session import Session, Ticket
+from drivers.opcua.security.login import Ticket
+from drivers.opcua.session import Session
 from drivers.opcua.subscription import Subscription
 from gateway.driver import LinkDown, Site
 

@@ -13,7 +13,8 @@ from drivers.opcua.binary import DataValue
 from drivers.opcua.binding import Binding
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.services import HistoryResult, Service
-from drivers.opcua.session import Garbled, ServiceFailed, batches
+from drivers.opcua.session import Garbled, batches
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.values import ticks_to_ns
 from gateway.driver import Receiver
 from gateway.model import Batch, Value
@@ -28,6 +29,10 @@ _HISTORY_READ = 0x04
 """Bit of the AccessLevel attribute (OPC 10000-3 §8.57)."""
 
 
+OVERRAN = "a queue of the server ran over"
+FORGOTTEN = "the server forgot the subscription, and what changed meanwhile isn't in a history: that may be missing"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """What is missing of one column: values with `after` < source time < `before`, in ticks."""
@@ -36,7 +41,9 @@ class Gap:
     after: int
     before: int
     lost: int
-    """Values known to be missing, if history doesn't have them."""
+    """Values to be counted as lost, if history doesn't have them."""
+    reason: str
+    """OVERRAN: there are missing ones. FORGOTTEN: only history can tell."""
     known: frozenset[int] = frozenset()
     """Source times between the two, in ticks, of values that came."""
 
@@ -77,9 +84,10 @@ class HistoryReader:
         """Fetch what is missing, a few nodes at a time, oldest first. Raises LinkDown or DeviceSilent."""
         await self._find_out([gap.position for gap in gaps])
         without = [gap for gap in gaps if not self.may_have(gap.position)]
-        lost = sum(gap.lost for gap in without)
-        if lost:
-            receiver.lost(lost, "a queue of the server ran over")
+        for reason in (OVERRAN, FORGOTTEN):
+            lost = sum(gap.lost for gap in without if gap.reason == reason)
+            if lost:
+                receiver.lost(lost, reason)
         for some in batches(
             [gap for gap in gaps if gap not in without], self._binding.session.limits.nodes_per_history_read
         ):
@@ -185,8 +193,9 @@ class HistoryReader:
 
     def _settle(self, filling: _Filling, receiver: Receiver) -> None:
         gap = filling.gap
-        if gap.lost and not filling.count:
-            receiver.lost(gap.lost, "a queue of the server ran over")
+        # That a history says of nothing is an answer, too, unless something is known to have been there.
+        if gap.lost and (filling.why or (gap.reason == OVERRAN and not filling.count)):
+            receiver.lost(gap.lost, gap.reason)
         if filling.why:
             column = self._binding.columns[gap.position]
             self._has[gap.position] = False

@@ -10,7 +10,8 @@ from drivers.opcua import services, status
 from drivers.opcua.options import TagOptions
 from drivers.opcua.profiles import Limits
 from drivers.opcua.services import NO_FILTER, Item, ItemResult, Service
-from drivers.opcua.session import Garbled, ServiceFailed, Session, batches
+from drivers.opcua.session import Garbled, Session, batches
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import DeviceSilent
 from gateway.model import Quality
 

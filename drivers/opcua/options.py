@@ -34,7 +34,7 @@ def _check_url(text: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("a user doesn't belong into the URL: use 'username' and 'password'")
     if port is None:
-        # asyncua wants a port.
+        # Written out, it looks the same wherever it is told or compared.
         return parts._replace(netloc=peer_name(parts.hostname, DEFAULT_PORT)).geturl()
     return text
 

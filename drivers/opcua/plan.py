@@ -54,6 +54,8 @@ class OpcUaPlan:
         """Source time of what was last reported of each column, over all sessions."""
         self.gap_ticks = [0] * len(group.points)
         """The same, of columns whose next value comes after a gap."""
+        self.begun = False
+        """Whether there was a subscription before."""
 
     @property
     def errors(self) -> Sequence[PointError]:

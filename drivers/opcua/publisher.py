@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 from drivers.opcua import services, status
 from drivers.opcua.binary import Malformed, NodeId, Reader, pack_node_id
 from drivers.opcua.services import Notification, Service
-from drivers.opcua.session import Garbled, ServiceFailed, Session
+from drivers.opcua.session import Garbled, Session
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import LinkDown
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Publisher:
         self._listeners: dict[int, Listener] = {}
         self._heard: dict[int, float] = {}
         self._acknowledgements: list[tuple[int, int]] = []
-        self._waiting: set[asyncio.Future[Any]] = set()
+        self._waiting: set[asyncio.Future[bytes]] = set()
         self._most = MAX_WAITING
         self._timer: asyncio.TimerHandle | None = None
         self._resume: asyncio.TimerHandle | None = None
@@ -109,16 +110,20 @@ class Publisher:
         except LinkDown:
             pass  # told by `_down`
 
-    def _published(self, future: asyncio.Future[Any]) -> None:
+    def _published(self, future: asyncio.Future[bytes]) -> None:
         if future not in self._waiting:
             future.exception()
             return
         self._waiting.discard(future)
-        if future.exception() is not None:
+        failure = future.exception()
+        if isinstance(failure, ServiceFailed):
+            self._refused(failure.code & status.MASK)  # the answer was broken off
+            return
+        if failure is not None:
             return  # the connection broke: told by `_down`
         self._session.counters["publishes"] += 1
         try:
-            self._take(self._session.answer(Service.PUBLISH, bytes(future.result())))
+            self._take(self._session.answer(Service.PUBLISH, future.result()))
         except ServiceFailed as error:
             self._refused(error.code & status.MASK)
             return
@@ -197,10 +202,10 @@ class Publisher:
             except LinkDown:
                 pass  # told by `_down`
 
-    def _probed(self, future: asyncio.Future[Any]) -> None:
+    def _probed(self, future: asyncio.Future[bytes]) -> None:
         if future.exception() is None:
             self._session.heard_at = time.monotonic()
 
 
-def _forget(future: asyncio.Future[Any]) -> None:
+def _forget(future: asyncio.Future[bytes]) -> None:
     future.exception()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from drivers.opcua import status
 from drivers.opcua.binary import DataValue
-from drivers.opcua.session import Garbled, ServiceFailed, Session, batches
+from drivers.opcua.session import Garbled, Session, batches
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import DeviceSilent
 from gateway.model import Quality
 

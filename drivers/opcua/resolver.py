@@ -8,7 +8,8 @@ from drivers.opcua import services, status
 from drivers.opcua.address import Address, PathAddress, UnknownNamespace
 from drivers.opcua.binary import NodeId
 from drivers.opcua.services import Service
-from drivers.opcua.session import ServiceFailed, Session, batches
+from drivers.opcua.session import Session, batches
+from drivers.opcua.status import ServiceFailed
 
 _ROOT = NodeId(0, 84)
 _PATHS_PER_CALL = 100

@@ -13,27 +13,27 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncua import ua
-from asyncua.ua.uaerrors import UaError
-
 from drivers.common.proposal import name_from, proposal
 from drivers.common.tcp import peer_name
 from drivers.opcua.binary import Malformed
 from drivers.opcua.scan_options import DEFAULT_PORT, ScanOptions
 from drivers.opcua.security import discovery, endpoints
 from drivers.opcua.security.certificates import fingerprint, parse_chain
+from drivers.opcua.security.descriptions import Endpoint, UserKind
 from drivers.opcua.security.options import SecurityOptions
+from drivers.opcua.security.policies import NONE_URI
 from drivers.opcua.security.validation import other_host
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import Finding, LinkDown, Progress, Site
 
 PARALLEL = 8
 MAX_FOLLOWED = 100
 """Servers that other servers told of."""
 _TOKENS = {
-    ua.UserTokenType.Anonymous: "anonymous",
-    ua.UserTokenType.UserName: "password",
-    ua.UserTokenType.Certificate: "certificate",
-    ua.UserTokenType.IssuedToken: "token",
+    UserKind.ANONYMOUS: "anonymous",
+    UserKind.PASSWORD: "password",
+    UserKind.CERTIFICATE: "certificate",
+    UserKind.ISSUED_TOKEN: "token",
 }
 
 
@@ -42,7 +42,7 @@ class _Answer:
     """What one address said."""
 
     url: str
-    endpoints: Sequence[ua.EndpointDescription] = ()
+    endpoints: Sequence[Endpoint] = ()
     others: list[str] = field(default_factory=list)
     """Where further servers are that it knows of."""
     trouble: str = ""
@@ -92,8 +92,8 @@ async def _ask(url: str, timeout_s: float) -> _Answer:
         async with asyncio.timeout(2 * timeout_s):
             answer.endpoints = await discovery.endpoints(url, timeout_s)
             for server in await discovery.servers(url, timeout_s):
-                answer.others += [_normal(other) for other in server.DiscoveryUrls or () if _normal(other)]
-    except (OSError, UaError, TimeoutError, Malformed) as error:
+                answer.others += [_normal(other) for other in server.urls if _normal(other)]
+    except (OSError, ServiceFailed, TimeoutError, Malformed) as error:
         if not answer.endpoints:  # what was said until then counts
             answer.trouble = _why_not(url, error)
     return answer
@@ -134,7 +134,7 @@ def _findings(answer: _Answer) -> list[Finding]:
     ]
 
 
-def _best(answer: _Answer) -> ua.EndpointDescription | None:
+def _best(answer: _Answer) -> Endpoint | None:
     """The endpoint that `best` would choose; the open one if there is no other."""
     for policy in ("best", "None"):
         try:
@@ -145,23 +145,19 @@ def _best(answer: _Answer) -> ua.EndpointDescription | None:
     return None
 
 
-def _row(url: str, endpoint: ua.EndpointDescription) -> dict[str, Any]:
-    server = endpoint.Server
-    tokens = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
+def _row(url: str, endpoint: Endpoint) -> dict[str, Any]:
+    server = endpoint.server
+    tokens = {user.kind for user in endpoint.users}
     return {
         "url": url,
-        "server": _text(server.ApplicationName),
-        "application": server.ApplicationUri or "",
-        "policy": endpoints.policy_name(endpoint.SecurityPolicyUri),
-        "mode": endpoints.mode_name(endpoint.SecurityMode),
+        "server": server.name or "",
+        "application": server.uri or "",
+        "policy": endpoints.policy_name(endpoint.policy_uri),
+        "mode": endpoints.mode_name(endpoint.mode),
         "users": " ".join(name for kind, name in _TOKENS.items() if kind in tokens),
-        "certificate": _fingerprint(endpoint.ServerCertificate),
-        "calls itself": endpoint.EndpointUrl or "",
+        "certificate": _fingerprint(endpoint.certificate),
+        "calls itself": endpoint.url or "",
     }
-
-
-def _text(name: ua.LocalizedText | None) -> str:
-    return (name.Text or "") if name is not None else ""
 
 
 def _fingerprint(certificate: bytes | None) -> str:
@@ -171,29 +167,28 @@ def _fingerprint(certificate: bytes | None) -> str:
         return "unreadable"
 
 
-def _other_host(endpoint: ua.EndpointDescription, host: str) -> list[str]:
+def _other_host(endpoint: Endpoint, host: str) -> list[str]:
     """What the link will say of the certificate's names, if it is to be connected to like this."""
     try:
-        return [*other_host(parse_chain(endpoint.ServerCertificate or b"")[0], host)]
+        return [*other_host(parse_chain(endpoint.certificate or b"")[0], host)]
     except ValueError:
         return []
 
 
-def _config(url: str, endpoint: ua.EndpointDescription) -> str:
+def _config(url: str, endpoint: Endpoint) -> str:
     """TOML ready to paste: the link, the device, and the one value that every server has."""
     parts = endpoints.split(url)
     name = name_from(f"opcua-{parts.hostname}-{parts.port}")
-    users = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
+    users = {user.kind for user in endpoint.users}
     link: dict[str, Any] = {"name": name, "url": url}
-    remark = ""
-    if endpoint.SecurityPolicyUri == endpoints.NONE_URI:
+    if endpoint.policy_uri == NONE_URI:
         link["security_policy"] = "None"
         remark = "The server offers no better security policy than None."
     else:
         remark = " ".join(
             f"The server's certificate{clause}." for clause in _other_host(endpoint, parts.hostname or "")
         )
-    if ua.UserTokenType.Anonymous not in users and ua.UserTokenType.UserName in users:
+    if UserKind.ANONYMOUS not in users and UserKind.PASSWORD in users:
         link |= {"username": "operator", "password": {"credential": name}}
     tag = {"name": "server/time", "node": "i=2258", "type": "datetime"}
     return proposal("opcua", link, {"name": name}, [tag], remark=remark)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from drivers.opcua import status
 from drivers.opcua.binary import (
     DataValue,
     Encoded,
@@ -25,11 +26,18 @@ from drivers.opcua.binary import (
     pack_qualified_name,
     pack_variant,
 )
+from drivers.opcua.status import ServiceFailed
 
 
 class Service(enum.IntEnum):
     """A service by the encoding id of its request; the response's is three more (OPC 10000-6 annex A.3)."""
 
+    FIND_SERVERS = 422
+    GET_ENDPOINTS = 428
+    OPEN_SECURE_CHANNEL = 446
+    CLOSE_SECURE_CHANNEL = 452
+    CREATE_SESSION = 461
+    ACTIVATE_SESSION = 467
     CLOSE_SESSION = 473
     BROWSE = 527
     BROWSE_NEXT = 533
@@ -77,6 +85,19 @@ def response_header(reader: Reader) -> tuple[int, int]:
     if kind.namespace or not isinstance(kind.identifier, int):
         raise Malformed(f"a response of type {kind}")
     return kind.identifier, result
+
+
+def response(reader: Reader, service: int) -> Reader:
+    """`reader`, now behind the header of the answer to `service`. Raises ServiceFailed or Malformed."""
+    try:
+        kind, result = response_header(reader)
+    except RecursionError:
+        raise Malformed("too deep") from None
+    if result >= status.BAD:
+        raise ServiceFailed(result)
+    if kind != service + 3:
+        raise Malformed(f"a response of type {kind}")
+    return reader
 
 
 def _statuses(reader: Reader) -> list[int]:
@@ -138,9 +159,9 @@ class HistoryResult(NamedTuple):
 def history_response(reader: Reader) -> list[HistoryResult]:
     results = []
     for _ in range(reader.count(9)):
-        status = reader.uint32()
+        code = reader.uint32()
         point = reader.byte_string()
-        results.append(HistoryResult(status, point or None, _history_data(reader.extension_object())))
+        results.append(HistoryResult(code, point or None, _history_data(reader.extension_object())))
     reader.skip_diagnostics()
     return results
 
@@ -171,9 +192,9 @@ class CallResult(NamedTuple):
 def call_response(reader: Reader) -> list[CallResult]:
     results = []
     for _ in range(reader.count(16)):
-        status, inputs = reader.uint32(), reader.array(19)
+        code, inputs = reader.uint32(), reader.array(19)
         reader.skip_diagnostics()
-        results.append(CallResult(status, inputs, reader.array(24)))
+        results.append(CallResult(code, inputs, reader.array(24)))
     reader.skip_diagnostics()
     return results
 
@@ -202,9 +223,9 @@ class PathResult(NamedTuple):
 def translate_response(reader: Reader) -> list[PathResult]:
     results = []
     for _ in range(reader.count(8)):
-        status = reader.uint32()
+        code = reader.uint32()
         targets = [(reader.node_id(), reader.uint32()) for _ in range(reader.count(6))]
-        results.append(PathResult(status, [node for node, rest in targets if rest == 0xFFFF_FFFF]))
+        results.append(PathResult(code, [node for node, rest in targets if rest == 0xFFFF_FFFF]))
     reader.skip_diagnostics()
     return results
 

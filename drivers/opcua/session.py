@@ -9,23 +9,25 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-from asyncua import ua
-from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from drivers.common.tcp import why_not
 from drivers.opcua import services, status
 from drivers.opcua.binary import DataValue, Encoded, Malformed, NodeId, Reader, pack_node_id
-from drivers.opcua.channel import Channel
+from drivers.opcua.channel import NO_TOKEN, Channel, connect
 from drivers.opcua.options import LinkOptions
 from drivers.opcua.profiles import PROFILES, Limits
-from drivers.opcua.security.client import SecureClient
-from drivers.opcua.security.handshake import secure
+from drivers.opcua.security import login
+from drivers.opcua.security.agreement import Agreement
+from drivers.opcua.security.endpoints import DEFAULT_PORT, split
+from drivers.opcua.security.handshake import secure, withdrawal
+from drivers.opcua.security.login import Ticket
+from drivers.opcua.security.trust import TrustList
 from drivers.opcua.services import Service
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.structures import Structures
 from gateway.driver import DeviceSilent, LinkDown, Site
 
@@ -35,8 +37,9 @@ T = TypeVar("T")
 
 SESSION_MARGIN_S = 30.0
 """How much longer than the tolerated outage the server keeps a session: the time a reconnect may take."""
-_CHANNEL_LIFETIME_MS = 3_600_000
 _CLOSE_S = 1.0
+TRUST_EVERY_S = 5.0
+"""How often it is looked whether the server's certificate is still trusted."""
 
 _NAMESPACE_ARRAY = NodeId(0, 2255)
 _SERVER_LIMITS = {
@@ -47,26 +50,8 @@ _SERVER_LIMITS = {
 """Server.ServerCapabilities.OperationLimits (OPC 10000-5 §6.3.11)."""
 
 
-class ServiceFailed(Exception):
-    """The server refused a whole request."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(status.sentence(code))
-
-
 class Garbled(Exception):
     """The answer came and can't be understood; the session goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """What it takes to go on with a session on another connection (OPC 10000-4 §6.7)."""
-
-    token: ua.NodeId
-    nonce: bytes | None
-    policies: list[ua.UserTokenPolicy]
-    certificate: bytes | None
 
 
 class Session:
@@ -84,6 +69,8 @@ class Session:
         """Monitored items there are."""
         self.asked_alone: set[bytes] = set()
         """Nodes (packed) that make the server refuse a whole read."""
+        self.agreement: Agreement | None = None
+        """What its connection was made by; None until that is settled."""
         self.resumed = False
         self.down = ""
         """Why it ended: one sentence; empty while it lives."""
@@ -95,8 +82,8 @@ class Session:
         self._silences = 0
         self._channel: Channel | None = None
         self._channels: list[Channel] = []
-        self._client: SecureClient | None = None
-        self._renewal: asyncio.Task[None] | None = None
+        self._ticket: Ticket | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
         self._usable = True
         """Whether the server may still hold the session."""
 
@@ -116,7 +103,7 @@ class Session:
         except LinkDown:
             await self.close()
             raise
-        except (OSError, UaError, Malformed, ServiceFailed, DeviceSilent, Garbled, ValueError, TypeError) as error:
+        except (OSError, Malformed, ServiceFailed, DeviceSilent, Garbled, UnicodeError) as error:
             why_not = self._why_not(error)
             await self.close()
             raise LinkDown(why_not) from None
@@ -125,85 +112,72 @@ class Session:
             raise
 
     async def _open(self, ticket: Ticket | None) -> None:
-        options = self.options
-        client = self._client = SecureClient(options.url, timeout=self.timeout_s)
-        client.session_timeout = int(1000 * (options.outage_s + SESSION_MARGIN_S))
-        client.secure_channel_timeout = _CHANNEL_LIFETIME_MS
-        client.uaclient.pre_request_hook = None
-        client.uaclient._make_protocol = self._make_channel  # type: ignore[method-assign]
-        await secure(client, options, self.site, self.timeout_s)
-        await client.connect_socket()
-        await client.send_hello()
-        await client.open_secure_channel()
+        options, timeout_s = self.options, self.timeout_s
+        agreement = self.agreement = await secure(options.url, options, self.site, timeout_s)
+        url = split(agreement.url)
+        await connect(url.hostname or "", url.port or DEFAULT_PORT, timeout_s, lambda: self._make_channel(agreement))
+        channel = self._channel
+        assert channel is not None
+        await channel.hello(agreement.url)
+        await login.open_channel(channel, agreement)
         if ticket is not None:
-            self.resumed = await self._resume(client, ticket)
+            self.resumed = await self._resume(channel, agreement, ticket)
         if not self.resumed:
-            await client.create_session()
-            await client._activate_with_credentials()
-        self._renewal = asyncio.create_task(self._renew(client), name=f"channel of {self.peer}")
+            life_ms = int(1000 * (options.outage_s + SESSION_MARGIN_S))
+            created = await login.create_session(channel, agreement, options, life_ms, timeout_s)
+            self._ticket = await login.activate(channel, agreement, created, timeout_s)
+        self._keep_up(self._renew(channel), "channel")
+        if agreement.server_certificate is not None:
+            self._keep_up(self._mind_trust(agreement), "trust")
         await self._learn()
 
-    def _make_channel(self) -> Channel:
-        assert self._client is not None
-        uaclient = self._client.uaclient
+    def _keep_up(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        self._upkeep.append(asyncio.create_task(work, name=f"{what} of {self.peer}"))
+
+    def _make_channel(self, agreement: Agreement) -> Channel:
         channel = Channel(
             self.timeout_s,
-            uaclient.security_policy,
+            agreement.security,
             self.options.max_message_bytes,
             lambda why: self._lost(channel, why),
         )
-        uaclient.protocol = channel
         self._channel = channel
         self._channels.append(channel)
         return channel
 
-    async def _resume(self, client: SecureClient, ticket: Ticket) -> bool:
-        session = client.uaclient.session
-        session.restore_authentication_token(ticket.token)
-        client._server_nonce = ticket.nonce  # type: ignore[assignment]
-        client._policy_ids = ticket.policies
-        if not client.security_policy.peer_certificate:
-            client.security_policy.peer_certificate = ticket.certificate
+    async def _resume(self, channel: Channel, agreement: Agreement, ticket: Ticket) -> bool:
         try:
-            await client._activate_with_credentials()
-        except (UaError, TimeoutError):
-            session.reset_authentication_token()
-            client._server_nonce = None
+            self._ticket = ticket
+            self._ticket = await login.activate(channel, agreement, ticket, self.timeout_s)
+        except (ServiceFailed, TimeoutError):
+            channel.token = NO_TOKEN
+            self._ticket = None
             return False
         return True
 
     def ticket(self) -> Ticket | None:
         """For the next connection; None if the server has let go of the session, or never gave one."""
-        client = self._client
-        if client is None or not self._usable or client.uaclient.session.authentication_token.is_null():
-            return None
-        return Ticket(
-            client.uaclient.session.authentication_token,
-            client._server_nonce,
-            client._policy_ids,
-            client.security_policy.peer_certificate,
-        )
+        return self._ticket if self._usable else None
 
     async def close(self) -> None:
         """End the session at the server, too, if it can be reached, and the connection."""
-        client, channel = self._client, self._channel
-        alive = channel is not None and channel.transport is not None and not self.down
-        if client is not None and alive and not client.uaclient.session.authentication_token.is_null():
+        channel = self._channel
+        if channel is not None and channel.transport is not None and not self.down and channel.token != NO_TOKEN:
             self._usable = False
-            with contextlib.suppress(OSError, TimeoutError, UaError, ServiceFailed, LinkDown, DeviceSilent, Garbled):
+            with contextlib.suppress(OSError, TimeoutError, ServiceFailed, LinkDown, DeviceSilent, Garbled):
                 async with asyncio.timeout(_CLOSE_S):
                     await self._call(Service.CLOSE_SESSION, b"\x01")
-                    await client.uaclient.close_secure_channel()
+                    channel.close()
         await self.abandon()
 
     async def abandon(self) -> None:
         """End the connection; the server may keep the session for a while."""
         self.on_down = None
         self.down = self.down or f"the connection to {self.peer} is closed"
-        renewal, self._renewal = self._renewal, None
-        if renewal is not None:
-            renewal.cancel()
-            await asyncio.gather(renewal, return_exceptions=True)
+        upkeep, self._upkeep = self._upkeep, []
+        for task in upkeep:
+            task.cancel()
+        await asyncio.gather(*upkeep, return_exceptions=True)
         for channel in self._channels:
             channel.give_up("closed")
         # Of a connection that was cut short while it was being made, not every event loop says that it is gone.
@@ -225,15 +199,29 @@ class Session:
         if channel is self._channel:
             self.give_up(f"{self.peer} {why}")
 
-    async def _renew(self, client: SecureClient) -> None:
+    async def _renew(self, channel: Channel) -> None:
         """Ask for a new security token after three quarters of the old one's life (OPC 10000-4 §5.5.2.1)."""
         while True:
-            await asyncio.sleep(0.75 * client.secure_channel_timeout / 1000)
+            await asyncio.sleep(0.75 * channel.lifetime_s)
             try:
-                await client.open_secure_channel(renew=True)
-                client.uaclient.revolve_security_token()
-            except (OSError, TimeoutError, UaError) as error:
+                await channel.open(renew=True)
+            except (OSError, TimeoutError, ServiceFailed) as error:
                 self.give_up(f"{self.peer} didn't renew its secure channel ({error or type(error).__name__})")
+                return
+
+    async def _mind_trust(self, agreement: Agreement) -> None:
+        """Who no longer trusts a server doesn't want to go on talking to it."""
+        trust = TrustList(self.site)
+        judged: Sequence[int] = ()  # the list may have changed while the session was being opened
+        while True:
+            await asyncio.sleep(TRUST_EVERY_S)
+            stamp = trust.stamp()
+            if stamp == judged:
+                continue
+            judged = stamp
+            why = await asyncio.to_thread(withdrawal, agreement, self.options, trust)
+            if why:
+                self.give_up(why)
                 return
 
     # -- requests
@@ -263,11 +251,9 @@ class Session:
             self._silent()
         except ConnectionError as error:
             raise LinkDown(self.down or f"{self.peer}: {error}") from None
-        except UaError as error:
-            raise LinkDown(self.down or f"{self.peer} broke off: {error}") from None
-        return self.answer(service, bytes(data))
+        return self.answer(service, data)
 
-    def send(self, service: Service, body: bytes) -> asyncio.Future[Any]:
+    def send(self, service: Service, body: bytes) -> asyncio.Future[bytes]:
         """A request that may wait for its answer as long as it likes. Raises LinkDown."""
         if self.down:
             raise LinkDown(self.down)
@@ -342,8 +328,8 @@ class Session:
             return why_not(self.peer, urlsplit(self.options.url).hostname, error, "that the server is running")
         if self.down:
             return self.down
-        if isinstance(error, UaStatusCodeError):
-            return f"{self.peer} refused the session: {status.sentence(int(error.code))}"
+        if isinstance(error, ServiceFailed):
+            return f"{self.peer} refused the session: {error}"
         if isinstance(error, OSError) and error.errno:
             return f"{self.peer} can't be reached: {os.strerror(error.errno)}"
         return f"{self.peer} can't be talked to: {error or type(error).__name__}"

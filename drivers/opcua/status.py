@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 from gateway.model import quality_name
+
+_TABLE = Path(__file__).with_name("status_codes.tsv")
+"""Code, name and text of each."""
 
 MASK = 0xFFFF_0000
 """What remains of a status code without its info bits."""
@@ -29,6 +35,16 @@ BAD_SHUTDOWN = 0x800C0000
 BAD_SERVER_HALTED = 0x800E0000
 BAD_USER_ACCESS_DENIED = 0x801F0000
 BAD_LICENSE_EXPIRED = 0x810E0000
+BAD_CERTIFICATE_INVALID = 0x80120000
+BAD_SECURITY_CHECKS_FAILED = 0x80130000
+BAD_CERTIFICATE_TIME_INVALID = 0x80140000
+BAD_CERTIFICATE_UNTRUSTED = 0x801A0000
+BAD_CERTIFICATE_ISSUER_REVOKED = 0x801E0000
+BAD_CERTIFICATE_CHAIN_INCOMPLETE = 0x810D0000
+BAD_CERTIFICATE_POLICY_CHECK_FAILED = 0x81140000
+BAD_IDENTITY_TOKEN_INVALID = 0x80200000
+BAD_IDENTITY_TOKEN_REJECTED = 0x80210000
+BAD_USER_SIGNATURE_INVALID = 0x80570000
 
 SESSION_GONE = frozenset(
     {
@@ -50,6 +66,14 @@ HOPELESS = frozenset(
 """Refusals of a whole request that a smaller one won't get round."""
 
 
+class ServiceFailed(Exception):
+    """The other side refused a whole request, or broke the connection off, with a status code."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(sentence(code))
+
+
 def name(code: int) -> str:
     """The standard's name, or the hexadecimal form of a code that has none."""
     return quality_name(code)
@@ -57,7 +81,15 @@ def name(code: int) -> str:
 
 def sentence(code: int) -> str:
     """``BadUserAccessDenied (user does not have permission to perform the requested operation)``."""
-    from asyncua.ua.status_codes import code_to_name_doc
-
-    _, text = code_to_name_doc.get(code & MASK, ("", ""))
+    text = _text(code)
     return f"{name(code)} ({text[0].lower()}{text[1:].rstrip('.')})" if text else name(code)
+
+
+@lru_cache(maxsize=256)
+def _text(code: int) -> str:
+    """From the standard's table, which is read for each code that is met: few are."""
+    key = f"{code & MASK:08X}"
+    for line in _TABLE.read_text(encoding="utf-8").splitlines():
+        if line.startswith(key):
+            return line.split("\t")[2]
+    return ""

@@ -5,11 +5,12 @@ A structure whose definition the server doesn't give is passed on as its bytes: 
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from drivers.opcua import services
 from drivers.opcua.address import to_text
@@ -27,7 +28,8 @@ _ENUMERATION = NodeId(0, 29)
 _NUMBERS = (26, 27, 28)
 """Number, Integer, UInteger: abstract, so carried as Variants."""
 _PLAIN, _OPTIONAL, _UNION, _SUBTYPED, _SUBTYPED_UNION = range(5)
-_DEPTH_MOST = 8
+_STANDARD = Path(__file__).with_name("standard_structures.json")
+"""By encoding id. Read when one of them is met, which most servers define themselves."""
 _MOST = 1000
 """Definitions a session keeps."""
 
@@ -54,45 +56,20 @@ class NotDefined(Exception):
 
 
 def standard(encoding: NodeId) -> Structure:
-    """One of the standard's own, which older servers don't define: as asyncua knows it. Raises NotDefined."""
-    from asyncua import ua
-
-    if encoding.namespace or not isinstance(encoding.identifier, int):
+    """One of the standard's own, which older servers don't define. Raises NotDefined."""
+    table = orjson.loads(_STANDARD.read_bytes())
+    name = None if encoding.namespace else table["encodings"].get(str(encoding.identifier))
+    if name is None:
         raise NotDefined
-    kind = ua.extension_objects_by_typeid.get(ua.NodeId.from_string(f"i={encoding.identifier}"))
-    if kind is None:
-        raise NotDefined
-    return _of_class(kind, 0)
+    return _from_table(table["structures"], name)
 
 
-def _of_class(kind: type, depth: int) -> Structure:
-    from asyncua import ua
-    from asyncua.ua.ua_binary import get_safe_type_hints
-
-    if depth > _DEPTH_MOST or not dataclasses.is_dataclass(kind) or issubclass(kind, ua.UaUnion):
-        raise NotDefined
-    hints = get_safe_type_hints(kind, {"ua": ua})
-    structure = Structure(_PLAIN)
-    for each in dataclasses.fields(kind):
-        hint = hints[each.name]
-        is_array = get_origin(hint) is list
-        if is_array:
-            (hint,) = get_args(hint)
-        if not isinstance(hint, type) or each.name == "Encoding":
-            raise NotDefined  # with optional fields
-        structure.fields.append(Field(each.name, _of_hint(hint, depth), is_array, optional=False))
-    return structure
-
-
-def _of_hint(hint: type, depth: int) -> int | Structure:
-    from asyncua import ua
-
-    if issubclass(hint, enum.IntFlag):
-        raise NotDefined  # of a width that depends
-    if issubclass(hint, enum.Enum):
-        return Type.INT32
-    built_in = getattr(ua.VariantType, hint.__name__, None)
-    return _of_class(hint, depth + 1) if built_in is None else int(built_in)
+def _from_table(table: Mapping[str, Any], name: str) -> Structure:
+    fields = [
+        Field(field_name, _from_table(table, kind) if isinstance(kind, str) else kind, is_array, optional=False)
+        for field_name, kind, is_array in table[name]
+    ]
+    return Structure(_PLAIN, fields)
 
 
 class Structures:
@@ -171,7 +148,7 @@ class Structures:
                 self._by_encoding.clear()
             try:
                 self._by_encoding[encoding] = await self._definition_of(encoding)
-            except NotDefined:
+            except (NotDefined, RecursionError):  # types in a circle, too
                 self._by_encoding[encoding] = None
 
     async def _definition_of(self, encoding: NodeId) -> Structure:

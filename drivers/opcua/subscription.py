@@ -26,15 +26,16 @@ from drivers.opcua import events, items, services, status
 from drivers.opcua.address import UnknownNamespace
 from drivers.opcua.binary import DataValue, Malformed, NodeId, Reader, Type, Variant
 from drivers.opcua.binding import RETRY_FIRST_S, RETRY_MAX_S, Binding
-from drivers.opcua.history import Gap, HistoryReader
+from drivers.opcua.history import FORGOTTEN, OVERRAN, Gap, HistoryReader
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.plan import Kind
 from drivers.opcua.publisher import Publisher
 from drivers.opcua.reading import read_all
 from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Item, ItemResult, Notification, Service
-from drivers.opcua.session import Garbled, ServiceFailed, Session
-from drivers.opcua.values import OVERFLOW, Unfit, overflowed, ticks_to_ns
+from drivers.opcua.session import Garbled, Session
+from drivers.opcua.status import ServiceFailed
+from drivers.opcua.values import OVERFLOW, TICKS_PER_S, Unfit, overflowed, ticks_to_ns
 from gateway.driver import DeviceSilent, LinkDown, Receiver
 from gateway.model import Batch, DataType, Quality, Value
 
@@ -49,7 +50,6 @@ RECREATE_S = 2.0
 """Before a subscription that couldn't be made anew is tried again."""
 _REPUBLISH_MOST = 10_000
 _NAMED_IN_LOG = 5
-_OVERRAN = "a queue of the server ran over"
 
 
 @dataclass(slots=True)
@@ -343,7 +343,7 @@ class Subscription:
         incoming.hand_over()
         for position, ticks in incoming.overflowed.items():
             # Servers differ in which value they mark, so values may be missing anywhere in this message.
-            self._want_history(Gap(position, ticks[0], ticks[-1], 1, frozenset(ticks)))
+            self._want_history(Gap(position, ticks[0], ticks[-1], 1, OVERRAN, frozenset(ticks)))
 
     def _take_part(self, incoming: _Incoming, kind: object, reader: Reader) -> None:
         if kind == services.DATA_CHANGE:
@@ -390,7 +390,9 @@ class Subscription:
         heard_ticks, gap_ticks = self.plan.heard_ticks, self.plan.gap_ticks
         if gap_ticks[index]:
             if gap_ticks[index] < ticks:
-                self._want_history(Gap(position, gap_ticks[index], ticks, 0))
+                # From one sample to the next, nothing can have been between.
+                lost = int(ticks - gap_ticks[index] > self._sampling_s(position) * TICKS_PER_S)
+                self._want_history(Gap(position, gap_ticks[index], ticks, lost, FORGOTTEN))
             gap_ticks[index] = 0
         if data.status & OVERFLOW and overflowed(data.status):
             self.session.counters["overflows"] += 1
@@ -618,7 +620,8 @@ class Subscription:
             return True
         if (last.type, last.dimensions) != (now.type, now.dimensions):
             return False
-        if options.server_deadband is not None and isinstance(last.value, int | float):
+        numbers = isinstance(last.value, int | float) and isinstance(now.value, int | float)
+        if options.server_deadband is not None and numbers:
             return bool(abs(now.value - last.value) <= options.server_deadband)
         return _equal(last.value, now.value)
 
@@ -631,13 +634,16 @@ class Subscription:
     def _remember_gaps(self) -> None:
         """What is reported next comes after a gap, unless it is what was reported last."""
         self.plan.gap_ticks[:] = self.plan.heard_ticks
+        notifiers = [at for at, column in enumerate(self.plan.columns) if column.kind is Kind.EVENTS]
+        if self.plan.begun and notifiers:
+            names = self._named(notifiers)
+            _log.warning("device %s: events of %s while there was no subscription are gone", self._device, names)
+        self.plan.begun = True
 
     def _want_history(self, gap: Gap) -> None:
-        if self._history.may_have(gap.position):
+        if gap.lost or self._history.may_have(gap.position):
             self._gaps.append(gap)
             self._wake.set()
-        elif gap.lost:
-            self._receiver.lost(gap.lost, _OVERRAN)
 
 
 class _Incoming:

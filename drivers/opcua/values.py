@@ -49,7 +49,7 @@ _OVERFLOW_MASK = 0x0C80
 
 _EXACT = 1 << 53
 _EXACT_FLOAT32 = 1 << 24
-_TICKS_PER_S = 10_000_000
+TICKS_PER_S = 10_000_000
 _START = datetime(1601, 1, 1)
 _FIRST = "1601-01-01T00:00:00.0000000Z"
 _LAST = "9999-12-31T23:59:59.0000000Z"
@@ -96,7 +96,7 @@ def ticks_to_text(ticks: int, _names: Names | None = None) -> str:
         return _FIRST
     if ticks >= _LAST_TICKS:
         return _LAST
-    seconds, rest = divmod(ticks, _TICKS_PER_S)
+    seconds, rest = divmod(ticks, TICKS_PER_S)
     return f"{(_START + timedelta(seconds=seconds)).isoformat()}.{rest:07d}Z"
 
 
@@ -108,7 +108,7 @@ def text_to_ticks(text: str) -> int:
     if rest[7:].strip("0"):
         raise ValueError(f"'{text}' is finer than the 100 ns an OPC UA time has")
     since = datetime.fromisoformat(whole) - _START
-    return (since.days * 86_400 + since.seconds) * _TICKS_PER_S + int(rest[:7].ljust(7, "0"))
+    return (since.days * 86_400 + since.seconds) * TICKS_PER_S + int(rest[:7].ljust(7, "0"))
 
 
 class Converter:
@@ -283,7 +283,11 @@ def to_json_text(variant: Variant, names: Names) -> str:
 
 
 def dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """Raises Unfit for what is nested too deep for JSON."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        raise Unfit(Quality.BAD_DECODING_ERROR, f"a structure that JSON can't hold: {error}") from None
 
 
 def to_json(variant: Variant, names: Names) -> Any:

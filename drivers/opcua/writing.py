@@ -14,7 +14,8 @@ from drivers.opcua.binary import Encoded, Malformed, NodeId, Reader, Type, Varia
 from drivers.opcua.options import TagOptions
 from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Service
-from drivers.opcua.session import Garbled, ServiceFailed, Session
+from drivers.opcua.session import Garbled, Session
+from drivers.opcua.status import ServiceFailed
 from drivers.opcua.values import BAD_TYPE_MISMATCH, Converter, Unfit, dumps, to_json, to_variant
 from gateway.driver import DeviceSilent, LinkDown, Point, WriteFailed
 from gateway.model import DataType, Value

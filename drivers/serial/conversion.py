@@ -146,6 +146,15 @@ def _reader_of(name: str, all_rules: Mapping[str, FieldRules]) -> Callable[[Fiel
     return _reader(name, all_rules.get(name, PLAIN), all_rules)
 
 
+def unit_said(rules: FieldRules, all_rules: Mapping[str, FieldRules], fields: Fields) -> str | None:
+    """The UCUM code of the unit that a field comes with: what the instrument says, or the only one it could."""
+    known = {*rules.units.values()}
+    if rules.unit_from is None or len(known) == 1:
+        return next(iter(known), None)
+    said = _text(_reader_of(rules.unit_from, all_rules)(fields))
+    return next((code for text, code in rules.units.items() if _normal(text) == said), None)
+
+
 def _text(raw: Raw) -> str:
     """A raw field as it is looked up in a table of texts."""
     if isinstance(raw, bytes):

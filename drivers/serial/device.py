@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from drivers.serial import patterns
+from drivers.serial import browsing, patterns
 from drivers.serial.bus import NoAnswer, SerialBus
 from drivers.serial.command import Refused, compose
 from drivers.serial.conversion import Fields
@@ -15,7 +16,7 @@ from drivers.serial.framing import encode
 from drivers.serial.message import Kind
 from drivers.serial.options import DeviceOptions
 from drivers.serial.plan import SerialPlan, Share
-from gateway.driver import DeviceSilent, LinkDown, Plan, Point, PollGroup, Receiver, WriteFailed
+from gateway.driver import DeviceSilent, Item, LinkDown, Plan, Point, PollGroup, Receiver, ScanFailed, WriteFailed
 from gateway.model import Batch, Layout, Quality, Tag, Value
 
 _TIMEOUTS_PER_READ = 2
@@ -37,8 +38,8 @@ class _Subscription:
 
 
 class SerialDevice:
-    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes` and
-    :class:`~gateway.driver.Writes`."""
+    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes`, :class:`~gateway.driver.Browses`
+    and :class:`~gateway.driver.Writes`."""
 
     def __init__(self, bus: SerialBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -149,6 +150,54 @@ class SerialDevice:
                 raise DeviceSilent(f"{self._where}: {error}") from None
             await asyncio.sleep(self._options.init_pause_ms / 1000)
         self._ready = self._bus.lives
+
+    # -- browsing
+
+    async def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
+        """See :meth:`gateway.driver.Browses.browse`. Every message that can be asked for is, the others are waited for
+        together; nothing is asked for where only the folders are wanted."""
+        folders = [*self._options.message, browsing.COMMANDS]
+        if start is not None and start not in folders:
+            raise ScanFailed(f"there is nothing at '{start}': start at {', '.join(folders)} or leave it out")
+        deep = depth is None or depth > 1
+        kinds = [kind for kind in self._kinds if start in (None, kind.name)]
+        heard = await self._hear_out(kinds) if deep and kinds else {}
+        for item in browsing.messages(self._options, kinds, heard, deep=deep):
+            yield item
+        for item in browsing.commands(self._options, deep=deep) if start in (None, browsing.COMMANDS) else ():
+            yield item
+
+    async def _hear_out(self, kinds: Sequence[Kind]) -> Mapping[str, Fields]:
+        """What each of the messages says, as far as it comes. Raises DeviceSilent if no request is answered."""
+        await self._get_ready()
+        heard: dict[str, Fields] = {}
+        silences: list[NoAnswer] = []
+        answered = False
+        for kind in kinds:
+            if kind.request and len(silences) < _TIMEOUTS_PER_READ:
+                try:
+                    answer = await self._ask(kind)
+                except NoAnswer as error:
+                    silences.append(error)
+                    continue
+                answered = True
+                if not isinstance(answer, int):
+                    heard[kind.name] = answer
+        if silences and not answered:
+            raise DeviceSilent(f"{self._where}: {silences[0]}")
+        missing = {kind.name: kind for kind in kinds if not kind.request}
+
+        def take(frame: bytes) -> bool | None:
+            for name, kind in tuple(missing.items()):
+                if (fields := kind.extract(frame)) is not None:
+                    heard[name] = fields
+                    del missing[name]
+            return None if missing else True
+
+        if missing:
+            with suppress(NoAnswer):
+                await self._bus.listen(self, take, self._listen_s)
+        return heard
 
     # -- listening
 

@@ -116,7 +116,7 @@ def _located(
             raise ValueError("a tag without a field is there to be written: add writable = true, or give field")
         return []
     name, rules = wish.field, options.field.get(wish.field, PLAIN)
-    found = [kind for kind in kinds if wish.message in (None, kind.name) and _has(kind, name, options.field)]
+    found = [kind for kind in kinds if wish.message in (None, kind.name) and has_field(kind, name, options.field)]
     if not found:
         raise ValueError(_not_there(name, wish.message, options, kinds))
     if subscribed:
@@ -143,14 +143,14 @@ def _located(
         (
             kind,
             compile_tag(
-                name, options.field, partial(_has, kind, rules=options.field), point.type, unit, options.encoding
+                name, options.field, partial(has_field, kind, rules=options.field), point.type, unit, options.encoding
             ),
         )
         for kind in found
     ]
 
 
-def _has(kind: Kind, name: str, rules: Mapping[str, FieldRules], depth: int = 0) -> bool:
+def has_field(kind: Kind, name: str, rules: Mapping[str, FieldRules], depth: int = 0) -> bool:
     """Whether a message has everything that a field is made of."""
     if kind.fields is None:
         return True
@@ -158,10 +158,12 @@ def _has(kind: Kind, name: str, rules: Mapping[str, FieldRules], depth: int = 0)
     if depth > MAX_DEPTH:
         return False
     needed = [*(rule.of or (name,)), *filter(None, (rule.sign_from, rule.places_from, rule.unit_from))]
-    if not all(source in kind.fields if source == name else _has(kind, source, rules, depth + 1) for source in needed):
+    if not all(
+        source in kind.fields if source == name else has_field(kind, source, rules, depth + 1) for source in needed
+    ):
         return False
     # Of the fields that say how good it is, a message has its own.
-    return not rule.status or any(_has(kind, source, rules, depth + 1) for source in rule.status)
+    return not rule.status or any(has_field(kind, source, rules, depth + 1) for source in rule.status)
 
 
 def _not_there(field: str, message: str | None, options: DeviceOptions, kinds: Sequence[Kind]) -> str:
@@ -169,7 +171,9 @@ def _not_there(field: str, message: str | None, options: DeviceOptions, kinds: S
         return f"there is no message {quoted(message)}: {_choice(options.message, 'messages')}"
     meant = [kind for kind in kinds if message in (None, kind.name)]
     known = dict.fromkeys(name for kind in meant for name in kind.fields or ())
-    known |= dict.fromkeys(name for name in options.field if any(_has(kind, name, options.field) for kind in meant))
+    known |= dict.fromkeys(
+        name for name in options.field if any(has_field(kind, name, options.field) for kind in meant)
+    )
     where = f"message {quoted(message)} has" if message else "there is"
     return f"{where} no field {quoted(field)}: {_choice(known, 'fields')}"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from gateway.cli.drivers import driver, not_permitted
+from gateway.cli.drivers import driver, installed, not_permitted
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
 from gateway.driver import Certificate, Certificates
@@ -152,7 +152,8 @@ def _stores(config_path: Path, name: str | None) -> dict[str, Certificates]:
     if not stores and name is not None:
         fail(f"the driver {name!r} keeps no certificates", None, Exit.USAGE)
     if not stores:
-        fail("no configured driver keeps certificates", "name one that does with --driver", Exit.USAGE)
+        able = ", ".join(kind.name for kind in installed() if kind.certificates is not None) or "none"
+        fail("no configured driver keeps certificates", f"name one that does with --driver: {able}", Exit.USAGE)
     return stores
 
 

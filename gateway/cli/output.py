@@ -12,6 +12,8 @@ from typing import Any, NoReturn, TextIO
 import click
 import orjson
 
+from gateway.sentences import one_line
+
 _LEAST_DETAIL = 20
 """Characters a table's last column has at least; a terminal too narrow for that wraps the lines."""
 
@@ -46,7 +48,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 def fail(message: str, mend: str | None = None, code: Exit = Exit.FAILED) -> NoReturn:
     """End the command: one sentence on stderr, what to do next under it."""
-    line = f"tidegate: {message}"
+    line = f"tidegate: {one_line(message)}"
     click.echo(click.style(line, fg="red") if colourful(sys.stderr) else line, err=True)
     if mend:
         click.echo(f"  → {mend}", err=True)

@@ -153,7 +153,9 @@ def unreadable(path: Path, error: OSError) -> Problem:
         case PermissionError():
             return Problem(path, None, "the file can't be read: permission denied", f"run chmod a+r {path}")
         case IsADirectoryError():
-            return Problem(path, None, "this is a directory, but must be a file", "mend the path")
+            inside = next(iter(sorted(path.glob("*.toml"))), None)
+            hint = f"did you mean {inside}?" if inside else "mend the path"
+            return Problem(path, None, "this is a directory, but must be a file", hint)
         case _:
             return Problem(path, None, f"the file can't be read: {error.strerror or error}", "mend the path")
 

@@ -121,6 +121,7 @@ def test_without_a_driver_that_keeps_any_it_says_so(run: Run, config: Callable[.
     done = run("cert", "list", "-c", config(driver="plain"))
     assert done.exit_code == 2
     assert "no configured driver keeps certificates" in done.stderr
+    assert "with --driver: acme" in done.stderr
 
 
 def test_files_of_another_user_are_told(cert: Cert, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -65,5 +65,7 @@ def test_an_unreadable_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_directory_in_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "tidegate.toml").mkdir()
-    with pytest.raises(ConfigErrors, match="is a directory, but must be a file"):
+    with pytest.raises(ConfigErrors, match="is a directory, but must be a file\n  → mend the path"):
         load(tmp_path / "tidegate.toml")
+    with pytest.raises(ConfigErrors, match=r"did you mean .*/tidegate.toml"):
+        load(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -54,6 +55,20 @@ async def adapter(request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
 
 @pytest.fixture
 async def rig(adapter: Adapter) -> AsyncIterator[Rig]:
+    async with rig_of(adapter) as made:
+        yield made
+
+
+@pytest.fixture
+async def patient_rig(adapter: Adapter) -> AsyncIterator[Rig]:
+    """For a peer that answers each of many times: a busy machine must not make it silent once."""
+    adapter.timeout_s *= 10
+    async with rig_of(adapter) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def rig_of(adapter: Adapter) -> AsyncIterator[Rig]:
     bus = adapter.kind.open_bus("link1", adapter.link_options(), SITE)
     driver = adapter.kind.open_device(bus, "device1", adapter.device_options())
     yield Rig(adapter, bus, driver)

@@ -290,8 +290,9 @@ async def test_close_ends_a_read_that_waits(rig: Rig) -> None:
             await reading
 
 
-async def test_nothing_is_left_behind(rig: Rig) -> None:
+async def test_nothing_is_left_behind(patient_rig: Rig) -> None:
     """No descriptor and no task over many lives of a connection, whether it ends well or badly."""
+    rig = patient_rig
     plan = rig.plan(*rig.adapter.points)
 
     async def live(ending: int) -> None:

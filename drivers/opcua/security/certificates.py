@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.x509.oid import NameOID
 
 MAX_CHAIN = 10
@@ -19,8 +19,9 @@ _PEM = b"-----BEGIN "
 
 def parse(body: bytes) -> list[x509.Certificate]:
     """The certificates in a file, PEM or DER. Raises ValueError, also for none."""
-    found = x509.load_pem_x509_certificates(body) if _PEM in body else [x509.load_der_x509_certificate(body)]
-    return [_legible(certificate) for certificate in found]
+    if _PEM not in body:
+        return [_parse_der(body)]
+    return [_legible(certificate) for certificate in x509.load_pem_x509_certificates(body)]
 
 
 def parse_chain(body: bytes) -> list[x509.Certificate]:
@@ -33,11 +34,24 @@ def parse_chain(body: bytes) -> list[x509.Certificate]:
         if len(chain) == MAX_CHAIN:
             raise ValueError(f"a chain of more than {MAX_CHAIN} certificates")
         size = _der_size(body)
-        chain.append(_legible(x509.load_der_x509_certificate(body[:size])))
+        chain.append(_parse_der(body[:size]))
         body = body[size:]
     if not chain:
         raise ValueError("no certificate")
     return chain
+
+
+def leaf(body: bytes) -> bytes:
+    """The first of a chain, unread. Raises ValueError."""
+    return body[: _der_size(body)]
+
+
+def public_key(certificate: x509.Certificate) -> RSAPublicKey:
+    """Raises ValueError."""
+    key = certificate.public_key()
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("its key isn't an RSA key, which is what OPC UA uses")
+    return key
 
 
 def parse_crl(body: bytes) -> x509.CertificateRevocationList:
@@ -112,6 +126,14 @@ def alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeN
 
 def day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
+
+
+def _parse_der(body: bytes) -> x509.Certificate:
+    """Raises ValueError."""
+    try:
+        return _legible(x509.load_der_x509_certificate(body))
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from None
 
 
 def _legible(certificate: x509.Certificate) -> x509.Certificate:

@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import SplitResult
 
-from asyncua import ua
-from asyncua.crypto.security_policies import SecurityPolicy
-from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 
-from drivers.opcua.security import discovery, endpoints
+from drivers.opcua.security import discovery, endpoints, validation
+from drivers.opcua.security.agreement import Agreement, User, is_about_certificate
 from drivers.opcua.security.certificates import (
     common_name,
     day,
@@ -25,14 +23,16 @@ from drivers.opcua.security.certificates import (
     parse,
     parse_chain,
     parse_key,
+    public_key,
     read,
     to_der,
 )
-from drivers.opcua.security.client import Agreement, SecureClient, is_about_certificate
+from drivers.opcua.security.descriptions import Endpoint, Mode, UserKind
 from drivers.opcua.security.identity import Identity, application_uri, from_files
 from drivers.opcua.security.options import SecurityOptions
+from drivers.opcua.security.policies import BY_URI, Security
 from drivers.opcua.security.trust import MAX_QUARANTINED, QuarantineFull, TrustList
-from drivers.opcua.security.validation import judge
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import LinkDown, Site
 from gateway.secrets import SecretError
 
@@ -42,45 +42,49 @@ WARN_BEFORE = timedelta(days=30)
 """A server whose certificate expires is lost from one moment to the next."""
 
 
-async def secure(client: SecureClient, options: SecurityOptions, site: Site, timeout_s: float) -> None:
-    """Prepare `client`, which isn't connected yet.
+async def secure(peer: str, options: SecurityOptions, site: Site, timeout_s: float) -> Agreement:
+    """Settle everything about a connection that isn't made yet.
 
-    Raises LinkDown with one sentence, or what asking for endpoints may: OSError, TimeoutError, ua.UaError, Malformed.
+    Raises LinkDown with one sentence, or what asking for endpoints may: OSError, TimeoutError, ServiceFailed or
+    Malformed.
     """
-    peer = client.server_url.geturl()
     url = endpoints.split(peer)
     endpoint = endpoints.choose(await discovery.endpoints(peer, timeout_s), options, url)
     trust = TrustList(site)
-    policy = endpoints.no_security()
     leaf: x509.Certificate | None = None
     identity: Identity | None = None
     if options.security_policy != "None":
         leaf = await asyncio.to_thread(_believed, peer, url, endpoint, options, trust)
         identity = await _identity(peer, endpoint, leaf, options, trust, timeout_s)
-        policy = _policy(endpoint, leaf, identity)
     elif options.username is not None and not options.password_in_clear:
         # It is what encrypts the password.
         leaf = await asyncio.to_thread(_believed, peer, url, endpoint, options, trust)
-    certificate = None if leaf is None else to_der(leaf)
-    client.agree(endpoints.with_path(url, endpoint), Agreement(options, peer, endpoint, certificate, identity))
-    client.security_policy = client.uaclient.security_policy = policy  # type: ignore[assignment]
-    client.name = client.description = f"Tidegate {site.gateway}"
-    client.application_uri = identity.application_uri if identity else application_uri(site.gateway)
-    await asyncio.to_thread(_set_user, client, options)
+    return Agreement(
+        peer=peer,
+        url=endpoints.with_path(url, endpoint),
+        name=f"Tidegate {site.gateway}",
+        application_uri=identity.application_uri if identity else application_uri(site.gateway),
+        endpoint=endpoint,
+        server_certificate=None if leaf is None else to_der(leaf),
+        identity=identity,
+        security=None if leaf is None or identity is None else _security(peer, endpoint, leaf, identity),
+        user=await asyncio.to_thread(_user, options),
+        password_in_clear=options.password_in_clear,
+    )
 
 
 def _believed(
-    peer: str, url: SplitResult, endpoint: ua.EndpointDescription, options: SecurityOptions, trust: TrustList
+    peer: str, url: SplitResult, endpoint: Endpoint, options: SecurityOptions, trust: TrustList
 ) -> x509.Certificate:
     """The server's certificate, if it is to be believed. An unknown one goes into quarantine. Raises LinkDown."""
     try:
-        chain = parse_chain(endpoint.ServerCertificate or b"")
-        verdict = judge(
+        chain = parse_chain(endpoint.certificate or b"")
+        verdict = validation.judge(
             chain,
             trust.snapshot(),
             options,
             host=url.hostname or "",
-            application_uri=endpoint.Server.ApplicationUri,
+            application_uri=endpoint.server.uri,
             now=datetime.now(UTC),
         )
     except ValueError as error:
@@ -93,6 +97,16 @@ def _believed(
     if options.verify_time and leaf.not_valid_after_utc - datetime.now(UTC) < WARN_BEFORE:
         log.warning("opcua: the certificate of %s expires on %s: renew it", peer, day(leaf.not_valid_after_utc))
     return leaf
+
+
+def withdrawal(agreement: Agreement, options: SecurityOptions, trust: TrustList) -> str:
+    """Why a connection that stands mustn't go on, as the server's certificate isn't believed any more; empty if it may.
+
+    Takes as long as the files of the trust list take: not for the event loop.
+    """
+    chain = parse_chain(agreement.endpoint.certificate or b"")
+    problems = validation.withdrawn(chain, trust.snapshot(), options, datetime.now(UTC))
+    return "; ".join(f"the certificate of {agreement.peer}{problem}" for problem in problems)
 
 
 def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: Sequence[str]) -> str:
@@ -127,7 +141,7 @@ def _quarantined(peer: str, leaf: x509.Certificate, trust: TrustList, problems: 
 
 async def _identity(
     peer: str,
-    endpoint: ua.EndpointDescription,
+    endpoint: Endpoint,
     leaf: x509.Certificate,
     options: SecurityOptions,
     trust: TrustList,
@@ -154,35 +168,47 @@ async def _identity(
     return newest
 
 
-async def _refuses(
-    peer: str, endpoint: ua.EndpointDescription, leaf: x509.Certificate, identity: Identity, timeout_s: float
-) -> bool:
+async def _refuses(peer: str, endpoint: Endpoint, leaf: x509.Certificate, identity: Identity, timeout_s: float) -> bool:
     """Whether the server refuses a certificate, asked by opening a channel with it and nothing else."""
     try:
-        await discovery.open_channel(peer, timeout_s, _policy(endpoint, leaf, identity))
-    except (UaStatusCodeError, ConnectionError) as error:
+        await discovery.open_channel(peer, timeout_s, _security(peer, endpoint, leaf, identity))
+    except (ServiceFailed, ConnectionError) as error:
         return is_about_certificate(error)
     return False
 
 
-def _policy(endpoint: ua.EndpointDescription, leaf: x509.Certificate, identity: Identity) -> SecurityPolicy:
-    kind = endpoints.POLICIES[endpoints.policy_name(endpoint.SecurityPolicyUri)]
-    return kind(leaf, identity.certificate, identity.key, endpoint.SecurityMode, host_cert_chain=identity.issuers)
+def _security(peer: str, endpoint: Endpoint, leaf: x509.Certificate, identity: Identity) -> Security:
+    """Raises LinkDown."""
+    try:
+        peer_key = public_key(leaf)
+    except ValueError as error:
+        raise LinkDown(f"the certificate of {peer} can't be used: {error}") from None
+    return Security(
+        policy=BY_URI[endpoint.policy_uri][1],
+        encrypts=endpoint.mode is Mode.SIGN_AND_ENCRYPT,
+        own=identity.certificate,
+        own_key=identity.key,
+        own_chain=b"".join(to_der(each) for each in (identity.certificate, *identity.issuers)),
+        peer=leaf,
+        peer_key=peer_key,
+    )
 
 
-def _set_user(client: SecureClient, options: SecurityOptions) -> None:
+def _user(options: SecurityOptions) -> User:
     """Raises LinkDown if the user's secrets can't be had."""
     try:
         if options.username is not None and options.password is not None:
-            client.set_user(options.username)
-            client.set_password(options.password.read())
+            return User(UserKind.PASSWORD, options.username, options.password.read())
         if options.user_certificate is not None and options.user_key is not None:
             password = None if options.user_key_password is None else options.user_key_password.read()
-            client.user_certificate, *client.user_certificate_chain = parse(read(options.user_certificate))
-            client.user_private_key = parse_key(read(options.user_key), password)
-            if client.user_certificate.public_key() != client.user_private_key.public_key():
+            certificates = parse(read(options.user_certificate))
+            key = parse_key(read(options.user_key), password)
+            if certificates[0].public_key() != key.public_key():
                 raise ValueError(f"{options.user_key} isn't the key of {options.user_certificate}")
+            name = str(options.user_certificate)
+            return User(UserKind.CERTIFICATE, name, certificates=tuple(certificates), key=key)
     except SecretError as error:
         raise LinkDown(str(error)) from None
     except (OSError, ValueError) as error:
         raise LinkDown(f"the user's certificate and key can't be used: {error}") from None
+    return User()

@@ -85,6 +85,12 @@ class TrustList:
             ],
         )
 
+    def stamp(self) -> Sequence[int]:
+        """Another one after certificates or revocation lists came or went. Cheap enough for the event loop."""
+        return [
+            _modified_ns(self.root / folder / kind) for folder in ("trusted", "issuers") for kind in ("certs", "crl")
+        ]
+
     def quarantine(self, certificate: x509.Certificate) -> Path:
         """Keep what a server showed, for somebody to look at. Writes nothing if it is there already.
 
@@ -168,6 +174,13 @@ class TrustList:
         if not found:
             raise KeyError(f"no {' or '.join(states)} certificate has a fingerprint that begins with {wanted}")
         return found[0]
+
+
+def _modified_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _described(path: Path, certificate: x509.Certificate, state: str) -> Certificate:

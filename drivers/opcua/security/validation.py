@@ -63,6 +63,15 @@ def judge(
     return Verdict(trusted, problems)
 
 
+def withdrawn(
+    chain: Sequence[x509.Certificate], trust: Trusted, options: SecurityOptions, now: datetime
+) -> Sequence[str]:
+    """Why a certificate that was believed isn't any more: nobody trusts it now, or it was revoked."""
+    path = _path(chain, trust, now)
+    trusted = any(certificate in trust.trusted for certificate in path)
+    return [*(() if trusted else (" isn't trusted here any more",)), *_revoked(path, trust, options, now)]
+
+
 def _path(chain: Sequence[x509.Certificate], trust: Trusted, now: datetime) -> list[x509.Certificate]:
     """From the server's certificate upwards, as far as issuers are known, no further than to one that is trusted."""
     path = [chain[0]]

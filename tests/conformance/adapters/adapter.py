@@ -22,10 +22,8 @@ class Adapter(Protocol):
     @property
     def kind(self) -> DriverKind: ...
 
-    @property
-    def timeout_s(self) -> float:
-        """How long the options below make a read wait for the peer; the suite's bounds follow from it."""
-        ...
+    timeout_s: float
+    """How long the options below make a read wait for the peer; the suite's bounds follow from it."""
 
     @property
     def silence_is_loss(self) -> bool:

@@ -344,21 +344,23 @@ async def test_one_that_is_cut_short_or_garbled_is_no_answer(line: Line) -> None
         assert await line.read() == GOOD
 
 
-async def test_units_of_a_line_are_searched_for(line: Line) -> None:
-    line.slave.unsupported = {1, 2, 4, 43}
-    line.slave.server_id = b"pump"
-    line.slave.holes = set(range(200, 65536))
+@pytest.mark.parametrize("framing", ["rtu", "ascii"])
+async def test_units_of_a_line_are_searched_for(framing: str) -> None:
+    async for line in lines(framing, timeout_ms=150):
+        line.slave.unsupported = {1, 2, 4, 43}
+        line.slave.server_id = b"pump"
+        line.slave.holes = set(range(200, 65536))
 
-    async def unit_2(slave: RawSlave, request: Request, send: Send) -> None:
-        if request.unit == 2:
-            await raw.answer(slave, request, send)
+        async def unit_2(slave: RawSlave, request: Request, send: Send) -> None:
+            if request.unit == 2:
+                await raw.answer(slave, request, send)
 
-    line.slave.always(unit_2)
-    options = ScanOptions(host="127.0.0.1", units="1-3")
-    found = [each async for each in search(line.bus, options) if isinstance(each, Finding)]
-    assert [(each.row["unit"], each.row["server id"], each.row["holding registers"]) for each in found] == [
-        (2, "pump", "0-199")
-    ]
+        line.slave.always(unit_2)
+        options = ScanOptions(host="127.0.0.1", units="1-3")
+        found = [each async for each in search(line.bus, options) if isinstance(each, Finding)]
+        assert [(each.row["unit"], each.row["server id"], each.row["holding registers"]) for each in found] == [
+            (2, "pump", "0-199")
+        ]
 
 
 async def test_unit_0_of_a_line_is_nobody(line: Line) -> None:

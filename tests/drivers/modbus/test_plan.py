@@ -101,7 +101,7 @@ def test_requests_are_those_of_the_standard() -> None:
         ),
         (
             point("x", "hr:1", T.INT64, bcd=True),
-            "binary-coded decimal needs an integer type such as uint32, not int64",
+            "binary-coded decimal needs an integer type such as uint32, not int64: mend type or bcd",
         ),
         (point("x", "hr:1", T.JSON), "json is a structure, which no register holds"),
         (point("x", "hr:1", T.BYTES), "a bytes value has no 'length': add it, the number of registers it takes"),

@@ -22,9 +22,10 @@ from tests.support.raw_modbus import RawSlave
 TIMES = 20
 
 
-@pytest.fixture
-async def client(slave: RawSlave) -> AsyncIterator[AsyncModbusTcpClient]:
-    opened = AsyncModbusTcpClient("127.0.0.1", port=slave.port, timeout=0.05, retries=3, reconnect_delay=0)
+@pytest.fixture(params=[5.0])
+async def client(slave: RawSlave, request: pytest.FixtureRequest) -> AsyncIterator[AsyncModbusTcpClient]:
+    """Its timeout in seconds is the parameter; only a test that waits for it needs a short one."""
+    opened = AsyncModbusTcpClient("127.0.0.1", port=slave.port, timeout=request.param, retries=3, reconnect_delay=0)
     await opened.connect()
     yield opened
     opened.close()
@@ -56,6 +57,7 @@ async def test_a_reply_of_the_wrong_shape(
         await plant.buses[-1].connect()
 
 
+@pytest.mark.parametrize("client", [0.05], indirect=True)
 async def test_a_write_whose_reply_is_lost(plant: Plant, slave: RawSlave, client: AsyncModbusTcpClient) -> None:
     slave.always(raw.mute)
     with contextlib.suppress(ModbusException):

@@ -159,11 +159,20 @@ async def test_a_cancelled_read_leaves_nothing_behind(plant: Plant, slave: RawSl
 async def test_a_slow_device_is_not_reconnected(plant: Plant, slave: RawSlave) -> None:
     """Late replies show that the far end lives."""
     device = await plant.device(slave.port, link={"timeout_ms": 20, "timeouts_before_reconnect": 2})
-    slave.always(raw.late(0.03))
-    for _ in range(6):
+    held: list[tuple[raw.Request, raw.Send]] = []
+
+    async def hold(slave: RawSlave, request: raw.Request, send: raw.Send) -> None:
+        held.append((request, send))
+
+    slave.always(hold)
+    for late in range(1, 7):
         with pytest.raises(DeviceSilent):
             await read(device)
-    assert plant.counters["late_replies"] >= 4
+        await slave.asked(late)
+        await raw.answer(slave, *held.pop())
+        async with asyncio.timeout(5):
+            while plant.counters.get("late_replies", 0) < late:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.001)
     assert slave.connections == 1
 
 

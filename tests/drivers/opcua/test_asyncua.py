@@ -13,16 +13,24 @@ from asyncua.client.client import Client
 from asyncua.client.ua_client import UASocketProtocol
 from asyncua.common.subscription import Subscription
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import variant_from_binary
+from asyncua.ua.ua_binary import struct_from_binary, variant_from_binary
 
 from drivers.opcua.binary import Malformed, Reader
-from drivers.opcua.channel import CHUNK_BYTES, Channel
+from drivers.opcua.channel import Channel
+from drivers.opcua.conversation import CHUNK_BYTES
 from drivers.opcua.session import SESSION_MARGIN_S
 from drivers.opcua.values import ticks_to_text
 from gateway.model import DataType
+from tests.drivers.opcua import tables
 from tests.drivers.opcua.rig import connected, point
+from tests.support import raw_opcua as raw
 from tests.support.opcua_server import OpcUaServer
 from tests.support.stopwatch import stopwatch
+
+
+def test_the_tables_are_those_of_the_standard_as_asyncua_knows_them() -> None:
+    assert (tables.FOLDER / "status_codes.tsv").read_text() == tables.status_codes()
+    assert (tables.FOLDER / "standard_structures.json").read_bytes() == tables.standard_structures()
 
 
 def test_five_bytes_cost_asyncua_a_list_as_long_as_they_say() -> None:
@@ -31,6 +39,15 @@ def test_five_bytes_cost_asyncua_a_list_as_long_as_they_say() -> None:
     with stopwatch() as watch, watch, pytest.raises(Malformed):
         Reader(b"\x80" + struct.pack("<i", 100_000_000)).variant()
     assert watch.slowest_s < 0.05
+
+
+def test_asyncua_takes_an_additional_header_apart_before_anything_is_proved() -> None:
+    """What this driver makes of it is in test_hostile.py."""
+    pair = b"\x00\x00" + raw.string("key") + b"\x80" + struct.pack("<i", 200_000)
+    extra = b"\x01\x00" + struct.pack("<H", 14846) + b"\x01" + raw.string(pair)
+    message = raw.response(raw.OPEN, raw.header(1, extra=extra), raw.opened())
+    response = struct_from_binary(ua.OpenSecureChannelResponse, Buffer(message))
+    assert len(response.ResponseHeader.AdditionalHeader.Value.Value) == 200_000
 
 
 def test_asyncua_cuts_times_to_the_microsecond() -> None:
@@ -47,10 +64,10 @@ async def test_asyncua_gathers_whatever_a_chunk_announces() -> None:
         stock.data_received(announced if stock.receive_buffer is None else bytes(1000))
     assert len(stock.receive_buffer or b"") > CHUNK_BYTES
     reasons: list[str] = []
-    ours = Channel(1.0, stock._connection.security_policy, 1 << 20, reasons.append)
+    ours = Channel(1.0, None, 1 << 20, reasons.append)
     ours.data_received(announced)
     assert len(ours._pending) == 0
-    assert "isn't OPC UA" in ours._why
+    assert "isn't OPC UA" in ours.why
 
 
 async def test_asyncua_asks_for_sessions_of_an_hour() -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drivers.opcua import publisher
+from drivers.opcua.history import FORGOTTEN
 from gateway.driver import LinkDown
 from gateway.model import DataType
 from tests.drivers.opcua.rig import Ear, Rig, connected, point
@@ -100,6 +101,35 @@ async def test_a_restarted_server_loses_nothing_its_history_has(fresh_server: Op
         assert None not in times
         assert times == sorted(times)  # type: ignore[type-var]
         assert rig.bus.counters["resumed_sessions"] == 0
+
+
+async def test_what_a_restart_may_have_cost_is_counted_where_no_history_tells(
+    fresh_server: OpcUaServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One for every tag that changed meanwhile and has no history; none where history shows that there was nothing."""
+    async with connected(fresh_server.url) as rig:
+        plan = rig.plan(
+            point("Double", DataType.FLOAT64),
+            point("Mode", DataType.INT16),
+            point("i=2253", DataType.JSON, events=True),
+        )
+        first = await rig.listen(plan)
+        await first.until(lambda: first.of(0) and first.of(1))
+        fresh_server.stop()
+        await first.until(lambda: first.ends)
+        await asyncio.to_thread(fresh_server.start, "--history", "Double")
+        fresh_server.ask("write", node="Double", value=5.0)
+        fresh_server.ask("write", node="Mode", value=5)
+        await heal(rig)
+        second = await rig.listen(plan)
+        await second.until(lambda: second.losses)
+        assert second.losses == [(1, FORGOTTEN)]
+        assert caplog.text.count("events of i=2253 while there was no subscription are gone") == 1
+        # From here on everything is known again.
+        await rig.device.subscribe(plan, second)
+        fresh_server.ask("write", node="Mode", value=6)
+        await second.until(lambda: second.values(1)[-1] == 6)
+        assert len(second.losses) == 1
 
 
 async def test_a_half_open_connection_is_noticed_in_time(

@@ -21,6 +21,7 @@ from asyncua.crypto.validator import CertificateValidator
 from cryptography import x509
 
 from drivers.opcua.security import discovery
+from drivers.opcua.security.descriptions import Endpoint, Mode
 from drivers.opcua.security.trust import TrustList
 from gateway.driver import Site
 from tests.drivers.opcua.security.conftest import USERS, Users, connected, refusal, serving
@@ -94,12 +95,11 @@ async def test_endpoints_taken_from_the_list_on_the_way_are_missed(
     trust.add(server_certificate.file)
     honest = discovery.endpoints
 
-    async def tampered(url: str, timeout_s: float) -> list[ua.EndpointDescription]:
+    async def tampered(url: str, timeout_s: float) -> list[Endpoint]:
         return [
             endpoint
             for endpoint in await honest(url, timeout_s)
-            if endpoint.SecurityPolicyUri == SecurityPolicyBasic256Sha256.URI
-            and endpoint.SecurityMode == ua.MessageSecurityMode.Sign
+            if endpoint.policy_uri == SecurityPolicyBasic256Sha256.URI and endpoint.mode is Mode.SIGN
         ]
 
     monkeypatch.setattr(discovery, "endpoints", tampered)

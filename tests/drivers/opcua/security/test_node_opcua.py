@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
+from drivers.opcua import services
+from drivers.opcua.binary import NodeId, pack_node_id
+from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.security.agreement import Agreement
 from drivers.opcua.security.trust import TrustList
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import Site
 from tests.drivers.opcua.security.conftest import connected, refusal
 from tests.support.node import NodePeer
@@ -54,18 +59,38 @@ async def test_every_policy_mode_and_user(
     assert len(worked) == 18
 
 
+def _agreement(bus: OpcUaBus) -> Agreement:
+    agreement = bus.session.agreement
+    assert agreement is not None
+    return agreement
+
+
+def _shown(bus: OpcUaBus) -> str:
+    """Fingerprint of the own certificate that was shown."""
+    identity = _agreement(bus).identity
+    assert identity is not None
+    return identity.fingerprint
+
+
+def _secured_by(bus: OpcUaBus) -> tuple[str, str]:
+    security = _agreement(bus).security
+    return (
+        ("None", "None")
+        if security is None
+        else (security.policy.name, "SignAndEncrypt" if security.encrypts else "Sign")
+    )
+
+
 async def test_best_is_the_strongest_that_is_offered(
     site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
 ) -> None:
     trust.add(server_certificate.file)
     peer = start_peer(server_certificate)
     async with connected(site, peer.ready["url"]) as bus:
-        policy = bus.session._client.security_policy  # type: ignore[union-attr]
-        assert (policy.URI.rpartition("#")[2], policy.Mode.name) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
+        assert _secured_by(bus) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
     peer = start_peer(server_certificate, policies=["None", "Basic256Sha256"], modes=["None", "Sign"])
     async with connected(site, peer.ready["url"]) as bus:
-        policy = bus.session._client.security_policy  # type: ignore[union-attr]
-        assert (policy.URI.rpartition("#")[2], policy.Mode.name) == ("Basic256Sha256", "Sign")
+        assert _secured_by(bus) == ("Basic256Sha256", "Sign")
 
 
 async def test_none_only_when_it_is_asked_for(site: Site, start_peer: StartPeer, server_certificate: Issued) -> None:
@@ -142,10 +167,10 @@ async def test_a_renewed_certificate_loses_nobody_who_trusts_the_old_one(
     renewed = trust.renew()
     assert renewed.fingerprint != first.fingerprint
     async with connected(site, peer.ready["url"]) as bus:
-        assert bus.session._client.agreement.identity.fingerprint == first.fingerprint  # type: ignore[union-attr]
+        assert _shown(bus) == first.fingerprint
     peer.ask(trustClient=str(renewed.file))
     async with connected(site, peer.ready["url"]) as bus:
-        assert bus.session._client.agreement.identity.fingerprint == renewed.fingerprint  # type: ignore[union-attr]
+        assert _shown(bus) == renewed.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -206,8 +231,7 @@ async def test_a_server_that_calls_itself_something_else_is_reached_as_configure
     trust.add(server_certificate.file)
     peer = start_peer(server_certificate, advertise="plc-behind-a-router.invalid", path="/UA/Line")
     async with connected(site, peer.ready["url"]) as bus:
-        url = bus.session._client.server_url.geturl()  # type: ignore[union-attr]
-        assert url == peer.ready["url"] + "/UA/Line"
+        assert _agreement(bus).url == peer.ready["url"] + "/UA/Line"
 
 
 async def test_a_session_goes_on_over_a_new_secured_connection(
@@ -227,3 +251,50 @@ async def test_a_session_goes_on_over_a_new_secured_connection(
             assert peer.ready["namespace"] in bus.session.namespaces
             assert peer.ask(sessions=True)["sessions"] == 1
     assert peer.ask(sessions=True)["sessions"] == 0
+
+
+async def test_a_channel_is_renewed_and_takes_long_messages(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued
+) -> None:
+    """Requests of several chunks, answers likewise, before and after each new token; one server has a longer key."""
+    big = issue(server_certificate.file.parent, "big", number=5, bits=4096)
+    nodes = 20_000 * [pack_node_id(NodeId(0, 2258))]
+    for issued, policy, mode in (
+        (server_certificate, "Basic256Sha256", "SignAndEncrypt"),
+        (server_certificate, "Aes128_Sha256_RsaOaep", "Sign"),
+        (big, "Aes256_Sha256_RsaPss", "SignAndEncrypt"),
+    ):
+        trust.add(issued.file)
+        peer = start_peer(issued)
+        async with connected(site, peer.ready["url"], security_policy=policy, security_mode=mode) as bus:
+            channel = bus.session._channel
+            assert channel is not None
+            for _ in range(3):
+                with pytest.raises(ServiceFailed, match="BadTooManyOperations"):
+                    await bus.session.read(nodes, services.SERVER_TIME)
+                assert len(await bus.session.read(nodes[:1000], services.BOTH_TIMES)) == 1000
+                await channel.open(renew=True)
+
+
+async def test_a_certificate_that_is_rejected_ends_what_it_opened(
+    site: Site,
+    trust: TrustList,
+    start_peer: StartPeer,
+    server_certificate: Issued,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("drivers.opcua.session.TRUST_EVERY_S", 0.05)
+    stranger = issue(tmp_path / "stranger", "stranger", number=6)
+    shown = trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    async with connected(site, peer.ready["url"]) as bus:
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        bus.session.on_down = ended.set_result
+        trust.add(stranger.file)
+        await asyncio.sleep(0.3)
+        assert bus.session.namespaces, "what others do to the list is none of its business"
+        trust.reject(shown.fingerprint)
+        async with asyncio.timeout(10):
+            assert "isn't trusted here any more" in await ended
+    assert "isn't trusted here" in await refusal(site, peer.ready["url"])

@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from drivers.opcua.security.certificates import parse_chain, parse_crl
 from drivers.opcua.security.options import SecurityOptions
 from drivers.opcua.security.trust import Trusted
-from drivers.opcua.security.validation import Verdict, judge
+from drivers.opcua.security.validation import Verdict, judge, withdrawn
 from tests.support.pki import DAY, Issued, issue, revoke
 
 
@@ -202,6 +202,18 @@ def test_the_number_of_a_certificate_of_another_authority_revokes_nothing(tmp_pa
     namesake = issue(tmp_path, "namesake", issuer=other, serial=4711).certificate
     trusted = [root.certificate, other.certificate]
     assert not _judge([leaf], trusted=trusted, lists=[revoke(other, namesake)]).problems
+
+
+def test_belief_is_withdrawn_from_who_is_revoked_or_listed_no_more(tmp_path: Path, root: Issued) -> None:
+    leaf, options, now = issue(tmp_path, issuer=root).certificate, SecurityOptions(), datetime.now(UTC)
+    revoked = [parse_crl(revoke(root, leaf))]
+    assert withdrawn([leaf], Trusted([root.certificate], [], []), options, now) == []
+    assert withdrawn([leaf], Trusted([leaf], [], []), options, now) == []
+    assert withdrawn([leaf], Trusted([], [root.certificate], []), options, now) == [" isn't trusted here any more"]
+    (problem,) = withdrawn([leaf], Trusted([root.certificate], [], revoked), options, now)
+    assert "revoked" in problem
+    late = now + 5 * DAY
+    assert withdrawn([leaf], Trusted([leaf], [], []), options, late) == [], "that it expires is no reason to stop"
 
 
 def test_a_list_can_be_demanded(tmp_path: Path, root: Issued) -> None:

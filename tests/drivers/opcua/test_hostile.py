@@ -1,0 +1,157 @@
+"""What a server can say before anyone has proved anything: no answer keeps the gateway busy, or from saying why."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.options import LinkOptions
+from gateway.driver import LinkDown
+from tests.support import raw_opcua as raw
+from tests.support.raw_opcua import ACTIVATE, CREATE, GET_ENDPOINTS, MANY, OPEN, RawServer, header, response
+from tests.support.site import SITE
+
+pytestmark = pytest.mark.integration
+
+SERVICES = {"open": OPEN, "endpoints": GET_ENDPOINTS, "create": CREATE, "activate": ACTIVATE}
+BUSY_S = 0.1
+"""CPU of a whole attempt, the server's own included."""
+_NULLS = b"\x80" + MANY
+"""A Variant Null[100,000,000]: five bytes that some turn into a list."""
+
+
+def _extra(body: bytes) -> bytes:
+    """An additional header of type KeyValuePair with a body that a careless reader takes apart."""
+    return b"\x01\x00" + struct.pack("<H", 14846) + b"\x01" + raw.string(body)
+
+
+BOMBS = {
+    "additional header": lambda handle: header(handle, extra=_extra(b"\x00\x00" + raw.string("k") + _NULLS)),
+    "string table": lambda handle: header(handle, table=MANY),
+    "string": lambda handle: header(handle, table=struct.pack("<ii", 1, 2**31 - 1)),
+    "diagnostics": lambda handle: header(handle, diagnostics=b"\x40" * 60_000 + b"\x00"),
+    "text": lambda handle: header(handle, diagnostics=b"\x10" + MANY),
+}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RawServer]:
+    async with RawServer().serving() as server:
+        yield server
+
+
+async def attempt(server: RawServer, **options: object) -> tuple[str, float]:
+    """What connecting ends with, and how much CPU it took."""
+    options = {"url": server.url, "security_policy": "None", "connect_timeout_ms": 5000, **options}
+    bus = OpcUaBus("link1", LinkOptions.model_validate(options), SITE)
+    began = time.thread_time()
+    try:
+        async with asyncio.timeout(10):
+            await bus.connect()
+    except LinkDown as error:
+        return str(error), time.thread_time() - began
+    finally:
+        await bus.close()
+    return "", time.thread_time() - began
+
+
+@pytest.fixture(autouse=True)
+async def warm() -> None:
+    """Everything is imported and compiled before time is taken."""
+    async with RawServer().serving() as server:
+        del server.replies[ACTIVATE]
+        await attempt(server, timeout_ms=200)
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_bomb_in_a_response_header(server: RawServer, service: str, bomb: str) -> None:
+    number = SERVICES[service]
+    server.replies[number] = lambda handle: response(number, BOMBS[bomb](handle), b"\x01")
+    sentence, busy_s = await attempt(server)
+    assert sentence.startswith(server.url)
+    assert server.asked[-1] == number or server.asked[-1] == 473, "that is where it ended"
+    assert busy_s < BUSY_S
+
+
+@pytest.mark.parametrize(
+    ("service", "body"),
+    [
+        (GET_ENDPOINTS, MANY),
+        (OPEN, struct.pack("<IIIqI", 0, 7, 1, 0, 60_000) + MANY),
+        (CREATE, b"\x00\x05\x00\x06" + struct.pack("<d", 1.0) + MANY),
+        (CREATE, b"\x00\x05\x00\x06" + struct.pack("<d", 1.0) + 2 * raw.string(None) + MANY),
+        (CREATE, b"\x00\x05" + b"\x05\x00\x00" + MANY),
+        (ACTIVATE, MANY),
+    ],
+)
+async def test_a_bomb_in_its_parameters(server: RawServer, service: int, body: bytes) -> None:
+    server.replies[service] = lambda handle: response(service, header(handle), body)
+    sentence, busy_s = await attempt(server)
+    assert "announced in" in sentence or "announced, " in sentence
+    assert busy_s < BUSY_S
+
+
+async def test_a_message_without_an_end(server: RawServer) -> None:
+    """Chunks that go on for ever are given up at the bound, not gathered."""
+    sent = 0
+
+    def endless(body: bytes, request: int) -> bytes:
+        nonlocal sent
+        sent += 40 * 60_000
+        return b"".join(server.chunk(b"MSGC", request, 60_000 * b"x") for _ in range(40))
+
+    server.chunks = endless
+    sentence, busy_s = await attempt(server)
+    assert "a message of more than 1048576 bytes" in sentence
+    assert sent == 40 * 60_000
+    assert busy_s < BUSY_S
+
+
+@pytest.mark.parametrize(
+    ("chunk", "words"),
+    [
+        (lambda server, request: server.chunk(b"MSGF", request + 99, b""), "a request that wasn't made"),
+        (lambda server, request: server.chunk(b"OPNF", request, b""), "for an answer"),
+        (lambda server, request: server.chunk(b"XYZF", request, b""), "a message of type"),
+        (lambda server, request: server.chunk(b"MSGQ", request, b""), "a chunk of type"),
+        (lambda server, request: b"MSGF" + struct.pack("<II", 12, 7), "cut short"),
+        (lambda server, request: b"MSGF" + struct.pack("<I", 2**31), "a chunk of 2147483648 bytes"),
+        (lambda server, request: b"MSGF" + struct.pack("<I", 3), "a chunk of 3 bytes"),
+        (lambda server, request: b"MSGF" + struct.pack("<IIIII", 24, 7, 1, 99, request), "sequence number 99"),
+        (lambda server, request: b"MSGF" + struct.pack("<IIIII", 24, 7, 5, 2, request), "token 5 that isn't in use"),
+        (lambda server, request: b"MSGF" + struct.pack("<IIIII", 24, 8, 1, 2, request), "channel 8 that isn't open"),
+        (lambda server, request: b"ACKF" + struct.pack("<IIIIII", 28, 0, 0, 0, 0, 0), "a hello that wasn't said"),
+        (lambda server, request: b"ERRF" + struct.pack("<III", 16, 0x80130000, 0), "BadSecurityChecksFailed"),
+        (lambda server, request: server.chunk(b"MSGA", request, struct.pack("<Ii", 0x800A0000, -1)), "BadTimeout"),
+    ],
+)
+async def test_a_broken_rule_is_a_sentence(server: RawServer, chunk: object, words: str) -> None:
+    server.chunks = lambda body, request: chunk(server, request)  # type: ignore[operator]
+    sentence, busy_s = await attempt(server)
+    assert words in sentence
+    assert busy_s < BUSY_S
+
+
+async def test_a_server_that_wants_new_tokens_without_end_gets_one_a_second(server: RawServer) -> None:
+    server.replies[OPEN] = lambda handle: response(OPEN, header(handle), raw.opened(lifetime_ms=0))
+    del server.replies[ACTIVATE]
+    sentence, busy_s = await attempt(server, timeout_ms=500)
+    assert sentence
+    assert server.asked.count(OPEN) <= 3
+    assert busy_s < BUSY_S
+
+
+async def test_a_server_that_never_answers_is_given_up_in_time(server: RawServer) -> None:
+    for service in (OPEN, GET_ENDPOINTS, CREATE, ACTIVATE):
+        kept = server.replies.pop(service)
+        began = time.monotonic()
+        sentence, _ = await attempt(server, timeout_ms=200)
+        assert "didn't answer" in sentence
+        assert time.monotonic() - began < 5
+        server.replies[service] = kept
