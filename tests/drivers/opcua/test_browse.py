@@ -81,7 +81,7 @@ def test_a_description_that_only_repeats_the_name_is_none() -> None:
     assert describe(None, "Speed") == ""
 
 
-async def test_an_array_whose_rank_is_left_open_is_one_and_a_node_that_cant_be_read_costs_no_other(tmp_path: Path) -> None:
+async def test_what_a_node_is_can_be_told_although_its_rank_is_open_and_another_unreadable(tmp_path: Path) -> None:
     """asyncua's servers say "one or more dimensions" of every array: each became JSON text."""
     with OpcUaServer() as server:
         options = LinkOptions.model_validate({"url": server.url, "security_policy": "None"})
