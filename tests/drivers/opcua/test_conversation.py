@@ -149,3 +149,10 @@ def test_a_nonce_that_is_too_short_is_refused(tmp_path: Path) -> None:
     one, _ = pair(tmp_path, ("Basic256Sha256", False))
     with pytest.raises(Malformed, match="a nonce of 1 bytes"):
         one.renew(CHANNEL, 2, LIFETIME_MS, NONCES[0], b"x")
+
+
+def test_a_token_of_another_channel_is_refused(tmp_path: Path) -> None:
+    one, _ = pair(tmp_path, None)
+    for channel in (0, CHANNEL + 1):
+        with pytest.raises(Malformed, match="a token of channel"):
+            one.renew(channel, 2, LIFETIME_MS, *NONCES)
