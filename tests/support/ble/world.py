@@ -159,20 +159,20 @@ class Sensor:
     def _readable(
         self, uuid: int | str, value: Callable[[], bytes], properties: Any = _P.READ
     ) -> Characteristic[bytes]:
-        async def read(_: Any) -> bytes:
-            await self._answer()
+        async def read(connection: Any) -> bytes:
+            await self._answer(connection)
             return value()
 
         return Characteristic(_uuid(uuid), properties, _R.READABLE, CharacteristicValue(read=read))
 
     def _writable(self, uuid: str, value: Callable[[], bytes], write: Callable[[bytes], None]) -> Characteristic[bytes]:
-        async def read(_: Any) -> bytes:
-            await self._answer()
+        async def read(connection: Any) -> bytes:
+            await self._answer(connection)
             return value()
 
-        async def take(_: Any, data: bytes) -> None:
+        async def take(connection: Any, data: bytes) -> None:
             self.writes += 1
-            await self._answer()
+            await self._answer(connection)
             write(data)
 
         return Characteristic(
@@ -191,8 +191,12 @@ class Sensor:
         self.requests += 1
         self.on_request()
 
-    async def _answer(self) -> None:
+    async def _answer(self, connection: Any) -> None:
         self._count()
+        # What was asked over a connection that has ended is forgotten: bumble would answer it over the next one.
+        await connection.cancel_on_disconnection(self._think())
+
+    async def _think(self) -> None:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         await self.answering.wait()
