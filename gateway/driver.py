@@ -154,7 +154,8 @@ class Receiver(Protocol):
         ...
 
     def lost(self, count: int, reason: str) -> None:
-        """`count` values are known to have been lost on the way here (a queue of the device overflowed, say)."""
+        """`count` values were lost on the way here (a queue of the device overflowed, say), or may have been and nothing
+        can tell: `reason` says which."""
         ...
 
     def silent(self, reason: str) -> None:

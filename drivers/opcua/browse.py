@@ -28,6 +28,7 @@ from drivers.opcua.binary import (
     pack_bytes,
     pack_node_id,
 )
+from drivers.opcua.reading import read_all
 from drivers.opcua.resolver import resolve
 from drivers.opcua.services import Service
 from drivers.opcua.session import Garbled, Session, batches
@@ -54,6 +55,8 @@ _CLASSES = _OBJECT | _VARIABLE | _METHOD
 _HAS_PROPERTY = NodeId(0, 46)
 _HAS_SUBTYPE = 45
 _DESCRIPTION, _USER_ACCESS_LEVEL = 5, 18
+_SCALAR, _AT_LEAST_ONE = -1, 0
+"""Value ranks; below are those of what may be a scalar or an array."""
 _READABLE, _WRITABLE = 1, 2
 _SUBSCRIBE_TO_EVENTS = 1
 
@@ -202,8 +205,9 @@ class _Walk:
         descriptions = await self._read(nodes, _DESCRIPTION)
         units = await self._units(variables)
         await self._learn_types([data.value for data in types.values() if isinstance(data.value, NodeId)])
-        shapes = {node: self._shape(types[node].value, ranks[node].value) for node in types}
-        values = await self._values([one for one in variables if _flags(access[one.node]) & _READABLE], shapes)
+        read = await self._values([one for one in variables if _flags(access[one.node]) & _READABLE])
+        shapes = {node: self._shape(types[node].value, ranks[node].value, read.get(node)) for node in types}
+        values = self._converted(read, shapes)
         made = []
         for found in nodes:
             node = found.node
@@ -257,18 +261,23 @@ class _Walk:
         read = await self._read([_Found(node, "", _VARIABLE, (), node) for node in properties], services.VALUE)
         return {properties[node]: _unit(data) for node, data in read.items()}
 
-    async def _values(
-        self, variables: Sequence[_Found], shapes: Mapping[NodeId, tuple[DataType | None, int | None]]
-    ) -> dict[NodeId, Value]:
-        """What nodes read now. A node that takes too long, or is too large, costs the values and not the browse."""
+    async def _values(self, variables: Sequence[_Found]) -> dict[NodeId, DataValue]:
+        """What nodes read now. A node that the server chokes on costs its own value, one that takes too long all values
+        from there on, none the browse."""
+        if not self._reads_values:
+            return {}
+        packed = [pack_node_id(found.node) for found in variables]
         try:
-            read = await self._read(variables, services.VALUE) if self._reads_values else {}
-            await self._learn_structures(read.values())
+            read = await read_all(self._session, packed, services.SERVER_TIME)
+            await self._learn_structures(read)
         except DeviceSilent:
             self._reads_values = False
             return {}
-        except (ServiceFailed, Garbled):
-            return {}
+        return {found.node: data for found, data in zip(variables, read, strict=True)}
+
+    def _converted(
+        self, read: Mapping[NodeId, DataValue], shapes: Mapping[NodeId, tuple[DataType | None, int | None]]
+    ) -> dict[NodeId, Value]:
         values: dict[NodeId, Value] = {}
         for node, data in read.items():
             data_type, count = shapes[node]
@@ -311,12 +320,19 @@ class _Walk:
             for node in way:
                 self._types.setdefault(node, self._types.get(way[-1], DataType.JSON))
 
-    def _shape(self, data_type: object, rank: object) -> tuple[DataType | None, int | None]:
-        """Our type and count. An array of unknown size has as many elements as the device has (0)."""
+    def _shape(self, data_type: object, rank: object, now: DataValue | None) -> tuple[DataType | None, int | None]:
+        """Our type and count. An array of unknown size has as many elements as the device has (0).
+
+        Where the rank (OPC 10000-3 §5.6.2) leaves it open what a value looks like, the one it has `now` decides.
+        """
         ours = self._types.get(data_type, DataType.JSON) if isinstance(data_type, NodeId) else None
-        if ours in (None, DataType.JSON) or not isinstance(rank, int) or rank < 0:
+        if ours in (None, DataType.JSON) or not isinstance(rank, int):
             return ours, None
-        return (ours, 0) if rank == 1 else (DataType.JSON, None)
+        is_array = now is not None and isinstance(now.value, list)
+        if rank == _SCALAR or (rank < _SCALAR and not is_array):
+            return ours, None
+        is_vector = rank == 1 or (rank == _AT_LEAST_ONE and is_array and now is not None and not now.dimensions)
+        return (ours, 0) if is_vector else (DataType.JSON, None)
 
 
 def fit(name: str) -> str:

@@ -71,6 +71,8 @@ class Conversation:
 
     def renew(self, channel: int, number: int, lifetime_ms: int, own_nonce: bytes, peer_nonce: bytes) -> None:
         """Go on with a token that was just issued. Raises Malformed."""
+        if not channel or self._token.channel not in (0, channel):
+            raise Malformed(f"a token of channel {channel} for channel {self._token.channel}")
         ours = theirs = None
         if self.security is not None:
             policy = self.security.policy
@@ -186,7 +188,7 @@ class Conversation:
             token = self._before
         else:
             raise Malformed(f"a security token {number} that isn't in use")
-        if not token.channel or channel != token.channel:
+        if channel != token.channel or not channel:
             raise Malformed(f"a secure channel {channel} that isn't open")
         if time.monotonic() > token.ends_at:
             raise Malformed(f"a security token {number} that is over")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway.model import quality_name
 
-_TABLE = Path(__file__).with_name("status_codes.tsv")
-"""Code, name and text of each."""
+_TEXTS = Path(__file__).with_name("status_texts.tsv")
+"""Code and text of each."""
 
 MASK = 0xFFFF_0000
 """What remains of a status code without its info bits."""
@@ -88,8 +88,8 @@ def sentence(code: int) -> str:
 @lru_cache(maxsize=256)
 def _text(code: int) -> str:
     """From the standard's table, which is read for each code that is met: few are."""
-    key = f"{code & MASK:08X}"
-    for line in _TABLE.read_text(encoding="utf-8").splitlines():
+    key = f"{code & MASK:08X}\t"
+    for line in _TEXTS.read_text(encoding="utf-8").splitlines():
         if line.startswith(key):
-            return line.split("\t")[2]
+            return line.removeprefix(key)
     return ""

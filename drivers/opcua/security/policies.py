@@ -62,10 +62,15 @@ class Policy:
         return key.key_size // 8 - (11 if self.oaep is None else 2 * self.oaep.digest_size + 2)
 
     def encrypt(self, key: RSAPublicKey, data: bytes) -> bytes:
-        """Block by block."""
+        """Block by block. Raises Malformed for a key that is too short for that, or none at all."""
         size = self.block_bytes(key)
-        blocks = [data[at : at + size] for at in range(0, len(data), size)]
-        return b"".join([key.encrypt(block, self._encryption_padding()) for block in blocks])
+        if size < 1:
+            raise Malformed(f"an RSA key of {key.key_size} bits")
+        try:
+            blocks = [data[at : at + size] for at in range(0, len(data), size)]
+            return b"".join([key.encrypt(block, self._encryption_padding()) for block in blocks])
+        except ValueError:
+            raise Malformed("an RSA key that nothing can be encrypted for") from None
 
     def decrypt(self, key: RSAPrivateKey, data: bytes) -> bytes:
         """Raises Malformed."""

@@ -22,10 +22,9 @@ class Unfit(Exception):
     """Not made of plain fields."""
 
 
-def status_codes() -> str:
-    """Code, name and text of each."""
-    rows = sorted(code_to_name_doc.items())
-    return "".join(f"{code:08X}\t{name}\t{text}\n" for code, (name, text) in rows)
+def status_texts() -> str:
+    """Code and text of each."""
+    return "".join(f"{code:08X}\t{text}\n" for code, (_, text) in sorted(code_to_name_doc.items()))
 
 
 def standard_structures() -> bytes:
@@ -70,7 +69,7 @@ def _structures(kind: type, depth: int) -> dict[str, list[list[Any]]]:
 
 
 def main() -> None:
-    (FOLDER / "status_codes.tsv").write_text(status_codes())
+    (FOLDER / "status_texts.tsv").write_text(status_texts())
     (FOLDER / "standard_structures.json").write_bytes(standard_structures())
 
 

@@ -29,7 +29,7 @@ from tests.support.stopwatch import stopwatch
 
 
 def test_the_tables_are_those_of_the_standard_as_asyncua_knows_them() -> None:
-    assert (tables.FOLDER / "status_codes.tsv").read_text() == tables.status_codes()
+    assert (tables.FOLDER / "status_texts.tsv").read_text() == tables.status_texts()
     assert (tables.FOLDER / "standard_structures.json").read_bytes() == tables.standard_structures()
 
 

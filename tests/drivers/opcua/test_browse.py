@@ -19,6 +19,7 @@ from gateway.config.units import check_unit
 from gateway.driver import Browses, Item, ScanFailed, Site
 from gateway.model import DataType
 from tests.support.node import NodePeer
+from tests.support.opcua_server import OpcUaServer
 
 PEER = "nsu=urn:tidegate:peer;s="
 
@@ -78,6 +79,24 @@ def test_a_description_that_only_repeats_the_name_is_none() -> None:
     assert describe(LocalizedText(None, "Speed"), "Speed") == ""
     assert describe(LocalizedText("en", "of the motor "), "Speed") == "of the motor"
     assert describe(None, "Speed") == ""
+
+
+async def test_what_a_node_is_can_be_told_although_its_rank_is_open_and_another_unreadable(tmp_path: Path) -> None:
+    """asyncua's servers say "one or more dimensions" of every array: each became JSON text."""
+    with OpcUaServer() as server:
+        options = LinkOptions.model_validate({"url": server.url, "security_policy": "None"})
+        bus = OpcUaBus("server", options, Site("works-7", tmp_path))
+        await bus.connect()
+        device = KIND.open_device(bus, "line", DeviceOptions())
+        assert isinstance(device, Browses)
+        found = {item.path.rpartition("/")[2]: item for item in await _items(device)}
+        await bus.close()
+    assert (found["Array"].type, found["Array"].count, found["Array"].value) == (DataType.INT32, 0, (1, -2, 3))
+    assert (found["Texts"].type, found["Texts"].count) == (DataType.STRING, 0)
+    assert (found["Matrix"].type, found["Matrix"].count) == (DataType.JSON, None)
+    assert (found["Speed"].type, found["Speed"].count) == (DataType.UINT16, None)
+    # The server refuses any read with this one in it: it once cost the values of all others.
+    assert (found["XmlElement"].value, found["Speed"].value) == (None, 1450)
 
 
 @pytest.mark.integration

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from drivers.opcua.binary import Malformed
 from drivers.opcua.conversation import Conversation
-from drivers.opcua.security.policies import POLICIES, Security
-from tests.support.pki import Issued, issue
+from drivers.opcua.security.policies import POLICIES, WEAK_ENCRYPTION, Policy, Security
+from tests.support.pki import Issued, issue, key
 
 CHANNEL = 7
 LIFETIME_MS = 60_000
@@ -149,3 +150,20 @@ def test_a_nonce_that_is_too_short_is_refused(tmp_path: Path) -> None:
     one, _ = pair(tmp_path, ("Basic256Sha256", False))
     with pytest.raises(Malformed, match="a nonce of 1 bytes"):
         one.renew(CHANNEL, 2, LIFETIME_MS, NONCES[0], b"x")
+
+
+def test_a_token_of_another_channel_is_refused(tmp_path: Path) -> None:
+    one, _ = pair(tmp_path, None)
+    for channel in (0, CHANNEL + 1):
+        with pytest.raises(Malformed, match="a token of channel"):
+            one.renew(channel, 2, LIFETIME_MS, *NONCES)
+
+
+@pytest.mark.parametrize("policy", [*POLICIES.values(), *WEAK_ENCRYPTION.values()], ids=lambda policy: policy.name)
+def test_a_key_too_short_to_encrypt_for_is_refused(policy: Policy) -> None:
+    """Who hasn't proved anything may show any certificate."""
+    enough = RSAPublicNumbers(65537, key().public_key().public_numbers().n).public_key()
+    assert len(policy.encrypt(enough, b"secret" * 100)) % 256 == 0
+    short = RSAPublicNumbers(65537, (1 << 80) + 1).public_key()
+    with pytest.raises(Malformed, match="an RSA key of 81 bits"):
+        policy.encrypt(short, b"secret")

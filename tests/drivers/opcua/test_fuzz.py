@@ -1,15 +1,10 @@
-"""Random messages for everything that takes a server's bytes apart: nothing but the declared errors, never for long.
-
-``TIDEGATE_FUZZ=1000000`` sets the number of messages; a few ten thousand are enough for every run.
-"""
+"""Random messages for everything that takes a server's bytes apart: nothing but the declared errors, never for long."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,11 +48,13 @@ from gateway.driver import LinkDown, Point, Site
 from gateway.model import DataType
 from tests.drivers.opcua.test_conversation import pair
 from tests.support import raw_opcua as raw
+from tests.support.effort import times
 from tests.support.pki import issue
+from tests.support.stopwatch import stopwatch
 
 pytestmark = pytest.mark.timeout(3600)
 
-MESSAGES = int(os.environ.get("TIDEGATE_FUZZ", "40000"))
+MESSAGES = times(40_000)
 SLOWEST_S = 0.1
 _EXTREMES = [struct.pack("<i", number) for number in (-1, 0, 1, 2, 255, 65_536, 250_001, 100_000_000, 2**31 - 1)]
 
@@ -91,21 +88,18 @@ def fuzz(
     """Both outcomes must occur: otherwise nothing was tried."""
     chance = random.Random(seed)
     parsed = refused = 0
-    slowest, worst = 0.0, b""
-    for _ in range(max(200, int(MESSAGES * share))):
-        body = damaged(chance, whole)
-        begun = time.thread_time()
-        try:
-            parse(body)
-            parsed += 1
-        except errors:
-            refused += 1
-        took = time.thread_time() - begun
-        if took > slowest:
-            slowest, worst = took, body
+    with stopwatch() as watch:
+        for _ in range(max(200, int(MESSAGES * share))):
+            body = damaged(chance, whole)
+            try:
+                with watch:
+                    parse(body)
+                parsed += 1
+            except errors:
+                refused += 1
+            assert watch.slowest_s < SLOWEST_S, body[:200].hex()
     assert parsed
     assert refused
-    assert slowest < SLOWEST_S, worst[:200].hex()
 
 
 # -- values
@@ -200,11 +194,11 @@ def test_structures(number: int) -> None:
 
 def parse_all(bodies: Sequence[bytes], parse: Callable[[bytes], None]) -> None:
     """Where the bytes make no difference."""
-    for body in bodies:
-        begun = time.thread_time()
-        with contextlib.suppress(Unfit):
-            parse(body)
-        assert time.thread_time() - begun < SLOWEST_S
+    with stopwatch() as watch:
+        for body in bodies:
+            with watch, contextlib.suppress(Unfit):
+                parse(body)
+    assert watch.slowest_s < SLOWEST_S
 
 
 def test_events() -> None:
@@ -346,24 +340,23 @@ async def test_streams() -> None:
     chance = random.Random(9)
     server = raw.RawServer()
     ends: dict[str, int] = {}
-    slowest = 0.0
-    for _ in range(max(200, MESSAGES // 20)):
-        server._sequence = 0
-        channel = Channel(1.0, None, 1 << 20, lambda why: None)
-        channel._opening = (1, b"")
-        future = channel._requests[1] = channel.closed.get_loop().create_future()
-        opened = server.chunk(b"OPNF", 1, raw.response(raw.OPEN, raw.header(1), raw.opened()))
-        answer = server.chunk(b"MSGF", 2, raw.response(raw.CREATE, raw.header(2), raw.created(4840)))
-        stream = damaged(chance, [opened, opened + answer, b"ERRF" + struct.pack("<III", 16, 0x80130000, 0)])
-        begun = time.thread_time()
-        for at in range(0, len(stream), 1000):
-            channel.data_received(stream[at : at + 1000])
-        channel.connection_lost(None)
-        slowest = max(slowest, time.thread_time() - begun)
-        end = "opened" if not future.exception() else "given up" if channel.why else "lost"
-        ends[end] = ends.get(end, 0) + 1
+    with stopwatch() as watch:
+        for _ in range(max(200, MESSAGES // 20)):
+            server._sequence = 0
+            channel = Channel(1.0, None, 1 << 20, lambda why: None)
+            channel._opening = (1, b"")
+            future = channel._requests[1] = channel.closed.get_loop().create_future()
+            opened = server.chunk(b"OPNF", 1, raw.response(raw.OPEN, raw.header(1), raw.opened()))
+            answer = server.chunk(b"MSGF", 2, raw.response(raw.CREATE, raw.header(2), raw.created(4840)))
+            stream = damaged(chance, [opened, opened + answer, b"ERRF" + struct.pack("<III", 16, 0x80130000, 0)])
+            with watch:
+                for at in range(0, len(stream), 1000):
+                    channel.data_received(stream[at : at + 1000])
+                channel.connection_lost(None)
+            end = "opened" if not future.exception() else "given up" if channel.why else "lost"
+            ends[end] = ends.get(end, 0) + 1
     assert {"opened", "given up", "lost"} == ends.keys()
-    assert slowest < SLOWEST_S
+    assert watch.slowest_s < SLOWEST_S
 
 
 # -- certificates

@@ -35,6 +35,7 @@ def test_nothing_said_is_secure() -> None:
         ({"password": PASSWORD}, "of no use without 'username': add username = "),
         ({"user_certificate": "a.der"}, "of no use without 'user_key': add user_key = "),
         ({"key": "a.pem"}, "of no use without 'certificate': add certificate = "),
+        ({"certificate": "a.pem"}, "of no use without 'key': add key = "),
         ({"user_key_password": PASSWORD}, "of no use without 'user_key': add user_key = "),
         (
             {"username": "operator", "password": PASSWORD, "user_certificate": "a.der", "user_key": "a.pem"},
