@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -15,7 +21,23 @@ _LATER = ("integration", "fault", "e2e")
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 
 
+def in_time(test: Callable[..., Awaitable[None]], limit_s: float) -> Callable[..., Awaitable[None]]:
+    """An asynchronous test that fails where it hangs. pytest-timeout can't do that: uvloop swallows what it raises."""
+
+    @functools.wraps(test)
+    async def bounded(*args: Any, **named: Any) -> None:
+        async with asyncio.timeout(limit_s):
+            await test(*args, **named)
+
+    return bounded
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            own = item.get_closest_marker("timeout")
+            limit_s = float(own.args[0] if own else item.config.getini("timeout"))
+            item.obj = in_time(item.obj, 0.9 * limit_s)
     items.sort(
         key=lambda item: max((_LATER.index(m.name) + 1 for m in item.iter_markers() if m.name in _LATER), default=0)
     )

@@ -127,9 +127,13 @@ class Rig:
                         await self.driver.read(plan)
 
     async def until_waiting(self, requests: int = 1) -> None:
-        """Until a read that was just begun waits for the answer to its request number `requests`."""
+        """Until a read that was just begun waits for the answer to its request number `requests`.
+
+        Raises TimeoutError: it may have ended before.
+        """
         if isinstance(self.adapter, Asked):
-            await self.adapter.asked(requests)
+            async with asyncio.timeout(self.bound_s):
+                await self.adapter.asked(requests)
         else:
             await asyncio.sleep(self.adapter.timeout_s / 4)  # nothing shows from outside that somebody listens
 

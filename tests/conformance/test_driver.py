@@ -17,7 +17,7 @@ from gateway.driver import (
     Writes,
 )
 from gateway.model import Batch, Quality, is_bad
-from tests.conformance.adapters import Adapter, Asked, Changing, Written
+from tests.conformance.adapters import TIMEOUT_S, Adapter, Asked, Changing, Written
 from tests.conformance.rig import Rig
 from tests.support.descriptors import descriptors
 from tests.support.groups import group_of
@@ -163,7 +163,8 @@ async def test_a_lost_connection_is_link_down_and_heals_by_connecting(rig: Rig) 
     await rig.read_right(plan)
 
 
-async def test_a_connection_lost_while_waiting_is_link_down_at_once(rig: Rig) -> None:
+async def test_a_connection_lost_while_waiting_is_link_down_at_once(patient_rig: Rig) -> None:
+    rig = patient_rig
     plan = rig.plan(*rig.adapter.points)
     await rig.bus.connect()
     await rig.silence(plan)
@@ -228,14 +229,15 @@ async def test_the_peer_may_restart(rig: Rig) -> None:
 # -- cancelling and closing
 
 
-async def test_a_cancelled_read_spoils_nothing(rig: Rig) -> None:
+async def test_a_cancelled_read_spoils_nothing(patient_rig: Rig) -> None:
     """Cancelled at whatever request; what was on its way must not be taken for an answer to the next read."""
+    rig = patient_rig
     plan = rig.plan(*rig.adapter.points)
     await rig.bus.connect()
     last = rig.adapter.requests_per_read if isinstance(rig.adapter, Asked) else 1
     for requests in (1, last, 1):
         if isinstance(rig.adapter, Asked):
-            rig.adapter.slow_down()
+            rig.adapter.slow_down(TIMEOUT_S / 2)
         else:
             await rig.silence(plan)
         asked = rig.asked()
@@ -278,7 +280,8 @@ async def test_close_may_come_at_any_time_and_again(rig: Rig) -> None:
     await rig.bus.close()
 
 
-async def test_close_ends_a_read_that_waits(rig: Rig) -> None:
+async def test_close_ends_a_read_that_waits(patient_rig: Rig) -> None:
+    rig = patient_rig
     plan = rig.plan(*rig.adapter.points)
     await rig.bus.connect()
     await rig.silence(plan)

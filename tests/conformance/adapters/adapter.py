@@ -90,8 +90,8 @@ class Asked(Protocol):
         """How many requests a read of `points` makes on the wire; two or more if the protocol can be brought to it."""
         ...
 
-    def slow_down(self) -> None:
-        """From now on requests are answered, but only after half of `timeout_s`."""
+    def slow_down(self, delay_s: float) -> None:
+        """From now on requests are answered, but only after `delay_s`."""
         ...
 
     async def asked(self, count: int) -> None:

@@ -111,8 +111,8 @@ class BleAdapter(_BleAdapter):
     def silence(self) -> None:
         self.sensor.answering.clear()
 
-    def slow_down(self) -> None:
-        self.sensor.delay_s = self.timeout_s / 2
+    def slow_down(self, delay_s: float) -> None:
+        self.sensor.delay_s = delay_s
 
     def speak(self) -> None:
         self.sensor.delay_s = 0.0

@@ -57,8 +57,8 @@ class ModbusAdapter:
     def silence(self) -> None:
         self._slave.always(raw_modbus.mute)
 
-    def slow_down(self) -> None:
-        self._slave.always(raw_modbus.late(self.timeout_s / 2))
+    def slow_down(self, delay_s: float) -> None:
+        self._slave.always(raw_modbus.late(delay_s))
 
     def speak(self) -> None:
         self._slave.always(raw_modbus.answer)

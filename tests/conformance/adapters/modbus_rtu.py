@@ -39,8 +39,8 @@ class ModbusRtuAdapter(ModbusAdapter):
             transport="rtu", device=self._port.device, baud=115200, timeout_ms=int(1000 * self.timeout_s)
         )
 
-    def slow_down(self) -> None:
-        self._slave.always(raw_line.late(self.timeout_s / 2))
+    def slow_down(self, delay_s: float) -> None:
+        self._slave.always(raw_line.late(delay_s))
 
     def speak(self) -> None:
         self._slave.always(raw_line.answer)

@@ -78,8 +78,8 @@ class OpcUaAdapter:
     def silence(self) -> None:
         self._proxy.freeze()
 
-    def slow_down(self) -> None:
-        self._proxy.delay(self.timeout_s / 4)
+    def slow_down(self, delay_s: float) -> None:
+        self._proxy.delay(delay_s / 2)  # there and back
 
     def speak(self) -> None:
         self._proxy.delay(0.0)

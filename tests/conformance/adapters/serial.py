@@ -88,8 +88,8 @@ class SerialAdapter:
     def silence(self) -> None:
         self._quiet = True
 
-    def slow_down(self) -> None:
-        self._quiet, self._delay_s = False, self.timeout_s / 2
+    def slow_down(self, delay_s: float) -> None:
+        self._quiet, self._delay_s = False, delay_s
 
     def speak(self) -> None:
         self._quiet, self._delay_s = False, 0.0
