@@ -13,10 +13,12 @@ import pytest
 from drivers.opcua import services
 from drivers.opcua.binary import NodeId, pack_node_id
 from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.security import discovery
 from drivers.opcua.security.agreement import Agreement
+from drivers.opcua.security.descriptions import Endpoint, Mode
 from drivers.opcua.security.trust import TrustList
 from drivers.opcua.status import ServiceFailed
-from gateway.driver import Site
+from gateway.driver import LinkDown, Site
 from tests.drivers.opcua.security.conftest import connected, refusal
 from tests.support.node import NodePeer
 from tests.support.pki import Issued, issue
@@ -298,3 +300,28 @@ async def test_a_certificate_that_is_rejected_ends_what_it_opened(
         async with asyncio.timeout(10):
             assert "isn't trusted here any more" in await ended
     assert "isn't trusted here" in await refusal(site, peer.ready["url"])
+
+
+async def test_a_session_is_not_resumed_on_a_weaker_channel(
+    site: Site,
+    trust: TrustList,
+    start_peer: StartPeer,
+    server_certificate: Issued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody in between leaves out the encrypted endpoints when the connection is made anew."""
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    honest = discovery.endpoints
+
+    async def forged(url: str, timeout_s: float) -> list[Endpoint]:
+        return [found for found in await honest(url, timeout_s) if found.mode is Mode.SIGN]
+
+    async with connected(site, peer.ready["url"]) as bus:
+        bus.session.give_up("cut")
+        monkeypatch.setattr(discovery, "endpoints", forged)
+        with pytest.raises(LinkDown, match="somebody may be in between"):
+            await bus.connect()
+        monkeypatch.setattr(discovery, "endpoints", honest)
+        await bus.connect()
+        assert _secured_by(bus) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
