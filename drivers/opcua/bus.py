@@ -50,7 +50,7 @@ class OpcUaBus:
         try:
             await session.open(ticket)
         except BaseException:
-            self._ticket = session.ticket() or ticket
+            self._ticket = session.ticket()
             raise
         self.counters["connects"] += 1
         self.counters["resumed_sessions"] += session.resumed

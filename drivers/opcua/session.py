@@ -91,6 +91,7 @@ class Session:
 
     async def open(self, ticket: Ticket | None) -> None:
         """Connect, and resume the session of `ticket` if the server still has it. Raises LinkDown."""
+        self._ticket = ticket
         try:
             async with asyncio.timeout(self.options.connect_timeout_ms / 1000):
                 await self._open(ticket)
@@ -120,7 +121,7 @@ class Session:
         assert channel is not None
         await channel.hello(agreement.url)
         await login.open_channel(channel, agreement)
-        if ticket is not None:
+        if ticket is not None and ticket.fits(agreement):
             self.resumed = await self._resume(channel, agreement, ticket)
         if not self.resumed:
             life_ms = int(1000 * (options.outage_s + SESSION_MARGIN_S))
@@ -147,9 +148,13 @@ class Session:
 
     async def _resume(self, channel: Channel, agreement: Agreement, ticket: Ticket) -> bool:
         try:
-            self._ticket = ticket
             self._ticket = await login.activate(channel, agreement, ticket, self.timeout_s)
         except (ServiceFailed, TimeoutError):
+            channel.token = NO_TOKEN
+            return False
+        except LinkDown:
+            # An answer that got lost may have had the nonce that the user is to be proved with: a new session tells.
+            # The ticket is of no more use: every try is one that the server may count against the user.
             channel.token = NO_TOKEN
             self._ticket = None
             return False

@@ -56,8 +56,9 @@ async def secure(peer: str, options: SecurityOptions, site: Site, timeout_s: flo
     if options.security_policy != "None":
         leaf = await asyncio.to_thread(_believed, peer, url, endpoint, options, trust)
         identity = await _identity(peer, endpoint, leaf, options, trust, timeout_s)
-    elif options.username is not None and not options.password_in_clear:
-        # It is what encrypts the password.
+    elif options.user_certificate is not None or (options.username is not None and not options.password_in_clear):
+        # It is what encrypts the password, and what a user's signature is for: of another server's, somebody in between
+        # could log in there.
         leaf = await asyncio.to_thread(_believed, peer, url, endpoint, options, trust)
     return Agreement(
         peer=peer,

@@ -9,7 +9,7 @@ import dataclasses
 import secrets
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -55,13 +55,24 @@ _NO_SIGNATURE = pack_string(None) + pack_bytes(None)
 class Ticket:
     """What it takes to go on with a session, on this connection or on another (OPC 10000-4 §6.7)."""
 
-    token: bytes
+    token: bytes = field(repr=False)
     """Authentication token, packed."""
-    nonce: bytes | None
+    nonce: bytes | None = field(repr=False)
     """The server's last one."""
     users: tuple[UserPolicy, ...]
     certificate: bytes | None
     """The server's."""
+    strength: tuple[int, int]
+    """Of the endpoint that was held against what the server itself said."""
+
+    def fits(self, agreement: Agreement) -> bool:
+        """Whether the new connection is what the session was made on.
+
+        Nothing compares the endpoints again when a session is resumed: who is in between could have left out the better
+        ones this time.
+        """
+        certificate = agreement.server_certificate
+        return strength(agreement.endpoint) == self.strength and certificate in (None, self.certificate)
 
 
 async def open_channel(channel: Channel, agreement: Agreement) -> None:
@@ -102,7 +113,8 @@ async def create_session(
         security.policy.verify(security.peer_key, (certificate or b"") + nonce, made.signature)
     shown = _leaf(made.certificate)
     _hold_against(agreement, options, made.endpoints, shown)
-    return Ticket(made.token, made.nonce, _same(agreement.endpoint, made.endpoints).users, shown)
+    users = _same(agreement.endpoint, made.endpoints).users
+    return Ticket(made.token, made.nonce, users, shown, strength(agreement.endpoint))
 
 
 class _Created(NamedTuple):

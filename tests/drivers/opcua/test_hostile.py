@@ -13,7 +13,18 @@ from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.options import LinkOptions
 from gateway.driver import LinkDown
 from tests.support import raw_opcua as raw
-from tests.support.raw_opcua import ACTIVATE, CREATE, GET_ENDPOINTS, MANY, OPEN, RawServer, header, response
+from tests.support.raw_opcua import (
+    ACTIVATE,
+    CREATE,
+    GET_ENDPOINTS,
+    MANY,
+    OPEN,
+    READ,
+    RawServer,
+    Reply,
+    header,
+    response,
+)
 from tests.support.site import SITE
 from tests.support.stopwatch import stopwatch
 
@@ -157,3 +168,41 @@ async def test_a_server_that_never_answers_is_given_up_in_time(server: RawServer
         assert "didn't answer" in sentence
         assert time.monotonic() - began < 5
         server.replies[service] = kept
+
+
+def _values(server: RawServer) -> Reply:
+    """Namespaces, and no limits."""
+    namespaces = struct.pack("<iBBi", 1, 1, 0x8C, 1) + raw.string("urn:raw")
+    limits = struct.pack("<i", 3) + 3 * struct.pack("<BI", 2, 0x80340000)
+
+    def reply(handle: int) -> bytes:
+        first = server.asked.count(READ) % 2
+        return response(READ, header(handle), (namespaces if first else limits) + struct.pack("<i", -1))
+
+    return reply
+
+
+async def test_a_user_who_is_refused_on_resuming_gets_a_new_session(server: RawServer) -> None:
+    """The answer to the last activation may have been lost, and with it the nonce that proves the user."""
+    server.replies[READ] = _values(server)
+    bus = OpcUaBus("link1", LinkOptions.model_validate({"url": server.url, "security_policy": "None"}), SITE)
+    try:
+        await bus.connect()
+        bus.session.give_up("cut")
+        honest = server.replies[ACTIVATE]
+        codes = iter((0x80200000,))
+        server.replies[ACTIVATE] = lambda handle: (
+            response(ACTIVATE, header(handle, code), b"") if (code := next(codes, 0)) else honest(handle)
+        )
+        await bus.connect()
+        assert not bus.session.resumed
+        assert server.asked.count(CREATE) == 2
+        bus.session.give_up("cut")
+        server.replies[ACTIVATE] = lambda handle: response(ACTIVATE, header(handle, 0x80200000), b"")
+        tries = server.asked.count(ACTIVATE)
+        for _ in range(2):
+            with pytest.raises(LinkDown, match="refused anonymous users"):
+                await bus.connect()
+        assert server.asked.count(ACTIVATE) - tries == 3, "the old session is tried once"
+    finally:
+        await bus.close()

@@ -13,13 +13,15 @@ import pytest
 from drivers.opcua import services
 from drivers.opcua.binary import NodeId, pack_node_id
 from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.security import discovery
 from drivers.opcua.security.agreement import Agreement
+from drivers.opcua.security.descriptions import Endpoint, Mode
 from drivers.opcua.security.trust import TrustList
 from drivers.opcua.status import ServiceFailed
-from gateway.driver import Site
+from gateway.driver import LinkDown, Site
 from tests.drivers.opcua.security.conftest import connected, refusal
 from tests.support.node import NodePeer
-from tests.support.pki import Issued, issue
+from tests.support.pki import Issued, issue, revoke
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.integration
@@ -298,3 +300,68 @@ async def test_a_certificate_that_is_rejected_ends_what_it_opened(
         async with asyncio.timeout(10):
             assert "isn't trusted here any more" in await ended
     assert "isn't trusted here" in await refusal(site, peer.ready["url"])
+
+
+async def test_a_session_is_not_resumed_on_a_weaker_channel(
+    site: Site,
+    trust: TrustList,
+    start_peer: StartPeer,
+    server_certificate: Issued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody in between leaves out the encrypted endpoints when the connection is made anew."""
+    trust.add(server_certificate.file)
+    peer = start_peer(server_certificate)
+    honest = discovery.endpoints
+
+    async def forged(url: str, timeout_s: float) -> list[Endpoint]:
+        return [found for found in await honest(url, timeout_s) if found.mode is Mode.SIGN]
+
+    async with connected(site, peer.ready["url"]) as bus:
+        bus.session.give_up("cut")
+        monkeypatch.setattr(discovery, "endpoints", forged)
+        with pytest.raises(LinkDown, match="somebody may be in between"):
+            await bus.connect()
+        monkeypatch.setattr(discovery, "endpoints", honest)
+        await bus.connect()
+        assert _secured_by(bus) == ("Aes256_Sha256_RsaPss", "SignAndEncrypt")
+
+
+async def test_a_user_certificate_signs_only_for_a_server_that_is_trusted(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, user_certificate: Issued
+) -> None:
+    """Also without security: with a signature for another's certificate, somebody in between could log in there."""
+    peer = start_peer(server_certificate)
+    peer.ask(trustUser=str(user_certificate.file))
+    user = {
+        "security_policy": "None",
+        "user_certificate": str(user_certificate.file),
+        "user_key": str(user_certificate.key_file),
+    }
+    assert "isn't trusted here" in await refusal(site, peer.ready["url"], **user)
+    trust.add(server_certificate.file)
+    async with connected(site, peer.ready["url"], **user) as bus:
+        assert peer.ready["namespace"] in bus.session.namespaces
+
+
+async def test_the_own_certificate_comes_with_its_issuers(
+    site: Site, trust: TrustList, start_peer: StartPeer, server_certificate: Issued, tmp_path: Path
+) -> None:
+    root = issue(tmp_path / "ca", "Root", authority=True, number=2)
+    middle = issue(tmp_path / "ca", "Works", authority=True, issuer=root, number=3)
+    own = issue(tmp_path / "own", uri="urn:tidegate:own", issuer=middle, number=4)
+    trust.add(server_certificate.file)
+    for kind, name, body in (
+        ("issuers/certs", "root.der", root.der),
+        ("issuers/certs", "middle.der", middle.der),
+        ("issuers/crl", "root.crl", revoke(root)),
+        ("issuers/crl", "middle.crl", revoke(middle)),
+        ("trusted/certs", "own.der", own.der),
+    ):
+        folder = tmp_path / "peer-0" / "pki" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(body)
+    peer = start_peer(server_certificate)
+    files = {"certificate": str(own.pem_file), "key": str(own.key_file)}
+    async with connected(site, peer.ready["url"], **files) as bus:
+        assert _shown(bus) == hashlib.sha256(own.der).hexdigest()
