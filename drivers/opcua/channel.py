@@ -29,7 +29,9 @@ LIFETIME_MS = 3_600_000
 _HEADER = struct.Struct("<qIIiI")
 _NO_ADDITIONAL_HEADER = b"\x00\x00\x00"
 _ISSUE, _RENEW = 0, 1
-_LEAST_LIFETIME_S = 1.0
+_MAX_REQUEST = 0xFFFF_FFFF
+_MAX_UNANSWERED = 1000
+"""Requests whose answers may still come; those given up first are forgotten beyond that."""
 
 
 class Channel(asyncio.Protocol):
@@ -138,10 +140,12 @@ class Channel(asyncio.Protocol):
 
     def _acknowledge(self, reader: Reader) -> None:
         reader.uint32()
-        takes = reader.uint32()
+        takes, _sends, max_message_bytes, max_chunks = (reader.uint32() for _ in range(4))
         if self._acknowledged is None or self._acknowledged.done():
             raise Malformed("an answer to a hello that wasn't said")
-        self._conversation.max_send_bytes = min(max(takes, LEAST_CHUNK_BYTES), CHUNK_BYTES)
+        conversation = self._conversation
+        conversation.max_send_bytes = min(max(takes, LEAST_CHUNK_BYTES), CHUNK_BYTES)
+        conversation.max_send_message_bytes, conversation.max_send_chunks = max_message_bytes, max_chunks
         self._acknowledged.set_result(None)
 
     def _hear(self, chunk: bytes) -> None:
@@ -174,8 +178,7 @@ class Channel(asyncio.Protocol):
         channel, token = reader.uint32(), reader.uint32()
         reader.int64()
         lifetime_ms, peer_nonce = reader.uint32(), reader.byte_string() or b""
-        self._conversation.renew(channel, token, lifetime_ms, nonce, peer_nonce)
-        self.lifetime_s = max(lifetime_ms / 1000, _LEAST_LIFETIME_S)
+        self.lifetime_s = self._conversation.renew(channel, token, lifetime_ms, nonce, peer_nonce)
 
     # -- sending
 
@@ -207,7 +210,7 @@ class Channel(asyncio.Protocol):
     def close(self) -> None:
         """Tell the other side that this is the end; it closes the connection. Raises ConnectionError."""
         transport = self._open_transport()
-        self._request += 1
+        self._count()
         message = self._message(Service.CLOSE_SECURE_CHANNEL, NO_TOKEN, b"", 0.0)
         transport.write(self._conversation.wrap(b"CLO", self._request, message))
 
@@ -219,7 +222,10 @@ class Channel(asyncio.Protocol):
         transport = self._open_transport()
         future = self._expect()
         message = self._message(service, self.token, body, timeout_s)
-        transport.write(self._conversation.wrap(b"MSG", self._request, message))
+        try:
+            transport.write(self._conversation.wrap(b"MSG", self._request, message))
+        except ServiceFailed as error:
+            _fail(self._requests.pop(self._request), error)
         return future
 
     async def ask(self, service: int, body: bytes, timeout_s: float) -> Reader:
@@ -236,10 +242,22 @@ class Channel(asyncio.Protocol):
         return self.transport
 
     def _expect(self) -> asyncio.Future[bytes]:
-        self._request += 1
+        self._count()
+        if len(self._requests) >= _MAX_UNANSWERED:
+            self._forget()
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._requests[self._request] = future
         return future
+
+    def _count(self) -> None:
+        """The next request id: never 0, and again from the beginning after some years."""
+        self._request = self._request % _MAX_REQUEST + 1
+
+    def _forget(self) -> None:
+        """The older half of the requests that nobody waits for any more."""
+        given_up = [number for number, future in self._requests.items() if future.done()]
+        for number in given_up[: _MAX_UNANSWERED // 2]:
+            del self._requests[number]
 
     def _message(self, service: int, token: bytes, body: bytes, timeout_s: float) -> bytes:
         header = _HEADER.pack(ns_to_ticks(time.time_ns()), self._request, 0, -1, int(1000 * timeout_s))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from drivers.opcua import status
 from drivers.opcua.binary import Malformed, Reader, pack_bytes, pack_string
 from drivers.opcua.security.certificates import to_der
 from drivers.opcua.security.policies import BLOCK_BYTES, MAC_BYTES, NONE_URI, Keys, Security
@@ -28,6 +29,9 @@ _TOKEN_HEADER = struct.Struct("<4sIII")
 _SEQUENCE = struct.Struct("<II")
 """Sequence number, request id."""
 _WRAPS_AFTER = 0xFFFF_FFFF - 1024
+_OPEN_BYTES = LEAST_CHUNK_BYTES
+"""Of an encrypted answer to opening: RSA takes a millisecond for each block, and anyone can encrypt."""
+_LEAST_LIFETIME_MS = 1000
 _TOLERANCE = 1.25
 """How much longer than it lives a token is taken (OPC 10000-4 §5.5.2.1)."""
 
@@ -61,6 +65,9 @@ class Conversation:
         self.max_chunks = max_message_bytes // LEAST_CHUNK_BYTES + 1
         self.max_send_bytes = CHUNK_BYTES
         """Longest chunk that the other side takes."""
+        self.max_send_message_bytes = 0
+        self.max_send_chunks = 0
+        """Longest message that it takes; 0: any."""
         self._token = Token(0, 0, None, None, float("inf"))
         self._before: Token | None = None
         self._sent = 0
@@ -69,8 +76,8 @@ class Conversation:
         self._parts: list[bytes] = []
         self._size = 0
 
-    def renew(self, channel: int, number: int, lifetime_ms: int, own_nonce: bytes, peer_nonce: bytes) -> None:
-        """Go on with a token that was just issued. Raises Malformed."""
+    def renew(self, channel: int, number: int, lifetime_ms: int, own_nonce: bytes, peer_nonce: bytes) -> float:
+        """Go on with a token that was just issued; how long it lives, in seconds. Raises Malformed."""
         if not channel or self._token.channel not in (0, channel):
             raise Malformed(f"a token of channel {channel} for channel {self._token.channel}")
         ours = theirs = None
@@ -80,18 +87,27 @@ class Conversation:
                 raise Malformed(f"a nonce of {len(peer_nonce)} bytes")
             ours, theirs = policy.derive(peer_nonce, own_nonce), policy.derive(own_nonce, peer_nonce)
         self._before = self._token if self._token.channel else None
-        self._token = Token(channel, number, ours, theirs, time.monotonic() + _TOLERANCE * lifetime_ms / 1000)
+        # A server that says less, or 0, would have a new one without end.
+        lifetime_s = max(lifetime_ms, _LEAST_LIFETIME_MS) / 1000
+        self._token = Token(channel, number, ours, theirs, time.monotonic() + _TOLERANCE * lifetime_s)
+        return lifetime_s
 
     # -- sending
 
     def wrap(self, kind: bytes, request: int, body: bytes) -> bytes:
-        """The chunks of a message (`kind`: ``MSG`` or ``CLO``)."""
+        """The chunks of a message (`kind`: ``MSG`` or ``CLO``).
+
+        Raises ServiceFailed for one that the other side wouldn't take: it would end the connection over it.
+        """
         token, keys = self._token, self._token.ours
         room = self.max_send_bytes - _TOKEN_HEADER.size - _SEQUENCE.size
         encrypts = keys is not None and self.security is not None and self.security.encrypts
         if keys is not None:
             # Of a padding: at most a block and its length.
             room -= MAC_BYTES + (BLOCK_BYTES + 1 if encrypts else 0)
+        longest, most = self.max_send_message_bytes, self.max_send_chunks
+        if (longest and len(body) > longest) or (most and len(body) > most * room):
+            raise ServiceFailed(status.BAD_REQUEST_TOO_LARGE)
         chunks = []
         for at in range(0, len(body), room):
             plain = self._sequence(request) + body[at : at + room]
@@ -128,7 +144,8 @@ class Conversation:
         return header + policy.encrypt(peer, plain + policy.sign(own, header + plain))
 
     def _sequence(self, request: int) -> bytes:
-        self._sent = self._sent + 1 if self._sent < _WRAPS_AFTER else 1
+        # Not before it is greater than that, says the standard, and some check.
+        self._sent = self._sent + 1 if self._sent <= _WRAPS_AFTER else 1
         return _SEQUENCE.pack(self._sent, request)
 
     # -- receiving
@@ -213,6 +230,8 @@ class Conversation:
             raise Malformed(f"a channel of policy {uri!r}, which wasn't asked for")
         if security is None:
             return body
+        if len(body) > _OPEN_BYTES:
+            raise Malformed(f"{len(body)} bytes to open a channel")
         body = security.policy.decrypt(security.own_key, body)
         size = security.peer_key.key_size // 8
         plain, signature = body[:-size], body[-size:]

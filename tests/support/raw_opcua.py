@@ -69,6 +69,8 @@ class RawServer:
         self.asked: list[int] = []
         self.chunks: Callable[[bytes, int], bytes] | None = None
         """(body of a response, request id) → the whole of what is sent instead of one chunk."""
+        self.takes = (0, 0)
+        """Bytes and chunks of the longest request; 0: any."""
         self._sequence = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -117,7 +119,7 @@ class RawServer:
 
     def _answer(self, kind: bytes, body: bytes) -> bytes:
         if kind == b"HEL":
-            return b"ACKF" + struct.pack("<IIIIII", 28, 0, 65_536, 65_536, 0, 0)
+            return b"ACKF" + struct.pack("<IIIIII", 28, 0, 65_536, 65_536, *self.takes)
         at = 4
         if kind == b"OPN":
             for _ in range(3):

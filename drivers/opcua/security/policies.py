@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -108,7 +108,7 @@ class Policy:
 class Keys:
     """What signs and encrypts the messages of one direction."""
 
-    signing: bytes
+    signing: bytes = field(repr=False)
     cipher: Cipher[modes.CBC]
 
     def sign(self, data: bytes) -> bytes:

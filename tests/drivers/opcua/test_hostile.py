@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from drivers.opcua.binary import NodeId, pack_node_id
 from drivers.opcua.bus import OpcUaBus
 from drivers.opcua.options import LinkOptions
+from drivers.opcua.services import SOURCE_TIME
+from drivers.opcua.status import ServiceFailed
 from gateway.driver import LinkDown
 from tests.support import raw_opcua as raw
 from tests.support.raw_opcua import (
     ACTIVATE,
     CREATE,
+    FIND_SERVERS,
     GET_ENDPOINTS,
     MANY,
     OPEN,
@@ -204,5 +208,48 @@ async def test_a_user_who_is_refused_on_resuming_gets_a_new_session(server: RawS
             with pytest.raises(LinkDown, match="refused anonymous users"):
                 await bus.connect()
         assert server.asked.count(ACTIVATE) - tries == 3, "the old session is tried once"
+    finally:
+        await bus.close()
+
+
+async def test_requests_that_are_never_answered_are_not_kept_for_ever(server: RawServer) -> None:
+    server.replies[READ] = _values(server)
+    bus = OpcUaBus("link1", LinkOptions.model_validate({"url": server.url, "security_policy": "None"}), SITE)
+    try:
+        await bus.connect()
+        answer = server.replies.pop(READ)
+        channel = bus.session._channel
+        assert channel is not None
+        waited_for = channel.request(READ, b"")
+        for _ in range(2999):
+            channel.request(READ, b"").cancel()
+        assert len(channel._requests) <= 1000
+        assert not waited_for.done()
+        assert waited_for in channel._requests.values()
+        await channel.ask(FIND_SERVERS, b"", 10.0)  # behind all of these
+        channel._request = 0xFFFF_FFFF  # that many were made
+        server.replies[READ] = answer
+        await bus.session.read_namespaces()
+        assert channel._request == 1
+    finally:
+        await bus.close()
+
+
+async def test_a_request_longer_than_the_server_takes_is_not_sent(server: RawServer) -> None:
+    """Longer than it said in its hello, and it would end the connection."""
+    server.takes = (1000, 0)
+    server.replies[READ] = _values(server)
+    bus = OpcUaBus("link1", LinkOptions.model_validate({"url": server.url, "security_policy": "None"}), SITE)
+    try:
+        await bus.connect()
+        asked = server.asked.count(READ)
+        server.replies[READ] = lambda handle: response(READ, header(handle, 0x80340000), b"")
+        nodes = 100 * [pack_node_id(NodeId(0, 2258))]
+        with pytest.raises(ServiceFailed, match="BadRequestTooLarge"):
+            await bus.session.read(nodes, SOURCE_TIME)
+        assert server.asked.count(READ) == asked
+        assert bus.session.down == ""
+        with pytest.raises(ServiceFailed, match="BadNodeIdUnknown"):
+            await bus.session.read(nodes[:20], SOURCE_TIME)
     finally:
         await bus.close()
