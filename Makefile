@@ -61,7 +61,7 @@ venv: packages-python
 	  echo "installing Python packages into $(VENV)"; \
 	  $(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit(f"Tidegate needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}: choose another with PYTHON=python3.11")'; \
 	  $(PYTHON) -m venv --clear $(VENV); \
-	  $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock; \
+	  $(BIN)/pip install -q --disable-pip-version-check --use-pep517 --require-hashes -r requirements/dev.lock; \
 	  $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	  touch $(STAMP); }
 
