@@ -139,8 +139,9 @@ class Runtime:
         self.live.take(batch, stage.values, stage.qualities)
         if report is None:
             return
-        self._journal.append(report)
+        record = self._journal.append(report)
         stage.accept()
+        self.live.reported(record)
         for tap in self._taps:
             tap.offer(report)
 

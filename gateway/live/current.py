@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.live.track import Sample, Track
-from gateway.model import Batch, Layout, Quality, Value, is_bad
+from gateway.model import Batch, Layout, Quality, Record, Value, is_bad
 
 _ROW_NS: Final = 1_000_000_000
 """Rows of a group that is read more often than this are this far apart."""
@@ -56,6 +56,8 @@ class Current:
         self.fast = fast
         self.track: Track | None = None
         """Where recent values go; None: nowhere."""
+        self.record: Record | None = None
+        """What of the group was reported last."""
         self._ranged: Track | None = None
         """The track, if it wants least and greatest values."""
         self._window_ns = _ROW_NS if fast else 0

@@ -10,7 +10,7 @@ from gateway.live.budget import rows_of
 from gateway.live.current import Current
 from gateway.live.directory import Directory, Group
 from gateway.live.track import Track
-from gateway.model import Batch, Value
+from gateway.model import Batch, Record, Value
 from gateway.settings import GatewaySettings, GroupSettings
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,11 @@ class Live:
             if not self._flawed:
                 self._flawed = True
                 log.exception("the live values of %s can't be kept", batch.layout.source)
+
+    def reported(self, record: Record) -> None:
+        """What the journal took of a group last: what sinks publish."""
+        if (current := self._groups.get(record.batch.layout.digest)) is not None and not record.batch.history:
+            current.record = record
 
 
 def is_fast(group: GroupSettings) -> bool:

@@ -6,6 +6,7 @@ in between is merged in what he is told next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,7 +123,7 @@ class Watch:
             value: Any = values[column]
             if column in told.special:
                 value = short(value)
-            elif value != value:  # NaN
+            elif isinstance(value, float) and not math.isfinite(value):
                 value = None
             quality = honest(value, state.quality(column))
             if only_errors:
