@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Self
+from typing import Self
 
 from gateway import __version__
 from gateway.journal import Journal
@@ -21,6 +21,7 @@ from gateway.ops.clock import Clock
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor
+from gateway.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ class Runtime:
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
         return {
             "gateway": {

@@ -49,13 +49,13 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, Subscribes, WriteFailed
 from gateway.model import Batch, Quality, Value
 from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.schedule import Backoff
+from gateway.southbound.status import LinkStatus
 from gateway.southbound.subscription import Subscription, require_fit
 from gateway.southbound.timetable import Timetable
 from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
@@ -656,7 +656,7 @@ class Link:
 
     # -- status --------------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> LinkStatus:
         now = self._clock()
         return {
             "state": self.state.value,

@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gateway.model import Batch, Value
 from gateway.settings import LinkSettings
@@ -16,6 +15,7 @@ from gateway.southbound.health import DeviceHealth
 from gateway.southbound.histogram import Histogram
 from gateway.southbound.link import CALL_LIMIT_S, Link
 from gateway.southbound.schedule import phase
+from gateway.southbound.status import SouthboundStatus
 from gateway.southbound.unit import Device
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Supervisor:
         link, unit = self._devices[device]
         return await link.write(unit, path, value)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
 
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values
