@@ -18,6 +18,7 @@ _COMMANDS = {
     "cert": ("gateway.cli.cert:cert", "The certificates that drivers trust, and their own."),
     "tap": ("gateway.cli.tap:tap", "Watch values as the running gateway takes them."),
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
+    "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import status, values
+from gateway.control.routes import events, logs, status, values
+from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
 
@@ -15,6 +16,7 @@ class Services:
     """What the API is the door to."""
 
     runtime: Runtime
+    logs: LogRing
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -22,4 +24,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
     return [
         *status.operations(services.runtime),
         *values.operations(services.runtime),
+        *events.operations(services.runtime.events),
+        *logs.operations(services.logs),
     ]

@@ -86,13 +86,18 @@ class MqttSink:
         boot: int,
         ledger: Callable[[], Mapping[str, Any]],
         refresh: Callable[[], None] = lambda: None,
+        on_state: Callable[[bool, str], None] = lambda connected, detail: None,
     ) -> None:
-        """`refresh` asks for a new report of every tag; what it brings may come at once or with the next polls."""
+        """`refresh` asks for a new report of every tag; what it brings may come at once or with the next polls.
+
+        `on_state` is told whenever the sink connects, and why it isn't connected whenever that changes.
+        """
         self.name = settings.name
         self._settings = settings
         self._boot = boot
         self._ledger = ledger
         self._refresh = refresh
+        self._on_state = on_state
         self._encoder = Encoder(
             root=settings.root, granularity=settings.granularity, profile=settings.profile, retain=settings.retain
         )
@@ -232,6 +237,7 @@ class MqttSink:
         self._settled_here = False
         log.info("sink %s: connected to %s%s", *self._names, "" if self._said is None else " again")
         self._said = None
+        self._on_state(True, "")
         if self._settings.retain and not session.limits.retain:
             log.warning("sink %s: %s keeps no retained messages, so new subscribers see no last values", *self._names)
         try:
@@ -517,6 +523,8 @@ class MqttSink:
             )
         elif text != self._said:
             log.warning("sink %s: %s; values are kept until it is back", self.name, text)
+        if text != self._said:
+            self._on_state(False, text)
         self._said = text
 
     async def _until_idle(self, session: Session) -> None:
