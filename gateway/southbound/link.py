@@ -50,7 +50,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, Subscribes, WriteFailed
+from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, NotWritten, Previews, Subscribes, WriteFailed
 from gateway.model import Batch, Quality, Value
 from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth, HealthState
@@ -60,7 +60,7 @@ from gateway.southbound.subscription import Subscription, require_fit
 from gateway.southbound.timetable import Timetable
 from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
 from gateway.southbound.watchdog import Watchdog
-from gateway.southbound.writes import WriteQueue
+from gateway.southbound.writes import WriteQueue, to_be_written
 
 log = logging.getLogger(__name__)
 
@@ -626,11 +626,30 @@ class Link:
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    async def write(self, device: Device, path: str, value: Value) -> Value:
+    async def write(
+        self, device: Device, path: str, value: Value, expires: float | None, sending: Callable[[], None]
+    ) -> Value:
         """See :meth:`Supervisor.write`."""
-        done = self._writes.put(device, path, value, connected=self._connected and not self._stopping)
+        connected = self._connected and not self._stopping
+        done = self._writes.put(device, path, value, expires, sending, connected=connected)
         self._nudge()
         return await done
+
+    def preview(self, device: Device, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`Supervisor.preview`."""
+        point, _, wire = to_be_written(device, path, value)
+        kind, settings = self.settings.kind, self.settings
+        try:
+            # While nothing is connected there is no driver; one on a bus that is never opened will do.
+            driver: object = device.driver or kind.open_device(
+                kind.open_bus(self.name, settings.options, settings.site), device.name, device.settings.options
+            )
+            return driver.preview(point, wire) if isinstance(driver, Previews) else None
+        except NotWritten:
+            raise
+        except Exception:
+            log.exception("device %s: the driver can't say what a write would send", device.name)
+            return None
 
     async def _write_next(self) -> None:
         taken = self._writes.take()

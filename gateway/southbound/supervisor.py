@@ -98,15 +98,32 @@ class Supervisor:
         for link in self._links:
             link.refresh()
 
-    async def write(self, device: str, path: str, value: Value) -> Value:
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
         """Write one published value, scaled back exactly, and return what the device then read back.
 
-        It is sent at most once, between two polls of its link. Raises KeyError for an unknown device or tag,
-        WriteFailed if it isn't possible, allowed or representable or the read-back differs, DeviceSilent or LinkDown;
-        the message says whether anything was sent.
+        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock). `sending` is
+        called right before. Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed,
+        representable or in time, WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the
+        message says whether anything was sent.
         """
         link, unit = self._devices[device]
-        return await link.write(unit, path, value)
+        return await link.write(unit, path, value, expires, sending)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """What :meth:`write` would put on the wire, a line a request; None if the driver can't say. Sends nothing.
+
+        Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed or representable.
+        """
+        link, unit = self._devices[device]
+        return link.preview(unit, path, value)
 
     def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
