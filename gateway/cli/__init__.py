@@ -19,6 +19,7 @@ _COMMANDS = {
     "tap": ("gateway.cli.tap:tap", "Watch values as the running gateway takes them."),
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
+    "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
 }
