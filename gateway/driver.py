@@ -374,3 +374,5 @@ class DriverKind:
     """Default of :attr:`PollGroup.stale_s`."""
     scan: Scan | None = None
     certificates: Callable[[Site], Certificates] | None = None
+    templates: Path | None = None
+    """A folder of templates for well-known devices: TOML files as :mod:`gateway.config.library` has them."""
