@@ -88,9 +88,10 @@ async def _until_stopped(runtime: Runtime, settings: GatewaySettings, stop: asyn
 
 async def _control(runtime: Runtime, path: Path) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
+    from gateway.control.api import Services, operations
     from gateway.control.server import ControlServer
 
     try:
-        await ControlServer(runtime, path).run()
+        await ControlServer(operations(Services(runtime)), path).run()
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from gateway.cli.calling import answering
 from gateway.cli.loading import socket_of
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, table
-from gateway.control.client import ControlClient, NotPermitted, NotRunning
+from gateway.cli.output import config_option, emit_json, json_option, table
+from gateway.control.client import ControlClient
 from gateway.model import Quality, quality_name
 
 _WAITING = quality_name(Quality.BAD_WAITING_FOR_INITIAL_DATA)
@@ -30,12 +31,8 @@ def client_for(config_path: Path, socket: Path | None) -> ControlClient:
 @json_option
 def status(config_path: Path, socket: Path | None, as_json: bool) -> None:
     """Show links, devices, journal, sinks and the ledger of the running gateway."""
-    try:
+    with answering():
         body = client_for(config_path, socket).status()
-    except NotRunning as error:
-        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
     if as_json:
         emit_json(body)
     else:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from gateway.cli.calling import answering
 from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option
 from gateway.cli.status import client_for, socket_option
-from gateway.control.client import NotPermitted, NotRunning
 from gateway.model import is_bad, is_good
 
 
@@ -27,17 +27,14 @@ def tap(pattern: str, config_path: Path, socket: Path | None, as_json: bool, cou
     PATTERN is a shell pattern, such as 'filler1/*' or '*/temperature'. Ends with Ctrl-C.
     """
     show = emit_line if as_json else _print
-    try:
-        for seen, value in enumerate(client_for(config_path, socket).values(pattern), 1):
-            show(value)
-            if seen == count:
-                return
-    except NotRunning as error:
-        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
-    except KeyboardInterrupt:
-        return
+    with answering():
+        try:
+            for seen, value in enumerate(client_for(config_path, socket).values(pattern), 1):
+                show(value)
+                if seen == count:
+                    return
+        except KeyboardInterrupt:
+            return
     fail("the gateway stopped", "see its log, then: tidegate status", Exit.UNREACHABLE)
 
 

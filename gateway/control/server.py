@@ -1,95 +1,61 @@
 """The control API's server: Starlette under uvicorn, on a Unix socket, in the data plane's own loop.
 
-| route | answer |
-|---|---|
-| ``GET /v1/status`` | everything ``Runtime.status`` says, as JSON |
-| ``GET /v1/values?match=GLOB`` | values as the journal takes them, newline-delimited JSON, until the client leaves |
+It turns operations (`gateway.control.operation`) into routes: it knows who calls, checks what they send, calls the
+handler and writes what comes back. A refusal is a problem document (RFC 9457); so is a flaw, its details in the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import fnmatch
 import logging
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import orjson
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn import Config, Server
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn import Config
 
-from gateway.model import Batch, quality_name
-from gateway.runtime import Runtime, Tap
+from gateway.actors import Role
+from gateway.control import openapi
+from gateway.control.answers import answered, problem
+from gateway.control.http import BoundedHead, QuietServer
+from gateway.control.operation import Answer, Call, NoQuery, Operation, Refusal
+from gateway.control.requests import ActorNames, body_of, query_of
 
 log = logging.getLogger(__name__)
 
-logging.getLogger("uvicorn").setLevel(logging.WARNING)
-
 _MAX_CONNECTIONS = 64
 _SHUTDOWN_S = 1
-HEAD_LIMIT_S = 5.0
-"""Within this a request's head must be here: half-sent ones would hold all connections for ever."""
-
-
-class _QuietServer(Server):
-    """uvicorn, but signals stay the process's own business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class _BoundedHead(H11Protocol):
-    """uvicorn's HTTP, which waits for the rest of a head without end, with an end to that."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._deadline is not None:
-            self._deadline.cancel()
-
-    def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_LIMIT_S, self.transport.close)
 
 
 class ControlServer:
-    """Serves one runtime on one socket. The socket's directory decides who may come in; its mode is 0660."""
+    """Serves operations on one socket. The socket's directory decides who may come in; its mode is 0660."""
 
-    def __init__(self, runtime: Runtime, path: Path) -> None:
-        self._runtime = runtime
+    def __init__(self, operations: Sequence[Operation[Any, Any]], path: Path) -> None:
+        self._operations = [*operations, self._own_description()]
         self._path = path
         self._stopping = asyncio.Event()
-        routes = [Route("/v1/status", self._status), Route("/v1/values", self._values)]
-        self._server = _QuietServer(
+        self._document: dict[str, Any] | None = None
+        self._actors = ActorNames()
+        app = Starlette(
+            routes=_routes(self._operations, self._endpoint),
+            exception_handlers={HTTPException: _no_such_route, Exception: _flaw},
+        )
+        self._server = QuietServer(
             Config(
-                Starlette(routes=routes),
+                app,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 ws="none",
-                http=_BoundedHead,
+                http=BoundedHead,
                 limit_concurrency=_MAX_CONNECTIONS,
                 timeout_graceful_shutdown=_SHUTDOWN_S,
                 server_header=False,
@@ -112,48 +78,79 @@ class ControlServer:
                 await serving
                 self._path.unlink(missing_ok=True)
 
-    async def _status(self, _: Request) -> Response:
-        return Response(orjson.dumps(self._runtime.status()), media_type="application/json")
-
-    async def _values(self, request: Request) -> Response:
-        return StreamingResponse(
-            self._stream(request.query_params.get("match", "*")), media_type="application/x-ndjson"
+    def _own_description(self) -> Operation[NoQuery, None]:
+        return Operation(
+            "GET",
+            "/v1/openapi.json",
+            "get_openapi",
+            Role.VIEWER,
+            "Describe this API as an OpenAPI 3.1 document.",
+            self._describe,
+            Answer(dict[str, Any]),
         )
 
-    async def _stream(self, pattern: str) -> AsyncIterator[bytes]:
-        chosen: dict[str, frozenset[int]] = {}
-        with self._runtime.tap() as tap:
-            yield b"\n"  # the head goes out at once, so that a client knows it is connected
-            async for batch in self._until_stopping(tap):
-                layout = batch.layout
-                columns = chosen.get(layout.digest)
-                if columns is None:
-                    columns = chosen[layout.digest] = frozenset(
-                        i
-                        for i, tag in enumerate(layout.tags)
-                        if fnmatch.fnmatchcase(f"{layout.source}/{tag.path}", pattern)
-                    )
-                lines = b"".join(_lines(batch, columns))
-                if lines:
-                    yield lines
+    async def _describe(self, _: Call[NoQuery, None]) -> dict[str, Any]:
+        if self._document is None:
+            self._document = openapi.document(self._operations)
+        return self._document
 
-    async def _until_stopping(self, tap: Tap) -> AsyncIterator[Batch]:
-        """A watcher's batches, ended in order when the server stops: uvicorn would cancel it and log a traceback."""
-        batches = aiter(tap)
-        stopping = asyncio.create_task(self._stopping.wait())
+    async def _endpoint(self, operation: Operation[Any, Any], request: Request) -> Response:
         try:
-            while True:
-                batch = asyncio.ensure_future(anext(batches))
-                try:
-                    await asyncio.wait({batch, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    if not batch.done():
-                        batch.cancel()
-                if stopping.done():
-                    return
-                yield batch.result()
-        finally:
-            stopping.cancel()
+            actor = self._actors.of(request)
+            if not actor.role.covers(operation.role):
+                raise Refusal(
+                    403,
+                    "role-too-low",
+                    f"{actor.name} is {actor.role}, but this needs the role {operation.role}",
+                    "ask somebody who has that role",
+                )
+            call = Call(
+                actor,
+                dict(request.path_params),
+                query_of(operation, request),
+                await body_of(operation, request),
+                request.headers,
+            )
+            result = await operation.handle(call)
+        except Refusal as refusal:
+            return problem(refusal)
+        return answered(operation.answer, result, self._stopping)
+
+
+def _routes(operations: Sequence[Operation[Any, Any]], endpoint: Any) -> list[Route]:
+    """A route a path: its methods together, so that another method is answered 405 with what is allowed."""
+    by_path: dict[str, dict[str, Operation[Any, Any]]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+
+    def route(path: str, methods: dict[str, Operation[Any, Any]]) -> Route:
+        async def serve(request: Request) -> Response:
+            response = await endpoint(methods["GET" if request.method == "HEAD" else request.method], request)
+            assert isinstance(response, Response)
+            return response
+
+        return Route(path, serve, methods=list(methods))
+
+    return [route(path, methods) for path, methods in by_path.items()]
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 405:
+        refusal = Refusal(405, "no-such-method", f"{path} can't be called by {request.method}", "see /v1/openapi.json")
+    elif error.status_code == 404:
+        refusal = Refusal(404, "no-such-path", f"there is no {path}", "see /v1/openapi.json")
+    else:
+        refusal = Refusal(error.status_code, "bad-request", str(error.detail))
+    response = problem(refusal)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _flaw(request: Request, error: Exception) -> Response:
+    """The log has the traceback already: Starlette raises the error again once this is sent."""
+    return problem(Refusal(500, "flaw", "this went wrong inside the gateway", "see its log; it is a flaw to report"))
 
 
 def _make_way(path: Path) -> None:
@@ -171,23 +168,3 @@ def _make_way(path: Path) -> None:
             path.unlink()
             return
     raise OSError(errno.EADDRINUSE, "another process answers there: give each gateway its own socket", str(path))
-
-
-def _lines(batch: Batch, wanted: frozenset[int]) -> Iterator[bytes]:
-    tags = batch.layout.tags
-    for position, value in enumerate(batch.values):
-        column = position if batch.columns is None else batch.columns[position]
-        if column not in wanted:
-            continue
-        quality = 0 if batch.qualities is None else batch.qualities[position]
-        yield orjson.dumps(
-            {
-                "timestamp_ms": batch.read_ns // 1_000_000,
-                "tag": f"{batch.layout.source}/{tags[column].path}",
-                "value": value,
-                "unit": tags[column].unit,
-                "quality": quality,
-                "quality_name": quality_name(quality),
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )

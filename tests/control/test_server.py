@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from gateway.control import server
+from gateway.control import http
 from gateway.control.client import ControlClient, NotRunning
+from gateway.control.operation import Operation
+from gateway.control.routes import status, values
 from gateway.control.server import ControlServer
 from gateway.runtime import Tap
 
@@ -33,13 +35,19 @@ class FakeRuntime:
     @contextlib.contextmanager
     def tap(self) -> Iterator[Tap]:
         self.watched.set()
-        yield Tap()
-        self.watched.clear()
+        try:
+            yield Tap()
+        finally:
+            self.watched.clear()
+
+
+def operations(runtime: FakeRuntime) -> list[Operation[Any, Any]]:
+    return [*status.operations(runtime), *values.operations(runtime)]
 
 
 @contextlib.asynccontextmanager
 async def serving(runtime: FakeRuntime, path: Path) -> AsyncIterator[None]:
-    task = asyncio.create_task(ControlServer(runtime, path).run())  # type: ignore[arg-type]
+    task = asyncio.create_task(ControlServer(operations(runtime), path).run())
     try:
         async with asyncio.timeout(10):
             while not task.done():
@@ -60,7 +68,7 @@ async def test_a_file_in_the_sockets_place_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("precious")
     with pytest.raises(OSError, match="something else is there") as caught:
-        await ControlServer(FakeRuntime(), path).run()  # type: ignore[arg-type]
+        await ControlServer(operations(FakeRuntime()), path).run()
     assert caught.value.errno == errno.EEXIST
     assert path.read_text() == "precious"
 
@@ -69,7 +77,7 @@ async def test_another_gateways_socket_stays_its_own(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with serving(FakeRuntime("first"), path):
         with pytest.raises(OSError, match="another process answers there"):
-            await ControlServer(FakeRuntime("second"), path).run()  # type: ignore[arg-type]
+            await ControlServer(operations(FakeRuntime("second")), path).run()
         assert (await asyncio.to_thread(ControlClient(path).status))["name"] == "first"
     assert not path.exists()
 
@@ -93,12 +101,12 @@ async def test_a_watcher_is_let_go_at_a_stop_without_a_traceback(
         started = time.monotonic()
     assert await watching == []
     assert time.monotonic() - started < 0.9  # uvicorn gives up on a connection after a whole second
-    assert not runtime.watched.is_set()  # ended in order, not cancelled
+    assert not runtime.watched.is_set()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_half_sent_requests_dont_hold_the_door_shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.2)
+    monkeypatch.setattr(http, "HEAD_LIMIT_S", 0.2)
     path = tmp_path / "control.sock"
     async with serving(FakeRuntime("mine"), path):
         halves = []
@@ -115,7 +123,7 @@ async def test_half_sent_requests_dont_hold_the_door_shut(tmp_path: Path, monkey
 
 
 async def test_a_watcher_outlives_the_limit_for_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.1)
+    monkeypatch.setattr(http, "HEAD_LIMIT_S", 0.1)
     path = tmp_path / "control.sock"
     async with serving(FakeRuntime(), path):
         reader, writer = await asyncio.open_unix_connection(path)

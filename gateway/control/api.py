@@ -1,0 +1,25 @@
+"""The whole control API: every room's operations in one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.control.operation import Operation
+from gateway.control.routes import status, values
+from gateway.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the API is the door to."""
+
+    runtime: Runtime
+
+
+def operations(services: Services) -> list[Operation[Any, Any]]:
+    """All of them, in the order of the OpenAPI document."""
+    return [
+        *status.operations(services.runtime),
+        *values.operations(services.runtime),
+    ]
