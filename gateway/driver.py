@@ -381,6 +381,8 @@ class DriverKind:
     certificates: Callable[[Site], Certificates] | None = None
     endpoints: Callable[[Any], Sequence[Endpoint]] = field(default=lambda options: ())
     """Link options → where the link leads, the first choice first: what a test of the way there looks at."""
+    handshake: Callable[[Any], str] = field(default=lambda options: "")
+    """Link options → what opening takes beyond the bare connection, in words; empty: nothing that could fail."""
     unit_of: Callable[[Any], str] = field(default=lambda options: "")
     """Device options → :attr:`Frame.unit` of its frames. Empty: all frames of the link are its own."""
     dissect: Callable[[Frame, Frame | None], Dissection] | None = None

@@ -64,6 +64,7 @@ KIND = DriverKind(
     claims=claims,
     counters=_counters,
     endpoints=endpoints,
+    handshake=lambda options: "TLS" if options.transport == "tls" else "",
     unit_of=lambda options: str(options.unit),
     dissect=_dissect,
     capture=capture,

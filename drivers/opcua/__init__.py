@@ -73,6 +73,7 @@ KIND = DriverKind(
     scan=Scan("OPC UA servers at hosts and in networks, with the endpoints they offer.", ScanOptions, _scan),
     certificates=_certificates,
     endpoints=endpoints,
+    handshake=lambda options: "secure channel and session",
     dissect=_dissect,
     capture=lambda options: Capture(Layer.TCP, DEFAULT_PORT),
 )
