@@ -52,6 +52,8 @@ _TABLES = {
     23: Table.HOLDING_REGISTERS,
 }
 _ERROR = 0x80
+_FEW = 2
+"""Values that a summary has room for."""
 
 
 class _CutShort(Exception):
@@ -223,9 +225,11 @@ def _replies(body: _Body, function: int, request: _Body | None) -> Iterator[Part
         size = body.number(1, 1)
         yield body.part("bytes", 1, 1, size)
         first, count = (None, None) if request is None else (request.number(1), request.number(3))
-        yield from _values(body, 2, size, table, first, count)
+        values = list(_values(body, 2, size, table, first, count))
+        yield from values
         told = count if count is not None else (8 * size if table.holds_bits else size // 2)
-        yield _range(table, first, told)
+        few = f" = {', '.join(value.text for value in values)}" if 0 < len(values) <= _FEW else ""
+        yield _range(table, first, told) + few
     elif function in (5, 6):
         yield from _single(body, function)
     elif function in (15, 16):

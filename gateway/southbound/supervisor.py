@@ -17,6 +17,7 @@ from gateway.southbound.histogram import Histogram
 from gateway.southbound.link import CALL_LIMIT_S, Link
 from gateway.southbound.schedule import phase
 from gateway.southbound.unit import Device
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,10 @@ class Supervisor:
         """
         link, unit = self._devices[device]
         return await link.write(unit, path, value)
+
+    def trace(self, link: str, take: Take | None) -> None:
+        """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
+        {each.name: each for each in self._links}[link].trace(take)
 
     def status(self) -> dict[str, Any]:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
