@@ -50,7 +50,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, NotWritten, Previews, Subscribes, WriteFailed
+from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, NotWritten, Previews, Subscribes, Traces, WriteFailed
 from gateway.model import Batch, Quality, Value
 from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth, HealthState
@@ -61,6 +61,7 @@ from gateway.southbound.timetable import Timetable
 from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
 from gateway.southbound.watchdog import Watchdog
 from gateway.southbound.writes import WriteQueue, to_be_written
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,8 @@ class Link:
         self._ended: deque[Group] = deque()
         """Subscribed groups whose end the task has yet to see to."""
         self._writes = WriteQueue(self.name)
+        self._take: Take | None = None
+        """Who is shown what goes over the wire."""
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -203,6 +206,8 @@ class Link:
         if self._bus is None:
             self.far_end = self.settings.kind.describe_link(self.settings.options)
             self._bus = self.settings.kind.open_bus(self.name, self.settings.options, self.settings.site)
+            if self._take is not None:
+                self.trace(self._take)
             for device in self.devices:
                 device.driver = None
         try:
@@ -680,6 +685,13 @@ class Link:
             write.succeed(wire)
         finally:
             self._watchdog.end()
+
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`Supervisor.trace`."""
+        self._take = take
+        bus: object = self._bus
+        if isinstance(bus, Traces):
+            bus.trace(take)
 
     # -- status --------------------------------------------------------------------------------------------------------
 

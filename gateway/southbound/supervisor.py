@@ -17,6 +17,7 @@ from gateway.southbound.link import CALL_LIMIT_S, Link, LinkState
 from gateway.southbound.schedule import phase
 from gateway.southbound.status import SouthboundStatus
 from gateway.southbound.unit import Device
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,10 @@ class Supervisor:
         """
         link, unit = self._devices[device]
         return link.preview(unit, path, value)
+
+    def trace(self, link: str, take: Take | None) -> None:
+        """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
+        {each.name: each for each in self._links}[link].trace(take)
 
     def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
