@@ -36,7 +36,7 @@ def read_rows(
     text = read_text(path, problems, read)
     if text is None:
         return None
-    delimiter = _delimiter(text)
+    delimiter = delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows: list[dict[str, str]] = []
     lines: list[int] = []
@@ -68,7 +68,8 @@ def read_rows(
     return Rows(rows, lines)
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
+    """What parts the cells: comma or semicolon, whichever the header has more of."""
     header = next((line for line in text.splitlines() if line.strip()), "")
     return max(",;", key=header.count)
 
