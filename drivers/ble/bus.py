@@ -172,6 +172,16 @@ class BleBus:
             self._drops[device]()
         self._drops[device] = drop
 
+    def detach(self, device: str, hearing: Hearing) -> None:
+        """Undo :meth:`attach`, unless something else is attached under that name by now."""
+        for hearings in (self._by_address, self._by_name):
+            for key, by_device in [*hearings.items()]:
+                if by_device.get(device) is hearing:
+                    del by_device[device]
+                    self._drops.pop(device)()
+                if not by_device:
+                    del hearings[key]
+
     def alive(self) -> None:
         """The radio works: something was heard."""
         self._life_at = asyncio.get_running_loop().time()
