@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.actors import Actor
+from gateway.audit import AuditError
 from gateway.changes import commit
 from gateway.changes.draft import Draft
 from gateway.changes.drafting import Drafting
@@ -161,7 +162,7 @@ class Changes:
         """Give the configuration to somebody: from then on only they change it."""
         async with self._lock:
             before, owner = self.records.owner.name, new_owner(name, actor)
-            await self._audit.record(actor, "config.owner", name, "begun", before=before)
+            await self._begin(actor, "config.owner", name, before=before)
             await self._on_disk(self.records.set_owner, owner)
             await self._record_end(actor, "config.owner", name, "done", before=before)
 
@@ -207,37 +208,36 @@ class Changes:
         if base.digest != self._running.digest:
             await self._on_disk(self.records.note_edit, base)
         revision = await self._on_disk(history.add, tree, kind, actor, how.reason, "pending", sentences)
-        await self._audit.record(
-            actor,
-            "config.apply",
-            f"revision {revision.number}",
-            "begun",
-            reason=how.reason,
-            changes=list(sentences),
-            digest=tree.digest,
-            confirm_within_s=how.confirm_within_s,
-        )
         before = self._plant.well()
         try:
+            await self._begin(
+                actor,
+                "config.apply",
+                f"revision {revision.number}",
+                reason=how.reason,
+                changes=list(sentences),
+                digest=tree.digest,
+                confirm_within_s=how.confirm_within_s,
+            )
             effect = await self._plant.apply(settings)
-        except ApplyFailed as error:
-            await self._decide(revision, "rolled back", Actor.gateway(), str(error))
+        except Exception as error:
+            await self._decide(revision, "rolled back", Actor.gateway(), str(error) or repr(error))
+            if isinstance(error, ChangeRefused):
+                raise
             await self._record(actor, "config.apply", revision, "failed", why=str(error))
-            raise ChangeRefused(
-                409,
-                "apply-failed",
-                f"the configuration can't be applied: {error}",
-                "the one before runs; mend the draft",
-            ) from None
+            if isinstance(error, ApplyFailed):
+                message = f"the configuration can't be applied: {error}"
+                raise ChangeRefused(409, "apply-failed", message, "the one before runs; mend the draft") from None
+            # A flaw, and nobody knows in the midst of what.
+            await self._restore(self._settings, revision)
+            raise
         awaited = before & configured(settings)
         pending = Pending(
             revision, tree, settings, self._running, self._settings, base, prepared, draft,
             how.confirm_by, how.confirm_within_s, awaited,
         )  # fmt: skip
         self._running, self._settings, self._pending = tree, settings, pending
-        log.info(
-            "revision %d by %s runs, unconfirmed; reason: %s", revision.number, actor.name, how.reason or "none given"
-        )
+        log.info("revision %d by %s runs, unconfirmed", revision.number, actor.name)
         if how.confirm_within_s == 0:
             try:
                 revision = await self._make_permanent(actor, pending)
@@ -278,7 +278,7 @@ class Changes:
         """Put the files in place; the lock is held."""
         await self.drafting.refuse_conflict(pending.in_place, pending.tree)
         number = pending.revision.number
-        await self._audit.record(actor, "config.confirm", f"revision {number}", "begun")
+        await self._begin(actor, "config.confirm", f"revision {number}")
         try:
             await asyncio.to_thread(commit.commit, pending.prepared)
         except OSError as error:
@@ -394,6 +394,13 @@ class Changes:
                 507, "disk", f"the history can't be written: {error.strerror or error}", "make room on the disk"
             ) from None
 
+    async def _begin(self, actor: Actor, action: str, subject: str, **details: Any) -> None:
+        """An audit row about what is to be done. Without it, it isn't."""
+        try:
+            await self._audit.record(actor, action, subject, "begun", **details)
+        except AuditError as error:
+            raise ChangeRefused(507, "audit", f"{error}", "make room on the disk, then try again") from None
+
     async def _record(self, actor: Actor, action: str, revision: Revision, outcome: str, **details: Any) -> None:
         await self._record_end(actor, action, f"revision {revision.number}", outcome, **details)
 
@@ -403,7 +410,7 @@ class Changes:
             await self._audit.record(
                 actor, action, subject, outcome, **{key: value for key, value in details.items() if value is not None}
             )
-        except Exception as error:  # noqa: BLE001
+        except AuditError as error:
             log.error("the audit log didn't take %s of %s: %s", action, subject, error)
 
     async def _in_whole(self, work: Coroutine[Any, Any, T]) -> T:
