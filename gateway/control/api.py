@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import status, values
+from gateway.control.routes import live, status, tap
 from gateway.runtime import Runtime
 
 
@@ -21,5 +21,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
     """All of them, in the order of the OpenAPI document."""
     return [
         *status.operations(services.runtime),
-        *values.operations(services.runtime),
+        *live.operations(services.runtime),
+        *tap.operations(services.runtime),
     ]
