@@ -187,6 +187,8 @@ def _in_place(old: GatewaySettings, new: GatewaySettings) -> Iterator[str]:
     for name, key in _JOURNAL_KEYS.items():
         if _of(old.journal, name) != _of(new.journal, name):
             yield f"journal.{key}"
+    if old.recent_bytes != new.recent_bytes:
+        yield "gateway.recent_mb"
     known = {link.name: link for link in old.links}
     for link in new.links:
         was = known.get(link.name)
