@@ -278,6 +278,11 @@ class Journal:
             "sources": self.accounts.to_json(sink),
         }
 
+    @property
+    def newest(self) -> int:
+        """Id of the last record that was appended; 0 before :meth:`start`."""
+        return self._id
+
     def on_alarm(self, listener: Callable[[Alarm], None]) -> None:
         """Call `listener` at every transition of a condition somebody should know of."""
         self.alarms.listen(listener)
