@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Self
 
 from gateway import __version__
 from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
@@ -21,9 +21,11 @@ from gateway.live import Live
 from gateway.model import Batch, Quality
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
+from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, rehearse
+from gateway.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,8 @@ class Runtime:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         """What runs. Replaced as a whole by :meth:`apply`."""
+        self.events = Events()
+        """What changes, for whoever watches."""
         self._started_ns = time.monotonic_ns()
         self._taps: set[Tap] = set()
         self._stages = {id(group.poll.layout): Stage(group) for group in groups_of(settings)}
@@ -92,7 +96,13 @@ class Runtime:
         self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
-        self._supervisor = Supervisor(settings.links, self._deliver, self._on_health)
+        self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
+        self._supervisor = Supervisor(
+            settings.links,
+            self._deliver,
+            self._on_health,
+            on_link=lambda link, state, detail: self.events.tell(LinkChanged(link, state.value, detail)),
+        )
         self._sinks: dict[str, _Running] = {}
         self._health: dict[str, DeviceHealth] = {}
         self._sink_failed = asyncio.Event()
@@ -136,7 +146,15 @@ class Runtime:
 
     def _start_sink(self, mqtt: MqttSettings, documents: Documents, stale: Collection[str] = ()) -> None:
         journal = self._journal
-        sink = MqttSink(mqtt, documents, journal.boot, lambda: journal.ledger(mqtt.name), self._refresh, stale)
+        sink = MqttSink(
+            mqtt,
+            documents,
+            journal.boot,
+            lambda: journal.ledger(mqtt.name),
+            self._refresh,
+            on_state=lambda connected, detail: self.events.tell(SinkChanged(mqtt.name, connected, detail)),
+            stale=stale,
+        )
         feed = journal.feed(
             mqtt.name,
             strict=mqtt.strict_order,
@@ -209,6 +227,8 @@ class Runtime:
         self._supervisor.refresh()
 
     def _on_health(self, health: DeviceHealth) -> None:
+        since_ms = health.since_ns // 1_000_000
+        self.events.tell(DeviceChanged(health.device, health.state.value, health.detail, since_ms))
         self._health[health.device] = health
         for running in self._sinks.values():
             running.sink.device_health(health)
@@ -347,7 +367,7 @@ class Runtime:
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
         return {
             "gateway": {

@@ -51,18 +51,32 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, Releases, ScanFailed, Subscribes, WriteFailed
+from gateway.driver import (
+    Bus,
+    DeviceSilent,
+    Driver,
+    LinkDown,
+    NotWritten,
+    Previews,
+    Releases,
+    ScanFailed,
+    Subscribes,
+    Traces,
+    WriteFailed,
+)
 from gateway.model import Batch, Quality, Value
 from gateway.settings import DeviceSettings, GroupSettings, LinkSettings
 from gateway.southbound.asks import AskFailed, AskQueue
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.refit import refit
 from gateway.southbound.schedule import Backoff
+from gateway.southbound.status import LinkStatus
 from gateway.southbound.subscription import Subscription, require_fit
 from gateway.southbound.timetable import Timetable
 from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
 from gateway.southbound.watchdog import Watchdog
-from gateway.southbound.writes import WriteQueue
+from gateway.southbound.writes import WriteQueue, to_be_written
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +122,15 @@ class Link:
         deliver: Callable[[Batch], bool],
         on_health: Callable[[DeviceHealth], None],
         *,
+        on_state: Callable[[str, LinkState, str], None] = lambda link, state, detail: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         call_limit_s: float = CALL_LIMIT_S,
     ) -> None:
-        """`phase`: the fraction of its interval by which the next new group is shifted."""
+        """`phase`: the fraction of its interval by which the next new group is shifted.
+
+        `on_state` is told of every change of the link's state or detail and must not raise.
+        """
         self.settings = settings
         self.name = settings.name
         self.state = LinkState.CONNECTING
@@ -125,6 +143,7 @@ class Link:
         self.deliver = deliver
         self._phase = phase
         self._on_health = on_health
+        self._on_state = on_state
         self._clock = clock
         self._jitter = jitter
         self._watchdog = Watchdog(call_limit_s, clock)
@@ -138,6 +157,8 @@ class Link:
         self._ended: deque[Group] = deque()
         """Subscribed groups whose end the task has yet to see to."""
         self._writes = WriteQueue(self.name)
+        self._take: Take | None = None
+        """Who is shown what goes over the wire."""
         self._asks = AskQueue(self.name)
         self._refits: deque[tuple[LinkSettings, asyncio.Future[None]]] = deque()
         """Settings that wait for the call under way to end."""
@@ -211,6 +232,8 @@ class Link:
         if self._bus is None:
             self.far_end = self.settings.kind.describe_link(self.settings.options)
             self._bus = self.settings.kind.open_bus(self.name, self.settings.options, self.settings.site)
+            if self._take is not None:
+                self.trace(self._take)
             for device in self.devices:
                 device.driver = None
             self._partings.clear()
@@ -585,7 +608,10 @@ class Link:
     def _set_state(self, state: LinkState, detail: str) -> None:
         if self.state is not state:
             self.since_ns = time.time_ns()
+        changed = (self.state, self.detail) != (state, detail)
         self.state, self.detail = state, detail
+        if changed:
+            self._on_state(self.name, state, detail)
 
     def _link_up(self) -> None:
         """Called once a device answered: that a connect succeeded proves little, a dying gateway accepts too."""
@@ -806,11 +832,30 @@ class Link:
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    async def write(self, device: Device, path: str, value: Value) -> Value:
+    async def write(
+        self, device: Device, path: str, value: Value, expires: float | None, sending: Callable[[], None]
+    ) -> Value:
         """See :meth:`Supervisor.write`."""
-        done = self._writes.put(device, path, value, connected=self._connected and not self._stopping)
+        connected = self._connected and not self._stopping
+        done = self._writes.put(device, path, value, expires, sending, connected=connected)
         self._nudge()
         return await done
+
+    def preview(self, device: Device, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`Supervisor.preview`."""
+        point, _, wire = to_be_written(device, path, value)
+        kind, settings = self.settings.kind, self.settings
+        try:
+            # While nothing is connected there is no driver; one on a bus that is never opened will do.
+            driver: object = device.driver or kind.open_device(
+                kind.open_bus(self.name, settings.options, settings.site), device.name, device.settings.options
+            )
+            return driver.preview(point, wire) if isinstance(driver, Previews) else None
+        except NotWritten:
+            raise
+        except Exception:
+            log.exception("device %s: the driver can't say what a write would send", device.name)
+            return None
 
     async def _write_next(self) -> None:
         taken = self._writes.take()
@@ -842,9 +887,16 @@ class Link:
         finally:
             self._watchdog.end()
 
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`Supervisor.trace`."""
+        self._take = take
+        bus: object = self._bus
+        if isinstance(bus, Traces):
+            bus.trace(take)
+
     # -- status --------------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> LinkStatus:
         now = self._clock()
         return {
             "state": self.state.value,

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.delta import same_connection
 from gateway.driver import Bus, Decoding, Driver, Item
@@ -19,9 +19,11 @@ from gateway.southbound import demand
 from gateway.southbound.demand import Reading
 from gateway.southbound.health import DeviceHealth
 from gateway.southbound.histogram import Histogram
-from gateway.southbound.link import CALL_LIMIT_S, Link
+from gateway.southbound.link import CALL_LIMIT_S, Link, LinkState
 from gateway.southbound.schedule import phase
+from gateway.southbound.status import SouthboundStatus
 from gateway.southbound.unit import Device
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +45,19 @@ class Supervisor:
         deliver: Callable[[Batch], None],
         on_health: Callable[[DeviceHealth], None],
         *,
+        on_link: Callable[[str, LinkState, str], None] = lambda link, state, detail: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         call_limit_s: float = CALL_LIMIT_S,
     ) -> None:
         """`deliver` takes each batch and must not block. Nothing is opened before :meth:`start`.
 
+        `on_link` is told name, state and detail of a link at every change of them, and must not raise.
         `clock` is CLOCK_MONOTONIC in seconds and must be the event loop's; `jitter` gives numbers in [0, 1).
         """
         self._take = deliver
         self._tell = on_health
+        self._on_state = on_link
         self._refused_batches = 0
         self._refused_values = 0
         self._refusing = False
@@ -71,6 +76,7 @@ class Supervisor:
             lambda: phase(next(self._index)),
             self._deliver,
             self._on_health,
+            on_state=self._on_state,
             clock=self._clock,
             jitter=self._jitter,
             call_limit_s=self._call_limit_s,
@@ -165,17 +171,38 @@ class Supervisor:
         """What a device has. Its link's polls go on in between. Raises KeyError for no such device, and as `ask`."""
         return demand.browse(partial(self.ask, device), start, depth)
 
-    async def write(self, device: str, path: str, value: Value) -> Value:
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
         """Write one published value, scaled back exactly, and return what the device then read back.
 
-        It is sent at most once, between two polls of its link. Raises KeyError for an unknown device or tag,
-        WriteFailed if it isn't possible, allowed or representable or the read-back differs, DeviceSilent or LinkDown;
-        the message says whether anything was sent.
+        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock). `sending` is
+        called right before. Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed,
+        representable or in time, WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the
+        message says whether anything was sent.
         """
         link, unit = self._devices[device]
-        return await link.write(unit, path, value)
+        return await link.write(unit, path, value, expires, sending)
 
-    def status(self) -> dict[str, Any]:
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """What :meth:`write` would put on the wire, a line a request; None if the driver can't say. Sends nothing.
+
+        Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed or representable.
+        """
+        link, unit = self._devices[device]
+        return link.preview(unit, path, value)
+
+    def trace(self, link: str, take: Take | None) -> None:
+        """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
+        {each.name: each for each in self._links}[link].trace(take)
+
+    def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
 
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values
