@@ -13,6 +13,7 @@ from gateway.accounts.accounts import Record
 from gateway.actors import Actor, Role
 from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Refusal
 
+_DONE = Answer(status=204)
 _STATUS = {
     "missing": 404,
     "taken": 409,
@@ -25,7 +26,14 @@ _STATUS = {
     "unwritable": 503,
 }
 
-Name = Annotated[str, Field(max_length=64)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+_Verifier = Annotated[
+    str,
+    Field(
+        pattern=r"^\$argon2id\$v=19\$m=[1-9][0-9]{4},t=[1-9],p=[1-8]\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{27,86}$",
+        description="A password under argon2id, as a PHC string.",
+    ),
+]
 Address = Annotated[str, Field(max_length=64, description="Where the browser is.")]
 
 
@@ -37,16 +45,16 @@ class Admission(Body):
 class Claim(Body):
     code: Annotated[str, Field(max_length=64)]
     name: Name
-    verifier: Annotated[str, Field(max_length=256, description="argon2id, a PHC string.")]
+    verifier: _Verifier
     address: Address
 
 
 class OwnPassword(Body):
-    verifier: Annotated[str, Field(max_length=256, description="argon2id, a PHC string.")]
+    verifier: _Verifier
 
 
 class Attempt(Body):
-    name: Name
+    name: Annotated[str, Field(max_length=64, description="As it was typed.")]
     action: Literal["sign-in", "sign-out"]
     outcome: Literal["done", "refused"]
     address: Address
@@ -125,7 +133,7 @@ def operations(accounts: Accounts, record: Record) -> list[Operation[Any, Any]]:
             "set_own_password",
             "Give the caller another password.",
             set_own_password,
-            Answer(),
+            _DONE,
             OwnPassword,
         ),
         _operation(
@@ -134,14 +142,14 @@ def operations(accounts: Accounts, record: Record) -> list[Operation[Any, Any]]:
         _operation(
             "GET", "claim", "get_claim", "Tell whether the gateway belongs to nobody yet.", get_claim, Answer(Claimable)
         ),
-        _operation("POST", "claim", "claim_gateway", "Make the first admin.", claim_gateway, Answer(), Claim),
+        _operation("POST", "claim", "claim_gateway", "Make the first admin.", claim_gateway, _DONE, Claim),
         _operation(
             "POST",
             "attempts",
             "note_sign_in",
             "Put a sign-in or its failure into the audit log.",
             note_sign_in,
-            Answer(),
+            _DONE,
             Attempt,
         ),
     ]
