@@ -367,6 +367,10 @@ class Runtime:
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
         return {

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.accounts import Accounts
+from gateway.audit import AuditLog
 from gateway.control.operation import Operation
-from gateway.control.routes import events, live, logs, status, tap
+from gateway.control.routes import events, live, logs, signin, status, tap
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -17,6 +19,8 @@ class Services:
 
     runtime: Runtime
     logs: LogRing
+    audit: AuditLog
+    accounts: Accounts
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -27,4 +31,5 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *signin.operations(services.accounts, services.audit.record),
     ]
