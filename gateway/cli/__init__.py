@@ -20,6 +20,7 @@ _COMMANDS = {
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
     "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
+    "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
 }

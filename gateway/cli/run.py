@@ -97,8 +97,12 @@ async def _control(runtime: Runtime, ring: LogRing, path: Path) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
     from gateway.control.api import Services, operations
     from gateway.control.server import ControlServer
+    from gateway.ops.slots import Updates
 
+    updates = Updates()
     try:
-        await ControlServer(operations(Services(runtime, ring)), path).run()
+        await ControlServer(operations(Services(runtime, ring, updates)), path).run()
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)
+    finally:
+        await updates.close()

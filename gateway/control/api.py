@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import events, logs, status, values
+from gateway.control.routes import events, logs, status, update, values
 from gateway.ops.logs import LogRing
+from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
 
 
@@ -17,6 +18,7 @@ class Services:
 
     runtime: Runtime
     logs: LogRing
+    updates: Updates
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -26,4 +28,5 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *values.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *update.operations(services.updates),
     ]
