@@ -15,6 +15,7 @@ from typing import Self
 
 from gateway import __version__
 from gateway.journal import Journal
+from gateway.live import Live
 from gateway.model import Batch
 from gateway.northbound import MqttSink
 from gateway.ops.clock import Clock
@@ -73,6 +74,7 @@ class Runtime:
             for device in link.devices
             for group in device.groups
         }
+        self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
         self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
@@ -151,10 +153,12 @@ class Runtime:
             batch.read_ns = clock.now_ns() - (clock.mono_ns() - batch.mono_ns)
         stage = self._stages[batch.layout.digest]
         report = stage.process(batch)
+        self.live.take(batch, stage.values, stage.qualities)
         if report is None:
             return
-        self._journal.append(report)
+        record = self._journal.append(report)
         stage.accept()
+        self.live.reported(record)
         for tap in self._taps:
             tap.offer(report)
 

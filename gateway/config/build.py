@@ -120,6 +120,7 @@ class Builder:
                 if link.kind is not None
             ),
             sinks=sinks,
+            recent_bytes=round(gateway.recent_mb * _MIB),
         )
 
     def _gateway(self) -> GatewayTable | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import events, logs, status, update, values
+from gateway.control.routes import events, live, logs, status, tap, update
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -25,7 +25,8 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
     """All of them, in the order of the OpenAPI document."""
     return [
         *status.operations(services.runtime),
-        *values.operations(services.runtime),
+        *live.operations(services.runtime),
+        *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
         *update.operations(services.updates),

@@ -43,7 +43,7 @@ def operations(runtime: Tapped) -> list[Operation[Any, Any]]:
     return [
         Operation(
             "GET",
-            "/v1/values",
+            "/v1/tap",
             "tap_values",
             Role.VIEWER,
             "Stream every value as the journal takes it.",
