@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import chain
 
 from drivers.ble.bus import BleBus
@@ -13,17 +13,18 @@ from drivers.ble.gatt.connection import Connection
 from drivers.ble.gatt.errors import NoAnswer, NotThere, Refused
 from drivers.ble.gatt.reading import Reader
 from drivers.ble.hearing import COMMON, Hearing
+from drivers.ble.identity import identify
 from drivers.ble.options import DeviceOptions, TagOptions
 from drivers.ble.plan import BlePlan, Request, Target, codec_of, plan
 from drivers.ble.subscription import Subscription
-from gateway.driver import DeviceSilent, Item, LinkDown, Plan, Point, PollGroup, Receiver, WriteFailed
+from gateway.driver import DeviceSilent, Item, LinkDown, NotWritten, Plan, Point, PollGroup, Receiver, WriteDiffers
 from gateway.model import Batch, Quality, Value
 
 _log = logging.getLogger(__name__)
 
 
 class BleDevice:
-    """Implements Driver, Subscribes, Writes and Browses of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Releases, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: BleBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -106,6 +107,16 @@ class BleDevice:
         )
         subscription.begin()
 
+    async def release(self, group: str | None) -> None:
+        """See :meth:`gateway.driver.Releases.release`. The connection goes with the device."""
+        subscriptions = self._bus.subscriptions
+        for key, subscription in [*subscriptions.items()]:
+            if subscription.belongs_to(self._hearing) and group in (None, key[1]):
+                del subscriptions[key]
+                subscription.end()
+        if group is None:
+            self._bus.detach(self._name, self._hearing)
+
     # -- writing
 
     async def write(self, point: Point, value: Value) -> Value:
@@ -113,22 +124,22 @@ class BleDevice:
         tag = point.options
         assert isinstance(tag, TagOptions)
         if tag.characteristic is None:
-            raise WriteFailed(f"{point.path} can't be written: it is a field of an advert")
+            raise NotWritten(f"{point.path} can't be written: it is a field of an advert")
         try:
             codec = codec_of(point)
             wanted = codec.encode(value)
         except ValueError as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
         target = Target(tag.characteristic, tag.service)
         try:
             async with self._connection.use():
                 properties = self._writable(target)
                 await self._send(point, target, wanted)
                 if "read" not in properties:
-                    raise WriteFailed(f"{point.path} was written, but the device lets nobody read it back")
+                    raise WriteDiffers(f"{point.path} was written, but the device lets nobody read it back")
                 return await self._read_back(point, target, wanted)
         except NotThere as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
 
     def _writable(self, target: Target) -> Sequence[str]:
         properties = self._connection.find(target).properties
@@ -143,7 +154,7 @@ class BleDevice:
         except (NoAnswer, DeviceSilent) as error:
             raise DeviceSilent(f"{error}; {unknown}") from None
         except Refused as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
         except LinkDown as error:
             raise LinkDown(f"{error}; {unknown}") from None
 
@@ -153,14 +164,14 @@ class BleDevice:
         except (NoAnswer, DeviceSilent) as error:
             raise DeviceSilent(f"{error}; {point.path} was written, what it is now is unknown") from None
         except Refused as error:
-            raise WriteFailed(f"{point.path} was written but can't be read back: {error}") from None
+            raise WriteDiffers(f"{point.path} was written but can't be read back: {error}") from None
         except LinkDown as error:
             raise LinkDown(f"{error}; {point.path} was written, what it is now is unknown") from None
         for (device, _), subscription in self._bus.subscriptions.items():
             if device == self._name:
                 subscription.written(target, data)
         if data != wanted:
-            raise WriteFailed(f"{point.path} was written as {wanted.hex()} but reads {data.hex()} now")
+            raise WriteDiffers(f"{point.path} was written as {wanted.hex()} but reads {data.hex()} now")
         return codec_of(point).decode(data)
 
     # -- browsing
@@ -168,3 +179,7 @@ class BleDevice:
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`: services, and in them characteristics with what they read now."""
         return browse(self._connection, start, depth)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await identify(self._bus, self._hearing, self._connection, self._options)
