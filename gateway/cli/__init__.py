@@ -38,6 +38,7 @@ _TOPICS = {
         "cert": ("gateway.cli.cert:cert", "The certificates that drivers trust, and their own."),
     },
     "System": {
+        "diag": ("gateway.cli.diag:diag", "Make a diagnostic bundle for whoever is asked for help."),
         "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),
         "completion": ("gateway.cli.completion:completion", "Complete commands in bash, zsh or fish."),
     },

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import events, live, logs, status, tap, update
+from gateway.control.routes import diagnosis, events, live, logs, status, tap, update
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -19,6 +20,8 @@ class Services:
     runtime: Runtime
     logs: LogRing
     updates: Updates
+    config: Path
+    """The configuration's main file."""
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -30,4 +33,5 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
         *update.operations(services.updates),
+        *diagnosis.operations(services.runtime, services.logs, services.config),
     ]
