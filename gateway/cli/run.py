@@ -95,6 +95,7 @@ async def _until_stopped(config: Path, runtime: Runtime, ring: LogRing, stop: as
 
 async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
+    from gateway.audit import AuditError, AuditLog
     from gateway.control.api import Services, operations
     from gateway.control.server import ControlServer
     from gateway.ops.slots import Updates
@@ -102,8 +103,11 @@ async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
     path = runtime.settings.socket
     updates = Updates()
     try:
-        await ControlServer(operations(Services(runtime, ring, updates, config)), path).run()
+        async with AuditLog(runtime.settings.data_dir / "audit") as audit:
+            await ControlServer(operations(Services(runtime, ring, updates, audit, config)), path).run()
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)
+    except AuditError as error:
+        log.error("no control API: %s; collection goes on", error)
     finally:
         await updates.close()

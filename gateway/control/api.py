@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.audit import AuditLog
 from gateway.control.operation import Operation
-from gateway.control.routes import diagnosis, events, live, logs, status, tap, update
+from gateway.control.routes import certificates, diagnosis, events, live, logs, status, tap, update
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -20,6 +21,7 @@ class Services:
     runtime: Runtime
     logs: LogRing
     updates: Updates
+    audit: AuditLog
     config: Path
     """The configuration's main file."""
 
@@ -32,6 +34,7 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
-        *update.operations(services.updates),
+        *update.operations(services.updates, services.audit),
+        *certificates.operations(services.runtime, services.audit),
         *diagnosis.operations(services.runtime, services.logs, services.config),
     ]

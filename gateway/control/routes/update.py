@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gateway import __version__
 from gateway.actors import Role
+from gateway.audit import AuditLog
 from gateway.control.answers import as_json
 from gateway.control.operation import Answer, Body, Call, Event, NoQuery, Operation, Refusal, events
 from gateway.ops.slots import Appliance, Installation, Slot, UpdateRefused, Updates
@@ -33,7 +34,7 @@ class UpdateStatus:
     """The latest since the gateway started."""
 
 
-def operations(updates: Updates) -> list[Operation[Any, Any]]:
+def operations(updates: Updates, audit: AuditLog) -> list[Operation[Any, Any]]:
     async def status() -> UpdateStatus:
         image = updates.appliance
         slots = [] if image is None else list(await image.slots())
@@ -48,25 +49,28 @@ def operations(updates: Updates) -> list[Operation[Any, Any]]:
             updates.install(Path(call.body.path))
         except UpdateRefused as error:
             raise _refused(error) from None
+        await audit.record(call.actor, "update.install", call.body.path, "begun")
         return await status()
 
     async def follow_update(_: Call[NoQuery, None]) -> AsyncIterator[Event]:
         return _told(updates.follow())
 
-    async def mark_update_good(_: Call[NoQuery, None]) -> UpdateStatus:
+    async def mark_update_good(call: Call[NoQuery, None]) -> UpdateStatus:
         try:
             await _image(updates).mark_good()
         except UpdateRefused as error:
             raise _refused(error) from None
+        await audit.record(call.actor, "update.mark-good", "booted slot", "done")
         return await status()
 
-    async def roll_back_update(_: Call[NoQuery, None]) -> UpdateStatus:
+    async def roll_back_update(call: Call[NoQuery, None]) -> UpdateStatus:
         if updates.busy:
             raise Refusal(409, "update-busy", "an update is being installed", "wait until it is done")
         try:
             await _image(updates).roll_back()
         except UpdateRefused as error:
             raise _refused(error) from None
+        await audit.record(call.actor, "update.roll-back", "other slot", "done")
         return await status()
 
     return [
