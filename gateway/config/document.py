@@ -133,16 +133,16 @@ def _in_tree(path: Path, tree: Tree) -> _Read:
 
 
 def _in_place(path: Path) -> _Read:
-    """What stands at `path`, all of it at one moment."""
+    """What stands at `path`, all of it at one moment. Raises ConfigErrors if a change's marker can't be read."""
     for _ in range(_ATTEMPTS):
         try:
             change = standing_change(path)
         except OSError as error:
-            return DiskFiles(path), [], [unreadable(marker_of(path), error)]
+            raise ConfigErrors((unreadable(marker_of(path), error),)) from None
         except Damaged as error:
             hint = "look the files over, which may be half changed, then remove this one"
-            problem = Problem(marker_of(path), None, f"the marker of a change is damaged: {error}", hint)
-            return DiskFiles(path), [], [problem]
+            message = f"the marker of a change is damaged: {error}"
+            raise ConfigErrors((Problem(marker_of(path), None, message, hint),)) from None
         if change is not None:
             return _in_tree(path, change)
         files, problems = DiskFiles(path), list[Problem]()
