@@ -7,10 +7,11 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol, TypedDict
+from typing import Annotated, Any, Protocol
 
 import orjson
 from pydantic import BeforeValidator, Field
+from typing_extensions import TypedDict
 
 from gateway.actors import Role
 from gateway.control.operation import Answer, Call, Event, File, NoQuery, Operation, Query, Refusal, events, file
