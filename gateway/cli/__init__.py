@@ -19,6 +19,7 @@ _COMMANDS = {
     "tap": ("gateway.cli.tap:tap", "Watch values as the running gateway takes them."),
     "top": ("gateway.cli.top:top", "Show the running gateway's values, always up to date."),
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
+    "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),

@@ -67,6 +67,10 @@ class WireBus(BusState, Generic[P]):
         if connection is not None:
             await connection.close()
 
+    def show(self, prepared: P) -> str:
+        """See :meth:`drivers.modbus.bus.ModbusBus.show`."""
+        return prepared.shown
+
     def transact(self, prepared: P) -> Awaitable[bytes]:
         """See :meth:`drivers.modbus.bus.ModbusBus.transact`."""
         connection = self._connection
