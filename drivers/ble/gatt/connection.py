@@ -43,6 +43,8 @@ class Connection:
         self._turn = asyncio.Lock()
         """ATT answers one request at a time; connecting comes first."""
         self._ending: asyncio.Task[None] | None = None
+        self._takers: dict[Target, dict[object, Callable[[bytes], None]]] = {}
+        """Who is told of the notifications that this connection has been asked for."""
         self._not_before_ns = 0
         """Adverts up to here say nothing about whether connecting makes sense."""
 
@@ -89,23 +91,56 @@ class Connection:
 
     async def read(self, target: Target) -> bytes:
         """Raises NoAnswer, NotThere, Refused, DeviceSilent or LinkDown."""
-        return bytes(await self._request(f"reading {target}", lambda client: client.read_gatt_char(self.find(target))))
+        found = self.find(target)
+        tracer = self._bus.tracer
+        if tracer is not None:
+            tracer.reading(self._address, found.handle + 1)
+        data = bytes(await self._request(f"reading {target}", lambda client: client.read_gatt_char(self.find(target))))
+        if tracer is not None:
+            tracer.was_read(self._address, data)
+        return data
 
     async def write(self, target: Target, data: bytes) -> None:
         """Raises as :meth:`read` does. Sent once; after NoAnswer or DeviceSilent the outcome is unknown."""
-        response = "write" in self.find(target).properties
+        found = self.find(target)
+        response = "write" in found.properties
+        tracer = self._bus.tracer
+        if tracer is not None:
+            tracer.writing(self._address, found.handle + 1, data, answered=response)
         await self._request(
             f"writing {target}", lambda client: client.write_gatt_char(self.find(target), data, response=response)
         )
+        if tracer is not None and response:
+            tracer.was_written(self._address)
 
-    async def notify(self, target: Target, take: Callable[[bytes], None]) -> None:
-        """Have every notification of it handed to `take`. Raises as :meth:`read` does."""
+    async def notify(self, target: Target, listener: object, take: Callable[[bytes], None]) -> None:
+        """Have every notification of it handed to `take`, until :meth:`deafen`. Raises as :meth:`read` does."""
+        asked = self._takers
+        known = asked.get(target)
+        if known is not None:  # asked for already, and not asked for twice on one connection
+            known[listener] = take
+            return
+        takers = {listener: take}
 
-        def notified(_: BleakGATTCharacteristic, data: bytearray) -> None:
+        def notified(characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
             self._alive()
-            take(bytes(data))
+            if self._bus.tracer is not None:
+                self._bus.tracer.notified(self._address, characteristic.handle + 1, bytes(data))
+            for each in [*takers.values()]:
+                each(bytes(data))
 
         await self._request(f"subscribing to {target}", lambda client: client.start_notify(self.find(target), notified))
+        asked[target] = takers
+
+    def deafen(self, listener: object) -> None:
+        """It is told of no notification any more."""
+        for takers in self._takers.values():
+            takers.pop(listener, None)
+
+    @property
+    def _address(self) -> str:
+        sighting = self._hearing.sighting
+        return self._options.identity if sighting is None else sighting.device.address
 
     @property
     def client(self) -> BleakClient:
@@ -116,6 +151,7 @@ class Connection:
         """Let the connection go, without waiting for that."""
         client, self._client = self._client, None
         self._gone.set()
+        self._takers = {}
         if client is not None:
             self._not_before_ns = time.monotonic_ns()
             assert self._slot is not None
