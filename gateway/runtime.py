@@ -74,8 +74,8 @@ class Runtime:
             for device in link.devices
             for group in device.groups
         }
-        self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
+        self.live = Live(settings, wall_ns=self._clock.now_ns, mono_ns=self._clock.mono_ns)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
         self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
         self._supervisor = Supervisor(
