@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.support.browser import NARROW, Chromium, accessible, picture
+from tests.support.browser import NARROW, Chromium, accessible, chromium, picture
+from tests.support.configuration import configuration
+from tests.support.gateway import GatewayProcess
+from tests.support.page import PageProcess
 from tests.web.conftest import Plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -183,3 +187,18 @@ async def test_on_a_phone_a_tag_is_a_card(plant: Plant, browser: Chromium) -> No
     assert box["height"] == 65
     assert value["x"] + value["width"] <= 360
     await picture(page, "tags-narrow")
+
+
+async def test_a_gateway_without_tags_says_what_to_do(plant: Plant, tmp_path: Path) -> None:
+    text = configuration(tmp_path / "data", [], plant.broker.port)
+    with GatewayProcess(tmp_path, text) as gateway:
+        await gateway.until(lambda status: status["sinks"], "running")
+        process = PageProcess(tmp_path, tmp_path / "data" / "control.sock")
+        cookies = process.sign_in()
+        with process:
+            async with chromium(process.url) as browser:
+                page = await browser.open("/tags", cookies=cookies)
+                await expect(page.get_by_text("No tags yet")).to_be_visible()
+                await expect(page.get_by_role("link", name="Go to the devices")).to_be_visible()
+                page = await browser.open("/namespace", cookies=cookies)
+                await expect(page.get_by_text("No tags yet")).to_be_visible()
