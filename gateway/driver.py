@@ -6,8 +6,8 @@ A driver knows a protocol. It doesn't know time grids, retries, back-off, report
 - A **driver** is one device on a bus. The runtime never overlaps calls to drivers that share a bus.
 
 What goes beyond reading is an optional power, a runtime-checkable protocol that a driver has or hasn't and never stubs:
-:class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Browses`, :class:`Decodes`,
-:class:`Identifies`; of a bus: :class:`Traces`.
+:class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Previews`, :class:`Browses`,
+:class:`Decodes`, :class:`Identifies`; of a bus: :class:`Traces`.
 
 Errors have three homes:
 
@@ -40,7 +40,15 @@ class DeviceSilent(Exception):
 
 
 class WriteFailed(Exception):
-    """A write was refused or its read-back differs. It is never repeated."""
+    """A write went wrong, and unless it is one of the two below, whether it took effect isn't known. Never repeated."""
+
+
+class NotWritten(WriteFailed):
+    """It is certain that nothing was changed: the write couldn't be made, or the device refused it."""
+
+
+class WriteDiffers(WriteFailed):
+    """It was sent and accepted, but reads back as something else, or can't be read back."""
 
 
 class ScanFailed(Exception):
@@ -193,9 +201,19 @@ class Writes(Protocol):
     async def write(self, point: Point, value: Value) -> Value:
         """Write `value` (wire type, unscaled) once, read it back, and return what was read.
 
-        Raises WriteFailed, DeviceSilent or LinkDown. It is never repeated, by driver or runtime: after DeviceSilent the
-        outcome is unknown and said to be.
+        Raises WriteFailed (NotWritten and WriteDiffers where it is one of these), DeviceSilent or LinkDown. It is never
+        repeated, by driver or runtime: after DeviceSilent the outcome is unknown and said to be.
         """
+        ...
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """A driver that can say what a write would put on the wire. Detected with isinstance, never stubbed."""
+
+    def preview(self, point: Point, value: Value) -> Sequence[str]:
+        """One line for each request that :meth:`Writes.write` would send for `value` (wire type), its bytes in
+        hexadecimal last. Pure: needs no connection and sends nothing. Raises NotWritten if it can't be written."""
         ...
 
 

@@ -33,7 +33,7 @@ def memory_of(bus: ModbusBus[P], name: str, options: DeviceOptions) -> Memory:
 
 
 class ModbusDevice(Generic[P]):
-    """Implements :class:`gateway.driver.Driver` and its powers Writes, Browses, Decodes and Identifies."""
+    """Implements :class:`gateway.driver.Driver` and its powers Writes, Previews, Browses, Decodes and Identifies."""
 
     def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions, memory: Memory | None = None) -> None:
         self._bus = bus
@@ -71,6 +71,10 @@ class ModbusDevice(Generic[P]):
     async def write(self, point: Point, value: Value) -> Value:
         """See :meth:`gateway.driver.Writes.write`."""
         return await self._writer.write(point, value)
+
+    def preview(self, point: Point, value: Value) -> Sequence[str]:
+        """See :meth:`gateway.driver.Previews.preview`."""
+        return self._writer.preview(point, value)
 
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`. Folders are the tables and the identification."""

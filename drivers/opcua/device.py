@@ -15,7 +15,7 @@ from drivers.opcua.plan import OpcUaPlan
 from drivers.opcua.reading import read_all
 from drivers.opcua.session import configured_limits
 from drivers.opcua.subscription import Subscription
-from gateway.driver import Item, Plan, Point, PollGroup, Receiver, WriteFailed
+from gateway.driver import Item, NotWritten, Plan, Point, PollGroup, Receiver
 from gateway.model import Batch, Value
 
 
@@ -67,7 +67,7 @@ class OpcUaDevice:
         """See :meth:`gateway.driver.Writes.write`."""
         session = self._bus.session
         if point.options.events:
-            raise WriteFailed(f"{point.path} can't be written: it is events")
+            raise NotWritten(f"{point.path} can't be written: it is events")
         if point.options.method is not None:
             return await writing.call(session, point, value)
         return await writing.write(session, point, value, self._options.read_back_delay_ms / 1000)

@@ -16,7 +16,18 @@ from drivers.serial.framing import encode
 from drivers.serial.message import Kind
 from drivers.serial.options import DeviceOptions
 from drivers.serial.plan import SerialPlan, Share
-from gateway.driver import DeviceSilent, Item, LinkDown, Plan, Point, PollGroup, Receiver, ScanFailed, WriteFailed
+from gateway.driver import (
+    DeviceSilent,
+    Item,
+    LinkDown,
+    NotWritten,
+    Plan,
+    Point,
+    PollGroup,
+    Receiver,
+    ScanFailed,
+    WriteDiffers,
+)
 from gateway.model import Batch, Layout, Quality, Tag, Value
 
 _TIMEOUTS_PER_READ = 2
@@ -332,15 +343,15 @@ class SerialDevice:
         options = self._options
         wish = point.options
         if wish.command is None:
-            raise WriteFailed(f"{point.path} can't be written: it has no command")
+            raise NotWritten(f"{point.path} can't be written: it has no command")
         command = options.command[wish.command]
         try:
             data = compose(command, options, wish.field, point.type, value)
         except Refused as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
         share = self._read_back_of(point)
         if command.ack is None and share is None:
-            raise WriteFailed(f"{point.path} can't be written: nothing would tell whether it was taken")
+            raise NotWritten(f"{point.path} can't be written: nothing would tell whether it was taken")
         await self._get_ready()
         unknown = f"whether {point.path} was written is unknown"
         try:
@@ -372,7 +383,7 @@ class SerialDevice:
             return False if not_taken is not None and not_taken(frame) else None
 
         if not await self._bus.ask(self, self._framed(data), accept, self._timeout_s):
-            raise WriteFailed(f"{point.path}: the instrument refused it")
+            raise NotWritten(f"{point.path}: the instrument refused it")
 
     async def _read_back(self, point: Point, share: Share, value: Value) -> Value:
         if self._options.read_back_delay_ms:
@@ -386,9 +397,9 @@ class SerialDevice:
             raise LinkDown(f"{error}; {written}") from None
         now, code = (None, answer) if isinstance(answer, int) else share.converts[0](answer)
         if now is None:
-            raise WriteFailed(f"{point.path} was written but can't be read back (quality 0x{code:08X})")
+            raise WriteDiffers(f"{point.path} was written but can't be read back (quality 0x{code:08X})")
         if now != value:
-            raise WriteFailed(f"{point.path} was written but reads {now!r} now")
+            raise WriteDiffers(f"{point.path} was written but reads {now!r} now")
         return now
 
 

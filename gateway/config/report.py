@@ -17,7 +17,7 @@ from gateway.config.problems import ConfigErrors, Problem
 from gateway.config.words import closest, example, explain, fields_at, found
 from gateway.sentences import one_line
 
-_SOUTHBOUND = ("[[link", "[[device", "[[template", "report")
+_SOUTHBOUND = ("[[link", "[[device", "[[template", "report", "write =")
 
 Model = TypeVar("Model", bound=BaseModel)
 

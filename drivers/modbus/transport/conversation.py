@@ -40,6 +40,11 @@ class Prepared(Protocol):
         """How long the request and its reply occupy a serial line, on top of the reply's timeout."""
         ...
 
+    @property
+    def shown(self) -> str:
+        """Its bytes for people, in hexadecimal; dots for those that are only known once it is sent."""
+        ...
+
 
 P = TypeVar("P", bound=Prepared)
 C = TypeVar("C", bound="Conversation[Any]")

@@ -80,6 +80,10 @@ class WireBus(BusState, Generic[P]):
         if self._connection is not None:
             yield self._connection
 
+    def show(self, prepared: P) -> str:
+        """See :meth:`drivers.modbus.bus.ModbusBus.show`."""
+        return prepared.shown
+
     def transact(self, prepared: P) -> Awaitable[bytes]:
         """See :meth:`drivers.modbus.bus.ModbusBus.transact`."""
         connection = self._connection
