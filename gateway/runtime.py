@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Self
 
 from gateway import __version__
-from gateway.journal import Journal
+from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch
+from gateway.model import Batch, Layout, Record
 from gateway.northbound import MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
@@ -24,6 +24,7 @@ from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor
 from gateway.status import Status
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +194,24 @@ class Runtime:
             self._taps.discard(tap)
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
+
+    # -- for diagnostics: read-only, worked out when somebody asks
+
+    def stage(self, layout: Layout) -> Stage:
+        """What is done to the values of a poll group. Raises KeyError."""
+        return self._stages[layout.digest]
+
+    def fate(self, sink: str, record: Record, position: int) -> Fate:
+        """What has become of one value of a report, for one sink. Raises KeyError."""
+        return self._journal.fate(sink, record, position)
+
+    def refusal(self, sink: str, device: str, topic: str) -> str | None:
+        """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
+        return {each.name: each for each in self._sinks}[sink].refusal(device, topic)
+
+    def trace(self, link: str, take: Take | None) -> None:
+        """See :meth:`Supervisor.trace`."""
+        self._supervisor.trace(link, take)
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
