@@ -6,6 +6,7 @@ Importing this package loads the option models only; pymodbus comes with the fir
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from drivers.modbus.link import LinkOptions, capture, claims, describe, endpoints
@@ -71,4 +72,5 @@ KIND = DriverKind(
     scan=Scan(
         "Units at one endpoint or on one serial line, who they are and what they let one read.", ScanOptions, _scan
     ),
+    templates=Path(__file__).with_name("templates"),
 )

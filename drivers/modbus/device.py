@@ -33,7 +33,7 @@ def memory_of(bus: ModbusBus[P], name: str, options: DeviceOptions) -> Memory:
 
 
 class ModbusDevice(Generic[P]):
-    """Implements :class:`gateway.driver.Driver` and its powers Writes, Previews, Browses, Decodes and Identifies."""
+    """Implements :class:`gateway.driver.Driver`; its powers: Writes, Previews, Browses, Decodes and Identifies."""
 
     def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions, memory: Memory | None = None) -> None:
         self._bus = bus

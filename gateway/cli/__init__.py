@@ -10,6 +10,7 @@ from gateway import __version__
 
 _COMMANDS = {
     "run": ("gateway.cli.run:run", "Run the gateway."),
+    "web": ("gateway.cli.web:web", "Serve the local page."),
     "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
     "probe": ("gateway.cli.probe:probe", "Read a device's tags once, without the gateway."),
     "scan": ("gateway.cli.scan:scan", "Search for devices; needs no configuration."),
@@ -21,6 +22,7 @@ _COMMANDS = {
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
     "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
+    "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
 }

@@ -69,6 +69,10 @@ class WireBus(BusState, Generic[P]):
         if connection is not None:
             await connection.close()
 
+    def show(self, prepared: P) -> str:
+        """See :meth:`drivers.modbus.bus.ModbusBus.show`."""
+        return prepared.shown
+
     def trace(self, take: Take | None) -> None:
         """See :meth:`gateway.driver.Traces.trace`."""
         self.tracer = None if take is None else Tracer(take, self.options)
@@ -79,10 +83,6 @@ class WireBus(BusState, Generic[P]):
         """Those there are."""
         if self._connection is not None:
             yield self._connection
-
-    def show(self, prepared: P) -> str:
-        """See :meth:`drivers.modbus.bus.ModbusBus.show`."""
-        return prepared.shown
 
     def transact(self, prepared: P) -> Awaitable[bytes]:
         """See :meth:`drivers.modbus.bus.ModbusBus.transact`."""
