@@ -24,7 +24,6 @@ from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor
 from gateway.status import Status
-from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -209,9 +208,10 @@ class Runtime:
         """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
         return {each.name: each for each in self._sinks}[sink].refusal(device, topic)
 
-    def trace(self, link: str, take: Take | None) -> None:
-        """See :meth:`Supervisor.trace`."""
-        self._supervisor.trace(link, take)
+    @property
+    def southbound(self) -> Supervisor:
+        """To ask devices something between their polls, and to show what goes over a link."""
+        return self._supervisor
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""

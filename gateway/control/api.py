@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import events, live, logs, status, tap
+from gateway.control.routes import diagnostics, events, live, logs, repairs, scan, status, tap, trace
+from gateway.diagnostics.room import Diagnostics
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -17,6 +18,7 @@ class Services:
 
     runtime: Runtime
     logs: LogRing
+    diagnostics: Diagnostics
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -27,4 +29,8 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *diagnostics.operations(services.diagnostics),
+        *scan.operations(services.diagnostics),
+        *trace.operations(services.diagnostics),
+        *repairs.operations(services.diagnostics),
     ]

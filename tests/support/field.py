@@ -28,9 +28,10 @@ class Slave:
         """While set, requests are swallowed: the connection stands, nothing comes back."""
 
     def reply(self, request: bytes) -> bytes:
-        """The PDU of the answer to a read of holding registers."""
-        function, start, count = _READ.unpack(request)
-        assert function == 3, f"this field only answers function 3, not {function}"
+        """The PDU of the answer to a read of holding registers; anything else is an illegal function."""
+        if request[0] != 3:
+            return bytes((request[0] | 0x80, 1))
+        _, start, count = _READ.unpack(request)
         self.answered.append(time.monotonic())
         number = len(self.answered)
         registers = [*struct.unpack(">4H", struct.pack(">Q", number)), *((number + i) & 0xFFFF for i in range(4, 2000))]
