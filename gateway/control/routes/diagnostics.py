@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.actors import Role
@@ -29,12 +29,6 @@ class WhichDevice(Body):
     link: Table = Field(default_factory=dict, description="The keys of a `[[link]]`.")
     table: Table = Field(default_factory=dict, description="The keys of a `[[device]]`.")
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> WhichDevice:
-        if (self.device is None) == (not self.link):
-            raise ValueError("give either the name of a device, or the table of a link")
-        return self
-
 
 class DeviceTest(WhichDevice):
     tags: list[Table] = Field(default_factory=list, max_length=2000, description="Tags to read, as their tables.")
@@ -45,12 +39,6 @@ class SinkTest(Body):
 
     sink: str | None = Field(default=None, max_length=255)
     table: Table = Field(default_factory=dict, description="The keys of a `[[sink]]`.")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> SinkTest:
-        if (self.sink is None) == (not self.table):
-            raise ValueError("give either the name of a sink, or its table")
-        return self
 
 
 class Place(WhichDevice):
@@ -125,12 +113,14 @@ class BrowsedItem(TypedDict, total=False):
 def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
     async def test_device(call: Call[NoQuery, DeviceTest]) -> AsyncIterator[Event]:
         wanted = call.body
+        _either(wanted.device, {**wanted.link, **wanted.table})
         with refusals():
             if wanted.device is not None:
                 return _rungs(room.test_device(wanted.device))
             return _rungs(room.test_tables(wanted.link, wanted.table, wanted.tags))
 
     async def test_sink(call: Call[NoQuery, SinkTest]) -> AsyncIterator[Event]:
+        _either(call.body.sink, call.body.table)
         with refusals():
             if call.body.sink is not None:
                 return _rungs(room.test_sink(call.body.sink))
@@ -138,6 +128,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
 
     async def decode_address(call: Call[NoQuery, Place]) -> list[DecodedValue]:
         wanted = call.body
+        _either(wanted.device, {**wanted.link, **wanted.table})
         with refusals():
             found = await room.decode(room.line_to(wanted.device, wanted.link, wanted.table), wanted.address)
         return [
@@ -154,6 +145,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
 
     async def browse_device(call: Call[NoQuery, Browse]) -> AsyncIterator[Event]:
         wanted = call.body
+        _either(wanted.device, {**wanted.link, **wanted.table})
         with refusals():
             line = room.line_to(wanted.device, wanted.link, wanted.table)
         return _items(room.browse(line, wanted.start, wanted.depth))
@@ -171,6 +163,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
             test_device,
             events(RungEvent, "Each rung when it begins and when it ends. Leaving ends the test."),
             body=DeviceTest,
+            refusals=(409,),
         ),
         Operation(
             "POST",
@@ -181,6 +174,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
             test_sink,
             events(RungEvent, "Each rung when it begins and when it ends. Leaving ends the test."),
             body=SinkTest,
+            refusals=(409,),
         ),
         Operation(
             "POST",
@@ -216,6 +210,11 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
     ]
 
 
+def _either(name: str | None, tables: Table) -> None:
+    if name is not None and tables:
+        raise Refusal(409, "ambiguous", f"both {name!r} and tables of another are given", "give one of both")
+
+
 class refusals:  # noqa: N801 - read as a word: with refusals()
     """Turns what the room raises into refusals of the API."""
 
@@ -229,13 +228,13 @@ class refusals:  # noqa: N801 - read as a word: with refusals()
                 problems = tuple(
                     {"message": flaw.message, "mend": flaw.mend, "field": flaw.field or None} for flaw in error.flaws
                 )
-                raise Refusal(422, "tables-invalid", "the tables can't be used", problems=problems) from None
+                raise Refusal(409, "tables-invalid", "the tables can't be used", problems=problems) from None
             case Taken():
                 raise Refusal(409, "taken", *with_mend(str(error))) from None
             case LinkDown() | DeviceSilent():
                 raise Refusal(502, "device-unreachable", *with_mend(str(error))) from None
             case ScanFailed():
-                raise Refusal(422, "not-possible", *with_mend(str(error))) from None
+                raise Refusal(409, "not-possible", *with_mend(str(error))) from None
 
 
 def json_value(value: Any) -> Any:

@@ -69,7 +69,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
                 {"message": each["msg"], "field": ".".join(map(str, each["loc"])) or None}
                 for each in error.errors(include_url=False, include_input=False)
             )
-            raise Refusal(422, "options-invalid", "the options can't be used", problems=problems) from None
+            raise Refusal(409, "options-invalid", "the options can't be used", problems=problems) from None
         with refusals():
             search = room.scan(name, options)
         return _findings(search)
@@ -87,7 +87,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
         Operation(
             "POST",
             "/v1/scans/{driver}",
-            "scan",
+            "scan_devices",
             Role.ENGINEER,
             "Search for devices in a driver's way: read-only, and never on what a running link has for itself.",
             scan,
