@@ -37,6 +37,13 @@ _TOPICS = {
         "decode": ("gateway.cli.decode:decode", "Show every way to understand what stands at an address."),
         "cert": ("gateway.cli.cert:cert", "The certificates that drivers trust, and their own."),
     },
+    "Find out": {
+        "doctor": ("gateway.cli.doctor:doctor", "List what needs repair."),
+        "why": ("gateway.cli.why:why", "Say why a tag isn't in MQTT."),
+        "test": ("gateway.cli.test:test", "Test the way to a device, rung by rung."),
+        "mqtt": ("gateway.cli.mqtt:mqtt", "Test the way to a broker, rung by rung."),
+        "trace": ("gateway.cli.trace:trace", "Watch what goes over a device's wire, decoded."),
+    },
     "System": {
         "diag": ("gateway.cli.diag:diag", "Make a diagnostic bundle for whoever is asked for help."),
         "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),

@@ -11,7 +11,22 @@ from typing import Any
 from gateway.accounts import Accounts
 from gateway.audit import AuditLog
 from gateway.control.operation import Operation
-from gateway.control.routes import certificates, diagnosis, events, live, logs, signin, status, tap, update
+from gateway.control.routes import (
+    certificates,
+    diagnosis,
+    diagnostics,
+    events,
+    live,
+    logs,
+    repairs,
+    scan,
+    signin,
+    status,
+    tap,
+    trace,
+    update,
+)
+from gateway.diagnostics.room import Diagnostics
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -27,6 +42,7 @@ class Services:
     logs: LogRing
     audit: AuditLog
     accounts: Accounts
+    diagnostics: Diagnostics
     updates: Updates
 
 
@@ -34,14 +50,18 @@ class Services:
 async def opened(config: Path, runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
     """The rooms beside the data plane, opened and closed in order. Raises AuditError or OSError."""
     settings, clock = runtime.settings, runtime.clock
-    async with AuditLog(settings.data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as audit:
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        AuditLog(settings.data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as audit,
+    ):
         accounts = Accounts(settings.data_dir, audit.record, now_ns=clock.now_ns)
         await accounts.open()
+        room = Diagnostics(runtime, config)
+        stack.callback(room.close)
+        room.start()
         updates = Updates()
-        try:
-            yield Services(config, runtime, logs, audit, accounts, updates)
-        finally:
-            await updates.close()
+        stack.push_async_callback(updates.close)
+        yield Services(config, runtime, logs, audit, accounts, room, updates)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -56,4 +76,8 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
         *diagnosis.operations(services.runtime, services.logs, services.config),
+        *diagnostics.operations(services.diagnostics),
+        *scan.operations(services.diagnostics),
+        *trace.operations(services.diagnostics),
+        *repairs.operations(services.diagnostics),
     ]
