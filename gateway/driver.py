@@ -6,7 +6,8 @@ A driver knows a protocol. It doesn't know time grids, retries, back-off, report
 - A **driver** is one device on a bus. The runtime never overlaps calls to drivers that share a bus.
 
 What goes beyond reading is an optional power, a runtime-checkable protocol that a driver has or hasn't and never stubs:
-:class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Browses`, :class:`Decodes`.
+:class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Previews`, :class:`Browses`,
+:class:`Decodes`, :class:`Identifies`; of a bus: :class:`Traces`.
 
 Errors have three homes:
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.model import Batch, DataType, Layout, Value
+from gateway.wire import Capture, Dissection, Endpoint, Frame, Take
 
 
 class LinkDown(Exception):
@@ -38,7 +40,15 @@ class DeviceSilent(Exception):
 
 
 class WriteFailed(Exception):
-    """A write was refused or its read-back differs. It is never repeated."""
+    """A write went wrong, and unless it is one of the two below, whether it took effect isn't known. Never repeated."""
+
+
+class NotWritten(WriteFailed):
+    """It is certain that nothing was changed: the write couldn't be made, or the device refused it."""
+
+
+class WriteDiffers(WriteFailed):
+    """It was sent and accepted, but reads back as something else, or can't be read back."""
 
 
 class ScanFailed(Exception):
@@ -191,9 +201,19 @@ class Writes(Protocol):
     async def write(self, point: Point, value: Value) -> Value:
         """Write `value` (wire type, unscaled) once, read it back, and return what was read.
 
-        Raises WriteFailed, DeviceSilent or LinkDown. It is never repeated, by driver or runtime: after DeviceSilent the
-        outcome is unknown and said to be.
+        Raises WriteFailed (NotWritten and WriteDiffers where it is one of these), DeviceSilent or LinkDown. It is never
+        repeated, by driver or runtime: after DeviceSilent the outcome is unknown and said to be.
         """
+        ...
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """A driver that can say what a write would put on the wire. Detected with isinstance, never stubbed."""
+
+    def preview(self, point: Point, value: Value) -> Sequence[str]:
+        """One line for each request that :meth:`Writes.write` would send for `value` (wire type), its bytes in
+        hexadecimal last. Pure: needs no connection and sends nothing. Raises NotWritten if it can't be written."""
         ...
 
 
@@ -255,6 +275,28 @@ class Decodes(Protocol):
 
     async def decode(self, address: str) -> Sequence[Decoding]:
         """Every type and order at `address` and at its neighbours. Raises LinkDown, DeviceSilent, or ScanFailed."""
+        ...
+
+
+@runtime_checkable
+class Identifies(Protocol):
+    """A driver whose device can say who it is. Never stubbed."""
+
+    async def identify(self) -> Mapping[str, str]:
+        """What the device says of itself, by name: ``maker``, ``product``, ``version``, ``serial``, ``name`` where they
+        fit. Empty: it answers, but says nothing of itself. Read-only. Raises LinkDown or DeviceSilent."""
+        ...
+
+
+@runtime_checkable
+class Traces(Protocol):
+    """A bus that can show what goes over its wire. Never stubbed."""
+
+    def trace(self, take: Take | None) -> None:
+        """Hand every frame from now on to `take`, over reconnects too; None: no longer, which costs nothing.
+
+        Secrets are blanked. May be called whether the bus is connected or not.
+        """
         ...
 
 
@@ -357,3 +399,14 @@ class DriverKind:
     certificates: Callable[[Site], Certificates] | None = None
     templates: Path | None = None
     """A folder of templates for well-known devices: TOML files as :mod:`gateway.config.library` has them."""
+    endpoints: Callable[[Any], Sequence[Endpoint]] = field(default=lambda options: ())
+    """Link options → where the link leads, the first choice first: what a test of the way there looks at."""
+    handshake: Callable[[Any], str] = field(default=lambda options: "")
+    """Link options → what opening takes beyond the bare connection, in words; empty: nothing that could fail."""
+    unit_of: Callable[[Any], str] = field(default=lambda options: "")
+    """Device options → :attr:`Frame.unit` of its frames. Empty: all frames of the link are its own."""
+    dissect: Callable[[Frame, Frame | None], Dissection] | None = None
+    """(frame, the one sent to that unit before it, if any) → what it means, whatever its bytes. For buses that are
+    Traces."""
+    capture: Callable[[Any], Capture | None] = field(default=lambda options: None)
+    """Link options → how a packet analyser is to take its frames; None: it can't."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.actors import Role
 from gateway.driver import DriverKind, PollGroup, Site
 from gateway.model import DataType
 from gateway.secrets import Secret
@@ -28,6 +29,20 @@ class ReportPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRules:
+    """Bounds on writing one tag, where they differ from its range and from what holds for the gateway."""
+
+    low: float | None = None
+    high: float | None = None
+    """None: that end of the engineering range."""
+    step: float | None = None
+    """Only so many from `low`, or from 0 where there is no least value, and multiples of it."""
+    min_interval_s: float | None = None
+    role: Role | None = None
+    require_reason: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TagRules:
     """What the pipeline does with one tag's values; position *i* belongs to column *i* of the group's layout."""
 
@@ -43,6 +58,13 @@ class TagRules:
     report: ReportPolicy | None = None
     count: int | None = None
     """None: a single value. Otherwise an array of so many elements, each under these rules; 0: of any number."""
+    write: WriteRules | None = None
+
+    @property
+    def write_limits(self) -> tuple[float | None, float | None]:
+        """Least and greatest published value that may be written."""
+        write = self.write or WriteRules()
+        return (self.low if write.low is None else write.low, self.high if write.high is None else write.high)
 
     @property
     def scaled(self) -> bool:
@@ -147,6 +169,20 @@ class MqttSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteSettings:
+    """Writes to devices. Nothing is written unless somebody switched it on."""
+
+    enabled: bool = False
+    require_reason: bool = False
+    role: Role = Role.OPERATOR
+    min_interval_s: float = 1.0
+    """Between two writes to one tag."""
+    max_per_minute: int = 60
+    ttl_s: float = 10.0
+    """A write not sent within this time isn't sent at all, unless the request says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """The whole configuration."""
 
@@ -161,3 +197,6 @@ class GatewaySettings:
     journal: JournalSettings
     links: tuple[LinkSettings, ...]
     sinks: tuple[MqttSettings, ...]
+    recent_bytes: int = 5 << 20
+    """Memory for recent values, the page's sparklines and trends. 0: none."""
+    write: WriteSettings = WriteSettings()

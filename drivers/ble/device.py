@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import chain
 
 from drivers.ble.bus import BleBus
@@ -13,17 +13,18 @@ from drivers.ble.gatt.connection import Connection
 from drivers.ble.gatt.errors import NoAnswer, NotThere, Refused
 from drivers.ble.gatt.reading import Reader
 from drivers.ble.hearing import COMMON, Hearing
+from drivers.ble.identity import identify
 from drivers.ble.options import DeviceOptions, TagOptions
 from drivers.ble.plan import BlePlan, Request, Target, codec_of, plan
 from drivers.ble.subscription import Subscription
-from gateway.driver import DeviceSilent, Item, LinkDown, Plan, Point, PollGroup, Receiver, WriteFailed
+from gateway.driver import DeviceSilent, Item, LinkDown, NotWritten, Plan, Point, PollGroup, Receiver, WriteDiffers
 from gateway.model import Batch, Quality, Value
 
 _log = logging.getLogger(__name__)
 
 
 class BleDevice:
-    """Implements Driver, Subscribes, Writes and Browses of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: BleBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -113,22 +114,22 @@ class BleDevice:
         tag = point.options
         assert isinstance(tag, TagOptions)
         if tag.characteristic is None:
-            raise WriteFailed(f"{point.path} can't be written: it is a field of an advert")
+            raise NotWritten(f"{point.path} can't be written: it is a field of an advert")
         try:
             codec = codec_of(point)
             wanted = codec.encode(value)
         except ValueError as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
         target = Target(tag.characteristic, tag.service)
         try:
             async with self._connection.use():
                 properties = self._writable(target)
                 await self._send(point, target, wanted)
                 if "read" not in properties:
-                    raise WriteFailed(f"{point.path} was written, but the device lets nobody read it back")
+                    raise WriteDiffers(f"{point.path} was written, but the device lets nobody read it back")
                 return await self._read_back(point, target, wanted)
         except NotThere as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
 
     def _writable(self, target: Target) -> Sequence[str]:
         properties = self._connection.find(target).properties
@@ -143,7 +144,7 @@ class BleDevice:
         except (NoAnswer, DeviceSilent) as error:
             raise DeviceSilent(f"{error}; {unknown}") from None
         except Refused as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
         except LinkDown as error:
             raise LinkDown(f"{error}; {unknown}") from None
 
@@ -153,14 +154,14 @@ class BleDevice:
         except (NoAnswer, DeviceSilent) as error:
             raise DeviceSilent(f"{error}; {point.path} was written, what it is now is unknown") from None
         except Refused as error:
-            raise WriteFailed(f"{point.path} was written but can't be read back: {error}") from None
+            raise WriteDiffers(f"{point.path} was written but can't be read back: {error}") from None
         except LinkDown as error:
             raise LinkDown(f"{error}; {point.path} was written, what it is now is unknown") from None
         for (device, _), subscription in self._bus.subscriptions.items():
             if device == self._name:
                 subscription.written(target, data)
         if data != wanted:
-            raise WriteFailed(f"{point.path} was written as {wanted.hex()} but reads {data.hex()} now")
+            raise WriteDiffers(f"{point.path} was written as {wanted.hex()} but reads {data.hex()} now")
         return codec_of(point).decode(data)
 
     # -- browsing
@@ -168,3 +169,7 @@ class BleDevice:
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`: services, and in them characteristics with what they read now."""
         return browse(self._connection, start, depth)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await identify(self._bus, self._hearing, self._connection, self._options)

@@ -41,6 +41,10 @@ class ModbusBus(Protocol, Generic[P]):
         """Frame a request once, to be sent many times."""
         ...
 
+    def show(self, prepared: P) -> str:
+        """The framed request for people: hexadecimal, dots for what is only known once it is sent."""
+        ...
+
     def transact(self, prepared: P) -> Awaitable[bytes]:
         """Send a request and return what follows the expected head in its reply.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from drivers.modbus.bus import ModbusBus
@@ -33,7 +33,7 @@ def memory_of(bus: ModbusBus[P], name: str, options: DeviceOptions) -> Memory:
 
 
 class ModbusDevice(Generic[P]):
-    """Implements :class:`gateway.driver.Driver` and its powers Writes, Browses and Decodes."""
+    """Implements :class:`gateway.driver.Driver`; its powers: Writes, Previews, Browses, Decodes and Identifies."""
 
     def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions, memory: Memory | None = None) -> None:
         self._bus = bus
@@ -72,6 +72,10 @@ class ModbusDevice(Generic[P]):
         """See :meth:`gateway.driver.Writes.write`."""
         return await self._writer.write(point, value)
 
+    def preview(self, point: Point, value: Value) -> Sequence[str]:
+        """See :meth:`gateway.driver.Previews.preview`."""
+        return self._writer.preview(point, value)
+
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`. Folders are the tables and the identification."""
         return self._explorer.browse(start, depth)
@@ -79,3 +83,7 @@ class ModbusDevice(Generic[P]):
     async def decode(self, address: str) -> Sequence[Decoding]:
         """See :meth:`gateway.driver.Decodes.decode`."""
         return await self._explorer.decode(address)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await self._explorer.identify()

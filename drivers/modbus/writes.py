@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,13 +18,15 @@ from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import Exchange
 from drivers.modbus.plan import BROADCAST
 from drivers.modbus.points import Located, locate
-from gateway.driver import DeviceSilent, LinkDown, Point, WriteFailed
+from gateway.driver import DeviceSilent, LinkDown, NotWritten, Point, WriteDiffers, WriteFailed
 from gateway.model import Value
 
 _log = logging.getLogger(__name__)
 
 P = TypeVar("P")
 _ILLEGAL_FUNCTION = 1
+_DONE_NOTHING = frozenset((1, 2, 3, 6, 7))
+"""Exceptions by which a device says that it didn't even begin; 4, say, is a failure while it was at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class _Change:
 
 
 class Writer(Generic[P]):
-    """Writes to one device. Implements :class:`gateway.driver.Writes`."""
+    """Writes to one device. Implements :class:`gateway.driver.Writes` and Previews."""
 
     def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -62,17 +64,39 @@ class Writer(Generic[P]):
 
     async def write(self, point: Point, value: Value) -> Value:
         """See :meth:`gateway.driver.Writes.write`."""
-        try:
-            change = self._change(point, value)
-        except ValueError as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+        change = self._checked_change(point, value)
         data = await self._sent(point, self._send(change))
         if data is None:
             data = await self._read_back(point, change.place)
         now = change.decode(data)
         if not change.is_done(data):
-            raise WriteFailed(f"{point.path} was written but reads {now!r} now")
+            raise WriteDiffers(f"{point.path} was written but reads {now!r} now")
         return now
+
+    def preview(self, point: Point, value: Value) -> Sequence[str]:
+        """See :meth:`gateway.driver.Previews.preview`. Reading back isn't among them, but for function 23."""
+        change = self._checked_change(point, value)
+        span = change.place.span
+        if not change.is_partial:
+            return [self._shown(self._whole(change))]
+        if self._mask_write and span.count == 1:
+            return [self._shown(self._masked_part(change))]
+        return [
+            self._shown(pdu.read(Table.HOLDING_REGISTERS, span.address, span.count)),
+            f"function {self._rewritten(change, bytes(len(change.ones))).function}: "
+            f"the same registers with {change.wanted.hex(' ')} under the mask {change.ones.hex(' ')}",
+        ]
+
+    def _shown(self, exchange: Exchange) -> str:
+        framed = self._bus.show(self._bus.prepare(self._options.unit, exchange))
+        return f"function {exchange.function}: {framed}"
+
+    def _checked_change(self, point: Point, value: Value) -> _Change:
+        """Raises NotWritten."""
+        try:
+            return self._change(point, value)
+        except ValueError as error:
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
 
     def _change(self, point: Point, value: Value) -> _Change:
         """Raises ValueError, in one sentence, for what can't be written."""
@@ -118,7 +142,10 @@ class Writer(Generic[P]):
         except Refused as error:
             if error.code in UNREACHED:
                 raise DeviceSilent(f"unit {self._options.unit} behind {self._bus.peer}: {error}; {unknown}") from None
-            raise WriteFailed(f"{point.path}: the device refused the write with {error}") from None
+            refused = f"{point.path}: the device refused the write with {error}"
+            if error.code in _DONE_NOTHING:
+                raise NotWritten(refused) from None
+            raise WriteFailed(f"{refused}; {unknown}") from None
         except EchoDiffers:
             raise WriteFailed(f"{point.path}: the device confirmed another write than this one; {unknown}") from None
         except LinkDown as error:
@@ -126,26 +153,40 @@ class Writer(Generic[P]):
 
     async def _send(self, change: _Change) -> bytes | None:
         """Write. What was read back in the same transaction, or None if it is still to be read."""
+        if change.is_partial:
+            await self._change_part(change)
+            return None
+        data = await self._exchange(self._whole(change))
+        return data if change.place.encoding is not None and self._options.read_write_multiple else None
+
+    def _whole(self, change: _Change) -> Exchange:
+        """The one request for what shares its place with nobody."""
         address, multiple = change.place.span.address, self._options.write_multiple
         if change.place.encoding is None:
             values = BitCodec([(0, change.place.span.count)], change.place.span.count).decode(change.wanted)[0]
             assert isinstance(values, tuple)
-            await self._exchange(pdu.write_coils(address, [bool(value) for value in values], multiple=multiple))
-        elif change.is_partial:
-            await self._change_part(change)
-        elif self._options.read_write_multiple:
-            return await self._exchange(pdu.read_write_registers(address, change.registers))
-        else:
-            await self._exchange(pdu.write_registers(address, change.registers, multiple=multiple))
-        return None
+            return pdu.write_coils(address, [bool(value) for value in values], multiple=multiple)
+        if self._options.read_write_multiple:
+            return pdu.read_write_registers(address, change.registers)
+        return pdu.write_registers(address, change.registers, multiple=multiple)
+
+    def _masked_part(self, change: _Change) -> Exchange:
+        ((set_bits,), (own_bits,)) = change.registers, _registers(change.ones)
+        return pdu.mask_write(change.place.span.address, 0xFFFF & ~own_bits, set_bits)
+
+    def _rewritten(self, change: _Change, current: bytes) -> Exchange:
+        """The registers as they are but for the bits that change."""
+        changed = bytes(now & ~one | new for now, one, new in zip(current, change.ones, change.wanted, strict=True))
+        return pdu.write_registers(
+            change.place.span.address, _registers(changed), multiple=self._options.write_multiple
+        )
 
     async def _change_part(self, change: _Change) -> None:
         """Change some bits of registers: of one by function 22, else by reading, changing and writing them."""
         span = change.place.span
         if self._mask_write and span.count == 1:
             try:
-                ((set_bits,), (own_bits,)) = change.registers, _registers(change.ones)
-                await self._exchange(pdu.mask_write(span.address, 0xFFFF & ~own_bits, set_bits))
+                await self._exchange(self._masked_part(change))
             except Refused as error:
                 # A refused function has done nothing, so what follows is no repetition of a write.
                 if error.code != _ILLEGAL_FUNCTION:
@@ -155,10 +196,7 @@ class Writer(Generic[P]):
             else:
                 return
         current = await self._exchange(pdu.read(Table.HOLDING_REGISTERS, span.address, span.count))
-        changed = bytes(now & ~one | new for now, one, new in zip(current, change.ones, change.wanted, strict=True))
-        await self._exchange(
-            pdu.write_registers(span.address, _registers(changed), multiple=self._options.write_multiple)
-        )
+        await self._exchange(self._rewritten(change, current))
 
     async def _read_back(self, point: Point, place: Located) -> bytes:
         if self._options.read_back_delay_ms:
@@ -170,7 +208,7 @@ class Writer(Generic[P]):
         except ReplyTimeout as error:
             raise DeviceSilent(f"unit {self._options.unit} at {self._bus.peer}: {error}; {written}") from None
         except Refused as error:
-            raise WriteFailed(f"{point.path} was written but can't be read back: {error}") from None
+            raise WriteDiffers(f"{point.path} was written but can't be read back: {error}") from None
         except LinkDown as error:
             raise LinkDown(f"{error}; {written}") from None
         if place.encoding is not None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from drivers.opcua import services, writing
 from drivers.opcua.binding import Binding
 from drivers.opcua.browse import browse
 from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.identity import identify
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.plan import OpcUaPlan
 from drivers.opcua.reading import read_all
 from drivers.opcua.session import configured_limits
 from drivers.opcua.subscription import Subscription
-from gateway.driver import Item, Plan, Point, PollGroup, Receiver, WriteFailed
+from gateway.driver import Item, NotWritten, Plan, Point, PollGroup, Receiver
 from gateway.model import Batch, Value
 
 
 class OpcUaDevice:
-    """Implements Driver, Subscribes, Writes and Browses of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: OpcUaBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -66,7 +67,7 @@ class OpcUaDevice:
         """See :meth:`gateway.driver.Writes.write`."""
         session = self._bus.session
         if point.options.events:
-            raise WriteFailed(f"{point.path} can't be written: it is events")
+            raise NotWritten(f"{point.path} can't be written: it is events")
         if point.options.method is not None:
             return await writing.call(session, point, value)
         return await writing.write(session, point, value, self._options.read_back_delay_ms / 1000)
@@ -74,6 +75,10 @@ class OpcUaDevice:
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`."""
         return browse(self._bus.session, start, depth)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await identify(self._bus.session)
 
     async def _bind(self, plan: OpcUaPlan) -> Binding:
         """The plan as it is under the present session. Raises LinkDown or DeviceSilent."""

@@ -17,7 +17,7 @@ from drivers.opcua.services import Service
 from drivers.opcua.session import Garbled, Session
 from drivers.opcua.status import ServiceFailed
 from drivers.opcua.values import BAD_TYPE_MISMATCH, Converter, Unfit, dumps, to_json, to_variant
-from gateway.driver import DeviceSilent, LinkDown, Point, WriteFailed
+from gateway.driver import DeviceSilent, LinkDown, NotWritten, Point, WriteDiffers, WriteFailed
 from gateway.model import DataType, Value
 
 _NATURAL = {
@@ -40,6 +40,25 @@ _ARGUMENT = NodeId(0, 298)
 """Argument_Encoding_DefaultBinary (OPC 10000-3 §8.6)."""
 _ENUMERATION = NodeId(0, 29)
 _SUPERTYPES_MOST = 16
+_DONE_NOTHING = frozenset(
+    (
+        0x800B0000,  # BadServiceUnsupported
+        0x80100000,  # BadTooManyOperations
+        0x801F0000,  # BadUserAccessDenied
+        0x80330000,  # BadNodeIdInvalid
+        0x80340000,  # BadNodeIdUnknown
+        0x80350000,  # BadAttributeIdInvalid
+        0x80360000,  # BadIndexRangeInvalid
+        0x80370000,  # BadIndexRangeNoData
+        0x803B0000,  # BadNotWritable
+        0x803C0000,  # BadOutOfRange
+        0x80730000,  # BadWriteNotSupported
+        0x80740000,  # BadTypeMismatch
+        0x80E60000,  # BadSecurityModeInsufficient
+        0x80E90000,  # BadLocked
+    )
+)
+"""Statuses by which a server says that it didn't even begin; BadTimeout, say, comes from behind it."""
 
 
 async def write(session: Session, point: Point, value: Value, read_back_delay_s: float) -> Value:
@@ -57,7 +76,10 @@ async def write(session: Session, point: Point, value: Value, read_back_delay_s:
             wanted = _variant(point, value, theirs)
             code = await _send(session, point, node, wanted)
     if code >= 0x8000_0000:
-        raise WriteFailed(f"{point.path}: the server refused the write with {status.sentence(code)}")
+        refused = f"{point.path}: the server refused the write with {status.sentence(code)}"
+        if code & status.MASK in _DONE_NOTHING:
+            raise NotWritten(refused)
+        raise WriteFailed(f"{refused}; whether it was written is unknown")
     if read_back_delay_s:
         await asyncio.sleep(read_back_delay_s)
     return await _read_back(session, point, node, wanted)
@@ -73,13 +95,13 @@ async def call(session: Session, point: Point, value: Value) -> Value:
     except orjson.JSONDecodeError:
         inputs = None
     if not isinstance(inputs, list):
-        raise WriteFailed(f'{point.path} is a method: write a JSON list of its inputs, such as [1, "a"]')
+        raise NotWritten(f'{point.path} is a method: write a JSON list of its inputs, such as [1, "a"]')
     try:
         kinds = await _input_types(session, method)
     except (ServiceFailed, Garbled, Malformed) as error:
-        raise WriteFailed(f"{point.path}: the method's inputs can't be found out: {error}; nothing was sent") from None
+        raise NotWritten(f"{point.path}: the method's inputs can't be found out: {error}; nothing was sent") from None
     if len(kinds) != len(inputs):
-        raise WriteFailed(f"{point.path} takes {len(kinds)} inputs, not {len(inputs)}; nothing was sent")
+        raise NotWritten(f"{point.path} takes {len(kinds)} inputs, not {len(inputs)}; nothing was sent")
     request = services.call_request(
         target, method, [_variant(point, each, kind) for each, kind in zip(inputs, kinds, strict=True)]
     )
@@ -101,16 +123,16 @@ async def call(session: Session, point: Point, value: Value) -> Value:
     try:
         return dumps([to_json(output, session) for output in result.outputs])
     except (Unfit, Malformed) as error:
-        raise WriteFailed(f"{point.path} was called, but what it gave can't be understood: {error}") from None
+        raise WriteDiffers(f"{point.path} was called, but what it gave can't be understood: {error}") from None
 
 
 async def _node(session: Session, point: Point, address: Address) -> NodeId:
     try:
         (node,) = await resolve(session, [address])
     except Garbled as error:
-        raise WriteFailed(f"{point.path}: {error}; nothing was sent") from None
+        raise NotWritten(f"{point.path}: {error}; nothing was sent") from None
     if not isinstance(node, NodeId):
-        raise WriteFailed(f"{point.path}: there is no node {address} ({status.name(node)}); nothing was sent")
+        raise NotWritten(f"{point.path}: there is no node {address} ({status.name(node)}); nothing was sent")
     return node
 
 
@@ -119,13 +141,13 @@ def _variant(point: Point, value: Any, kind: int) -> Variant:
         try:
             value = orjson.loads(value) if isinstance(value, str) else None
         except orjson.JSONDecodeError:
-            raise WriteFailed(f"{point.path}: {value!r} is no JSON; nothing was sent") from None
+            raise NotWritten(f"{point.path}: {value!r} is no JSON; nothing was sent") from None
     try:
         variant = to_variant(value, kind)
         if point.type is not DataType.FLOAT32 and kind == Type.FLOAT and variant.value != _plain(value):
             raise ValueError(f"{value!r} is no {type_name(kind)}, it would be rounded")
     except ValueError as error:
-        raise WriteFailed(f"{point.path} can't be written: {error}; nothing was sent") from None
+        raise NotWritten(f"{point.path} can't be written: {error}; nothing was sent") from None
     return variant
 
 
@@ -154,15 +176,15 @@ async def _read_back(session: Session, point: Point, node: NodeId, wanted: Varia
     except (DeviceSilent, LinkDown) as error:
         raise type(error)(f"{error}; {point.path} was written, what it is now is unknown") from None
     except (Garbled, ServiceFailed) as error:
-        raise WriteFailed(f"{point.path} was written but can't be read back: {error}") from None
+        raise WriteDiffers(f"{point.path} was written but can't be read back: {error}") from None
     if data.status >= 0x8000_0000:
-        raise WriteFailed(f"{point.path} was written but can't be read back: {status.sentence(data.status)}")
+        raise WriteDiffers(f"{point.path} was written but can't be read back: {status.sentence(data.status)}")
     try:
         now, _ = Converter(point).convert(data, session)
     except Unfit as error:
-        raise WriteFailed(f"{point.path} was written but can't be read back: {error}") from None
+        raise WriteDiffers(f"{point.path} was written but can't be read back: {error}") from None
     if (data.type, data.value) != (wanted.type, wanted.value) and not _both_nan(data.value, wanted.value):
-        raise WriteFailed(f"{point.path} was written but reads {now!r} now")
+        raise WriteDiffers(f"{point.path} was written but reads {now!r} now")
     return now
 
 
@@ -178,15 +200,15 @@ async def _type_of(session: Session, point: Point, node: NodeId) -> int:
     try:
         (data,) = await session.read([pack_node_id(node)], services.SOURCE_TIME, services.DATA_TYPE)
         if data.status >= 0x8000_0000 or not isinstance(data.value, NodeId):
-            raise WriteFailed(f"{point.path} can't be written: {status.sentence(data.status)}; nothing was sent")
+            raise NotWritten(f"{point.path} can't be written: {status.sentence(data.status)}; nothing was sent")
         kind = await _built_in(session, data.value)
         if kind is None:
             (value,) = await session.read([pack_node_id(node)], services.SOURCE_TIME)
             kind = value.type or None
     except (ServiceFailed, Garbled) as error:
-        raise WriteFailed(f"{point.path} can't be written: {error}; nothing was sent") from None
+        raise NotWritten(f"{point.path} can't be written: {error}; nothing was sent") from None
     if kind is None:
-        raise WriteFailed(f"{point.path} can't be written: the server doesn't tell its type; nothing was sent")
+        raise NotWritten(f"{point.path} can't be written: the server doesn't tell its type; nothing was sent")
     return kind
 
 

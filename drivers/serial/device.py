@@ -16,12 +16,33 @@ from drivers.serial.framing import encode
 from drivers.serial.message import Kind
 from drivers.serial.options import DeviceOptions
 from drivers.serial.plan import SerialPlan, Share
-from gateway.driver import DeviceSilent, Item, LinkDown, Plan, Point, PollGroup, Receiver, ScanFailed, WriteFailed
+from gateway.driver import (
+    DeviceSilent,
+    Item,
+    LinkDown,
+    NotWritten,
+    Plan,
+    Point,
+    PollGroup,
+    Receiver,
+    ScanFailed,
+    WriteDiffers,
+)
 from gateway.model import Batch, Layout, Quality, Tag, Value
 
 _TIMEOUTS_PER_READ = 2
 """Requests that may stay unanswered before the rest of a read is given up, which bounds the delay of other devices."""
 _WAITING = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)
+_IDENTITY = {
+    "maker": "maker",
+    "manufacturer": "maker",
+    "product": "product",
+    "model": "product",
+    "serial_number": "serial",
+    "version": "version",
+    "firmware": "version",
+}
+"""Fields by which an instrument says who it is → our name for it."""
 _LOOKS_PER_STALE = 3
 """How often a subscription is looked at in the time after which a tag would be stale."""
 
@@ -38,8 +59,8 @@ class _Subscription:
 
 
 class SerialDevice:
-    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes`, :class:`~gateway.driver.Browses`
-    and :class:`~gateway.driver.Writes`."""
+    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes`, :class:`~gateway.driver.Browses`,
+    :class:`~gateway.driver.Writes` and :class:`~gateway.driver.Identifies`."""
 
     def __init__(self, bus: SerialBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -199,6 +220,22 @@ class SerialDevice:
                 await self._bus.listen(self, take, self._listen_s)
         return heard
 
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`: what messages of the description say of it, by their fields'
+        names. Where none does, the first message proves that it is there."""
+        kinds = [kind for kind in self._kinds if not _IDENTITY.keys().isdisjoint(kind.fields or ())]
+        heard = await self._hear_out(kinds or self._kinds[:1])
+        if self._kinds and not heard:
+            raise DeviceSilent(f"{self._where}: nothing that it said is a message of its description")
+        said: dict[str, str] = {}
+        for fields in heard.values():
+            for name in _IDENTITY.keys() & fields.keys():
+                raw = fields[name]
+                text = raw.decode(self._options.encoding, "replace") if isinstance(raw, bytes) else raw
+                if text not in (None, ""):
+                    said[_IDENTITY[name]] = str(text)
+        return said
+
     # -- listening
 
     async def subscribe(self, plan: Plan, receiver: Receiver) -> None:
@@ -306,15 +343,15 @@ class SerialDevice:
         options = self._options
         wish = point.options
         if wish.command is None:
-            raise WriteFailed(f"{point.path} can't be written: it has no command")
+            raise NotWritten(f"{point.path} can't be written: it has no command")
         command = options.command[wish.command]
         try:
             data = compose(command, options, wish.field, point.type, value)
         except Refused as error:
-            raise WriteFailed(f"{point.path} can't be written: {error}") from None
+            raise NotWritten(f"{point.path} can't be written: {error}") from None
         share = self._read_back_of(point)
         if command.ack is None and share is None:
-            raise WriteFailed(f"{point.path} can't be written: nothing would tell whether it was taken")
+            raise NotWritten(f"{point.path} can't be written: nothing would tell whether it was taken")
         await self._get_ready()
         unknown = f"whether {point.path} was written is unknown"
         try:
@@ -346,7 +383,7 @@ class SerialDevice:
             return False if not_taken is not None and not_taken(frame) else None
 
         if not await self._bus.ask(self, self._framed(data), accept, self._timeout_s):
-            raise WriteFailed(f"{point.path}: the instrument refused it")
+            raise NotWritten(f"{point.path}: the instrument refused it")
 
     async def _read_back(self, point: Point, share: Share, value: Value) -> Value:
         if self._options.read_back_delay_ms:
@@ -360,9 +397,9 @@ class SerialDevice:
             raise LinkDown(f"{error}; {written}") from None
         now, code = (None, answer) if isinstance(answer, int) else share.converts[0](answer)
         if now is None:
-            raise WriteFailed(f"{point.path} was written but can't be read back (quality 0x{code:08X})")
+            raise WriteDiffers(f"{point.path} was written but can't be read back (quality 0x{code:08X})")
         if now != value:
-            raise WriteFailed(f"{point.path} was written but reads {now!r} now")
+            raise WriteDiffers(f"{point.path} was written but reads {now!r} now")
         return now
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.actors import Role
 from gateway.config import library
 from gateway.config.context import Context, Raw, split
 from gateway.config.files import check_files
@@ -23,6 +24,7 @@ from gateway.config.schema import (
     JournalTable,
     LinkTable,
     TemplateTable,
+    WriteTable,
 )
 from gateway.config.sinks import read_sinks
 from gateway.config.topics import Assets, check_members
@@ -37,6 +39,7 @@ from gateway.settings import (
     GroupSettings,
     JournalSettings,
     LinkSettings,
+    WriteSettings,
     site_of,
 )
 
@@ -91,6 +94,7 @@ class Builder:
                 self._checker.unknown_key(key, SECTIONS, Key((key,)))
         gateway = self._gateway()
         journal = self._journal(gateway)
+        write = self._write()
         sinks = read_sinks(self._context, gateway.id if gateway else "")
         templates = self._templates()
         links = self._links()
@@ -121,6 +125,8 @@ class Builder:
                 if link.kind is not None
             ),
             sinks=sinks,
+            recent_bytes=round(gateway.recent_mb * _MIB),
+            write=write,
         )
 
     def _gateway(self) -> GatewayTable | None:
@@ -167,6 +173,22 @@ class Builder:
             max_age_s=table.max_age_h * 3600,
             memory_values=table.memory_values,
             min_free_bytes=round(table.min_free_mb * _MIB),
+        )
+
+    def _write(self) -> WriteSettings:
+        """What isn't right is a problem, and then the result doesn't count."""
+        raw = self._document.body.get("write", {})
+        place = Key(("write",))
+        table = self._checker.table(WriteTable, raw, place) if self._context.is_table(raw, place) else None
+        if table is None:
+            return WriteSettings()
+        return WriteSettings(
+            enabled=table.enabled,
+            require_reason=table.require_reason,
+            role=Role(table.role),
+            min_interval_s=table.min_interval_ms / 1000,
+            max_per_minute=table.max_per_minute,
+            ttl_s=table.ttl_ms / 1000,
         )
 
     def _links(self) -> dict[str, Link]:

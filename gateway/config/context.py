@@ -23,8 +23,10 @@ from gateway.config.schema import (
     ReportTable,
     SinkTable,
     TagTable,
+    TagWriteTable,
     TemplateTable,
     TlsTable,
+    WriteTable,
 )
 from gateway.config.tls import exposed, unreadable
 from gateway.config.topics import CASE_HINT
@@ -160,6 +162,7 @@ class Context:
         tables: dict[str, list[str]] = {
             "[gateway]": [*GatewayTable.model_fields],
             "[journal]": [*JournalTable.model_fields],
+            "[write]": [*WriteTable.model_fields],
             "[[sink]]": [*SinkTable.model_fields],
             "[sink.tls]": [*TlsTable.model_fields],
             "[[link]]": [*LinkTable.model_fields],
@@ -167,6 +170,7 @@ class Context:
             "[[device.group]]": [*GroupTable.model_fields],
             "[[device.group.tag]]": [*TagTable.model_fields],
             "report = {…} of a tag": [*ReportTable.model_fields],
+            "write = {…} of a tag": [*TagWriteTable.model_fields],
             "[[template]]": [*TemplateTable.model_fields],
         }
         drivers = (table.get("driver") for table in self._raw_tables("link", "template"))

@@ -13,23 +13,25 @@ from typing import Any
 
 import orjson
 
+from gateway.actors import Role
 from gateway.config.context import Context, Raw, split
 from gateway.config.csvtags import read_rows
 from gateway.config.names import quote
 from gateway.config.places import Cell, Key, Place
 from gateway.config.problems import Problem
-from gateway.config.scaling import Finding, Scaling, array_findings, published_type, report_findings
-from gateway.config.schema import GroupTable, ReportTable, TagTable
+from gateway.config.scaling import Finding, Scaling, array_findings, published_type, report_findings, write_findings
+from gateway.config.schema import CSV_TABLES, GroupTable, ReportTable, TagTable, TagWriteTable
 from gateway.config.topics import check_paths
 from gateway.driver import DriverKind, Point
 from gateway.model import Tag
-from gateway.settings import ReportPolicy, TagRules
+from gateway.settings import ReportPolicy, TagRules, WriteRules
 
 SUBSCRIBED_INTERVAL_S = 1.0
 """How often a device is asked to look at what is subscribed to, where nothing is said."""
 
-_REPORT_KEYS = tuple(ReportTable.model_fields)
-_TAG_COLUMNS = tuple(key for key in TagTable.model_fields if key != "report") + _REPORT_KEYS
+_NESTED = {f"{prefix}{key}": (name, key) for name, (prefix, table) in CSV_TABLES.items() for key in table.model_fields}
+"""Column → the table of a tag that it belongs to, and its key there."""
+_TAG_COLUMNS = (*(key for key in TagTable.model_fields if key not in CSV_TABLES), *_NESTED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,8 +187,14 @@ class GroupReader:
             self._report.add_problems([Problem(path, None, "the file has no tags", "add a row for each tag")])
         raws = []
         for row in rows.rows:
-            report = {key: row.pop(key) for key in _REPORT_KEYS if key in row}
-            raws.append({**row, "report": report} if report else row)
+            raw: dict[str, Any] = {}
+            for column, cell in row.items():
+                if column in _NESTED:
+                    name, key = _NESTED[column]
+                    raw.setdefault(name, {})[key] = cell
+                else:
+                    raw[column] = cell
+            raws.append(raw)
         lines = rows.lines
         return self._tags(raws, lambda index: Cell(path, lines[index]), kind, strings=True)
 
@@ -216,6 +224,8 @@ class GroupReader:
             if table.report is not None:
                 findings = (*findings, *_report_findings(table, table.report))
                 policy = _policy(table.report)
+            if table.write is not None:
+                findings = (*findings, *_write_findings(table, table.write))
             for finding in findings:
                 self._report.add(
                     places(index).child(*finding.key), f"tag {quote(table.name)}: {finding.message}", finding.hint
@@ -248,6 +258,7 @@ class GroupReader:
                     table.clamp,
                     policy,
                     table.count,
+                    None if table.write is None else _write_rules(table.write),
                 )
             )
         return Tags(tuple(tags), tuple(points), tuple(rules), lambda index: places(kept[index]))
@@ -284,6 +295,28 @@ def _policy(table: ReportTable) -> ReportPolicy:
         deadband_percent=table.deadband_percent,
         min_interval_s=table.min_interval_ms / 1000,
         max_interval_s=None if table.max_interval_ms is None else table.max_interval_ms / 1000,
+    )
+
+
+@cache
+def _write_rules(table: TagWriteTable) -> WriteRules:
+    return WriteRules(
+        low=table.min,
+        high=table.max,
+        step=table.step,
+        min_interval_s=_seconds(table.min_interval_ms),
+        role=None if table.role is None else Role(table.role),
+        require_reason=table.require_reason,
+    )
+
+
+def _write_findings(table: TagTable, write: TagWriteTable) -> list[Finding]:
+    return write_findings(
+        table.type,
+        table.writable,
+        table.low if write.min is None else write.min,
+        table.high if write.max is None else write.max,
+        {key: value for key in ("min", "max", "step") if (value := getattr(write, key)) is not None},
     )
 
 

@@ -46,8 +46,10 @@ class Cell:
     column: str | None = None
 
     def child(self, *keys: str | int) -> Self:
-        # Columns are flat: `report.deadband` of a tag table is the column `deadband`.
+        # Columns are flat: `report.deadband` of a tag table is the column `deadband`, `write.min` is `write_min`.
         names = [key for key in keys if isinstance(key, str)]
+        if names[:1] == ["write"]:
+            return type(self)(self.file, self.row, "_".join(names))
         return type(self)(self.file, self.row, names[-1] if names else self.column)
 
     @property

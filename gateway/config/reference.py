@@ -17,6 +17,7 @@ from gateway import registry
 from gateway.config import library
 from gateway.config.export import json_schema, table_schema
 from gateway.config.schema import (
+    CSV_TABLES,
     BreakerTable,
     DeviceTable,
     GatewayTable,
@@ -26,8 +27,10 @@ from gateway.config.schema import (
     ReportTable,
     SinkTable,
     TagTable,
+    TagWriteTable,
     TemplateTable,
     TlsTable,
+    WriteTable,
 )
 from gateway.fields import SecretReference
 from gateway.toml import value as toml_value
@@ -37,6 +40,7 @@ DIRECTORY = Path(__file__).parents[2] / "docs" / "reference"
 _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[gateway]", GatewayTable),
     ("[journal]", JournalTable),
+    ("[write]", WriteTable),
     ("[[sink]]", SinkTable),
     ("password = {…} and other secrets", SecretReference),
     ("[sink.tls]", TlsTable),
@@ -46,6 +50,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[[device.group]], [[template.group]]", GroupTable),
     ("[[device.group.tag]], [[template.group.tag]]", TagTable),
     ("report = {…} of a tag", ReportTable),
+    ("write = {…} of a tag", TagWriteTable),
     ("[[template]]", TemplateTable),
 )
 
@@ -69,7 +74,8 @@ _CSV = """\
 ## Columns of a tags file
 
 `tags_csv` names a CSV file in UTF-8: a header, then one tag a row. The delimiter is a comma or a semicolon; a decimal
-point is always a point. The columns are the keys of a tag, those of its driver, and those of `report`: {columns}.
+point is always a point. The columns are the keys of a tag, those of its driver, those of `report`, and those of `write`
+with `write_` in front: {columns}.
 An empty cell means that the key isn't given.
 """
 
@@ -79,7 +85,8 @@ def markdown() -> str:
     parts = [_INTRODUCTION]
     for heading, model in _TABLES:
         parts.append(f"## {heading}\n\n{(model.__doc__ or '').strip()}\n\n{_keys(table_schema(model))}")
-    columns = [key for key in TagTable.model_fields if key != "report"] + [*ReportTable.model_fields]
+    columns = [key for key in TagTable.model_fields if key not in CSV_TABLES]
+    columns += [f"{prefix}{key}" for prefix, table in CSV_TABLES.values() for key in table.model_fields]
     parts.append(_CSV.format(columns=", ".join(f"`{column}`" for column in columns)))
     for name in _own_drivers():
         kind = registry.load_driver(name)

@@ -12,6 +12,7 @@ For an array all of it is said of its elements.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from math import ceil, floor
 from typing import NamedTuple
@@ -229,4 +230,23 @@ def report_findings(
                 "swap them, or mend one",
             )
         )
+    return findings
+
+
+def write_findings(
+    wire: DataType, writable: bool, low: float | None, high: float | None, given: Mapping[str, float]
+) -> list[Finding]:
+    """What is wrong with the bounds on writing a tag. `given`: ``min``, ``max`` and ``step``, as far as they are."""
+    findings = []
+    if not writable:
+        message = "write bounds what is written, but the tag isn't writable"
+        findings.append(Finding(("write",), message, "write writable = true, or take write out"))
+    if not wire.is_numeric:
+        findings += [
+            Finding(("write", key), f"{_one(wire)} has no size to bound", f"take {key} out of write") for key in given
+        ]
+    elif low is not None and high is not None and low > high:
+        key = "min" if "min" in given else "max"
+        message = f"the least value to write ({low:g}) is over the greatest ({high:g})"
+        findings.append(Finding(("write", key), message, "mend one of the two"))
     return findings

@@ -60,6 +60,13 @@ class GatewayTable(Table):
         default="auto",
         description="`auto`: the wall clock is trusted once the kernel says it is synchronised; `trusted`: always.",
     )
+    recent_mb: float = Field(
+        default=5.0,
+        ge=0,
+        le=1024,
+        description="Memory for recent values, the sparklines and trends of the page, in MiB; all tags reach back "
+        "equally far. 0: none are kept.",
+    )
 
 
 class JournalTable(Table):
@@ -213,6 +220,54 @@ class ReportTable(Table):
     )
 
 
+class WriteTable(Table):
+    """Writes to devices: the one switch, and what holds for every tag that doesn't say otherwise."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether anything is written to any device. Even then only tags with `writable = true` can be.",
+    )
+    require_reason: bool = Field(default=False, description="Whether every write has to say why.")
+    role: Literal["operator", "engineer", "admin"] = Field(
+        default="operator", description="The least role of a user or token that may write."
+    )
+    min_interval_ms: float = Field(
+        default=1000.0, ge=0, le=_WEEK_MS, description="Least time between two writes to one tag, in milliseconds."
+    )
+    max_per_minute: int = Field(
+        default=60, ge=1, le=6000, description="Most writes of the whole gateway in a minute, over all tags."
+    )
+    ttl_ms: float = Field(
+        default=10_000.0,
+        gt=0,
+        le=_DAY_S * 1000,
+        description="A write that couldn't be sent within this time is not sent at all, in milliseconds. "
+        "A request may say less or more.",
+    )
+
+
+class TagWriteTable(Table):
+    """Bounds on writing one tag. Only with `writable = true`."""
+
+    min: float | None = Field(default=None, description="Least value, in `unit`. Default: `low`.")
+    max: float | None = Field(default=None, description="Greatest value, in `unit`. Default: `high`.")
+    step: float | None = Field(
+        default=None, gt=0, description="Only so many from `min`, or from 0 where there is none, and multiples of it."
+    )
+    min_interval_ms: float | None = Field(
+        default=None,
+        ge=0,
+        le=_WEEK_MS,
+        description="Least time between two writes, in milliseconds. Default: that of `[write]`.",
+    )
+    role: Literal["operator", "engineer", "admin"] | None = Field(
+        default=None, description="The least role that may write it. Default: that of `[write]`."
+    )
+    require_reason: bool | None = Field(
+        default=None, description="Whether a write has to say why. Default: as in `[write]`."
+    )
+
+
 class TagTable(Table):
     """One value. Further keys are the driver's."""
 
@@ -244,7 +299,14 @@ class TagTable(Table):
         default=None, description="The point's name at its source, such as in the PLC program, published in `_meta`."
     )
     report: ReportTable | None = Field(default=None, description="When a value is worth sending. Default: always.")
-    writable: bool = Field(default=False, description="Whether the tag may be written from northbound.")
+    writable: bool = Field(
+        default=False, description="Whether the tag may be written. Nothing is while `write.enabled` is false."
+    )
+    write: TagWriteTable | None = Field(default=None, description="Bounds on writing it. Default: `low` and `high`.")
+
+
+CSV_TABLES: dict[str, tuple[str, type[Table]]] = {"report": ("", ReportTable), "write": ("write_", TagWriteTable)}
+"""Tables of a tag that have columns of their own in a CSV file: what these begin with, and the keys."""
 
 
 class GroupTable(Table):
@@ -315,6 +377,7 @@ class TemplateTable(Table):
 SECTIONS: dict[str, tuple[type[Table], bool]] = {
     "gateway": (GatewayTable, False),
     "journal": (JournalTable, False),
+    "write": (WriteTable, False),
     "sink": (SinkTable, True),
     "link": (LinkTable, True),
     "device": (DeviceTable, True),

@@ -6,15 +6,19 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, body: bytes) -> None:
+def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     """Replace `path` so that after any crash it holds either the old bytes or the new. Raises OSError.
 
-    The bytes are synced before the rename and the directory after it.
+    The bytes are synced before the rename and the directory after it. `mode`, less the umask, holds
+    from the first byte on.
     """
     draft = path.with_name(f"{path.name}.new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    draft.unlink(missing_ok=True)  # of a crash, perhaps with another mode
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        os.write(handle, body)
+        view = memoryview(body)
+        while view:
+            view = view[os.write(handle, view) :]
         os.fsync(handle)
     finally:
         os.close(handle)

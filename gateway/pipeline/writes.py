@@ -32,8 +32,8 @@ def to_published(rules: TagRules, wire: Value) -> tuple[Value, int]:
 def to_wire(rules: TagRules, value: Value) -> Value:
     """The wire value that publishes as `value`: the exact inverse of the scaling, for every element of an array.
 
-    Raises NotRepresentable if `value` is of the wrong kind or length, outside the engineering range, not finite,
-    outside the wire type or between two wire values.
+    Raises NotRepresentable if `value` is of the wrong kind or length, outside the limits of writing or between their
+    steps, not finite, outside the wire type or between two wire values.
     """
     if rules.count is None:
         return _to_wire(rules, value)
@@ -65,8 +65,7 @@ def _to_wire(rules: TagRules, value: Value) -> Scalar:
     assert isinstance(value, int | float)
     if not math.isfinite(value):
         raise NotRepresentable(f"{value!r} can't be written")
-    if (rules.low is not None and value < rules.low) or (rules.high is not None and value > rules.high):
-        raise NotRepresentable(f"{value!r} is outside the engineering range {rules.low} to {rules.high}")
+    _within(rules, value)
     if rules.scale == 0:
         raise NotRepresentable("a tag with scale 0 can't be written")
     exact = Fraction(value) if isinstance(value, int) else decimal(value)
@@ -92,6 +91,22 @@ def _to_wire(rules: TagRules, value: Value) -> Scalar:
     if not low <= number <= high:
         raise NotRepresentable(f"{value!r} is beyond what {wire} holds")
     return number
+
+
+def _within(rules: TagRules, value: int | float) -> None:
+    """Raises NotRepresentable outside the limits, or between two steps."""
+    low, high = rules.write_limits
+    if low is not None and value < low:
+        raise NotRepresentable(f"{value!r} is under the least value that may be written, {low:.15g}")
+    if high is not None and value > high:
+        raise NotRepresentable(f"{value!r} is over the greatest value that may be written, {high:.15g}")
+    step = rules.write.step if rules.write is not None else None
+    if step is None:
+        return
+    start = 0.0 if low is None else low
+    exact = Fraction(value) if isinstance(value, int) else decimal(value)
+    if (exact - decimal(start)) % decimal(step):
+        raise NotRepresentable(f"{value!r} is between two steps: only {start:.15g} and steps of {step:.15g} from there")
 
 
 def _text_to_wire(kind: DataType, value: Value) -> str:

@@ -8,15 +8,16 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gateway.model import Batch, Value
 from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth
 from gateway.southbound.histogram import Histogram
-from gateway.southbound.link import CALL_LIMIT_S, Link
+from gateway.southbound.link import CALL_LIMIT_S, Link, LinkState
 from gateway.southbound.schedule import phase
+from gateway.southbound.status import SouthboundStatus
 from gateway.southbound.unit import Device
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,14 @@ class Supervisor:
         deliver: Callable[[Batch], None],
         on_health: Callable[[DeviceHealth], None],
         *,
+        on_link: Callable[[str, LinkState, str], None] = lambda link, state, detail: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         call_limit_s: float = CALL_LIMIT_S,
     ) -> None:
         """`deliver` takes each batch and must not block. Nothing is opened before :meth:`start`.
 
+        `on_link` is told name, state and detail of a link at every change of them, and must not raise.
         `clock` is CLOCK_MONOTONIC in seconds and must be the event loop's; `jitter` gives numbers in [0, 1).
         """
         self._take = deliver
@@ -54,6 +57,7 @@ class Supervisor:
                 [phase(next(index)) for device in settings.devices for _ in device.groups],
                 self._deliver,
                 self._on_health,
+                on_state=on_link,
                 clock=clock,
                 jitter=jitter,
                 call_limit_s=call_limit_s,
@@ -95,17 +99,38 @@ class Supervisor:
         for link in self._links:
             link.refresh()
 
-    async def write(self, device: str, path: str, value: Value) -> Value:
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
         """Write one published value, scaled back exactly, and return what the device then read back.
 
-        It is sent at most once, between two polls of its link. Raises KeyError for an unknown device or tag,
-        WriteFailed if it isn't possible, allowed or representable or the read-back differs, DeviceSilent or LinkDown;
-        the message says whether anything was sent.
+        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock). `sending` is
+        called right before. Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed,
+        representable or in time, WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the
+        message says whether anything was sent.
         """
         link, unit = self._devices[device]
-        return await link.write(unit, path, value)
+        return await link.write(unit, path, value, expires, sending)
 
-    def status(self) -> dict[str, Any]:
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """What :meth:`write` would put on the wire, a line a request; None if the driver can't say. Sends nothing.
+
+        Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed or representable.
+        """
+        link, unit = self._devices[device]
+        return link.preview(unit, path, value)
+
+    def trace(self, link: str, take: Take | None) -> None:
+        """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
+        {each.name: each for each in self._links}[link].trace(take)
+
+    def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
 
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.driver import DeviceSilent, LinkDown, Point, WriteFailed, Writes
+from gateway.driver import DeviceSilent, LinkDown, NotWritten, Point, WriteDiffers, Writes
 from gateway.model import Value, quality_name
 from gateway.pipeline import NotRepresentable, to_published, to_wire
 from gateway.settings import TagRules
@@ -24,16 +25,33 @@ class Write:
     rules: TagRules
     wire: Value
     done: asyncio.Future[Value]
+    sending: Callable[[], None]
+    """Called right before it is sent: until then nothing has happened."""
+    timer: asyncio.TimerHandle | None = None
+    """Ends its waiting."""
+
+    def expire(self) -> None:
+        self.fail(
+            NotWritten(f"{self.device.name}/{self.point.path}: its time ran out while it waited; nothing was sent")
+        )
+
+    def start(self) -> None:
+        """It is sent now: from here on its time no longer runs out."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.sending()
 
     def succeed(self, wire: Value) -> None:
         """`wire` is what the device read back."""
         published, quality = to_published(self.rules, wire)
         if quality:
-            self.fail(WriteFailed(f"{self.point.path} was written; reading it back: {quality_name(quality)}"))
+            self.fail(WriteDiffers(f"{self.point.path} was written; reading it back: {quality_name(quality)}"))
         elif not self.done.done():
             self.done.set_result(published)
 
     def fail(self, error: Exception) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -48,23 +66,32 @@ class WriteQueue:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(self, device: Device, path: str, value: Value, *, connected: bool) -> asyncio.Future[Value]:
+    def put(
+        self,
+        device: Device,
+        path: str,
+        value: Value,
+        expires: float | None,
+        sending: Callable[[], None],
+        *,
+        connected: bool,
+    ) -> asyncio.Future[Value]:
         """Raises what :meth:`Supervisor.write` raises; nothing was sent then."""
-        point, rules = _writable(device, path)
-        try:
-            wire = to_wire(rules, value)
-        except NotRepresentable as error:
-            raise WriteFailed(f"{device.name}/{path}: {error}; nothing was sent") from None
+        point, rules, wire = to_be_written(device, path, value)
         if not connected:
             raise LinkDown(f"link {self._link} is down; nothing was sent")
         if device.circuit is not Circuit.CLOSED or device.driver is None:
             raise DeviceSilent(f"device {device.name} isn't answering; nothing was sent")
         if not isinstance(device.driver, Writes):
-            raise WriteFailed(f"the driver of {device.name} can't write")
+            raise NotWritten(f"the driver of {device.name} can't write; nothing was sent")
         if len(self._waiting) >= MAX_WAITING:
-            raise WriteFailed(f"{MAX_WAITING} writes are waiting on link {self._link}; nothing was sent")
-        done: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Write(device, point, rules, wire, done))
+            raise NotWritten(f"{MAX_WAITING} writes are waiting on link {self._link}; nothing was sent")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Value] = loop.create_future()
+        write = Write(device, point, rules, wire, done, sending)
+        if expires is not None:
+            write.timer = loop.call_at(expires, write.expire)
+        self._waiting.append(write)
         return done
 
     def take(self) -> tuple[Write, Writes] | None:
@@ -72,10 +99,13 @@ class WriteQueue:
         write = self._waiting.popleft()
         driver: object = write.device.driver
         if write.done.done():
+            if write.timer is not None:
+                write.timer.cancel()
             return None
         if write.device.circuit is not Circuit.CLOSED or not isinstance(driver, Writes):
             write.fail(DeviceSilent(f"device {write.device.name} stopped answering; nothing was sent"))
             return None
+        write.start()
         return write, driver
 
     def fail_all(self, sentence: str) -> None:
@@ -83,11 +113,20 @@ class WriteQueue:
             self._waiting.popleft().fail(LinkDown(f"link {self._link}{sentence}; nothing was sent"))
 
 
+def to_be_written(device: Device, path: str, value: Value) -> tuple[Point, TagRules, Value]:
+    """Where a published value is to be written, under which rules, and as what. Raises KeyError or NotWritten."""
+    point, rules = _writable(device, path)
+    try:
+        return point, rules, to_wire(rules, value)
+    except NotRepresentable as error:
+        raise NotWritten(f"{device.name}/{path}: {error}; nothing was sent") from None
+
+
 def _writable(device: Device, path: str) -> tuple[Point, TagRules]:
     for settings in device.settings.groups:
         for point, tag, rules in zip(settings.poll.points, settings.poll.layout.tags, settings.rules, strict=True):
             if tag.path == path:
                 if not tag.writable:
-                    raise WriteFailed(f"{device.name}/{path} isn't declared writable; nothing was sent")
+                    raise NotWritten(f"{device.name}/{path} isn't declared writable; nothing was sent")
                 return point, rules
     raise KeyError(path)

@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 
 from gateway import registry
+from gateway.actors import Role
 from gateway.config import ConfigErrors, load
 from gateway.model import DataType
 from gateway.secrets import Secret
-from gateway.settings import BreakerSettings, JournalSettings, ReportPolicy, TagRules, TlsSettings
+from gateway.settings import (
+    BreakerSettings,
+    JournalSettings,
+    ReportPolicy,
+    TagRules,
+    TlsSettings,
+    WriteRules,
+    WriteSettings,
+)
 from tests.config.fake_driver import Driver, LinkOptions, Order
 from tests.config.text import DEVICE, GOOD, HEAD, LINK, TAG, write
 from tests.support.stopwatch import stopwatch
@@ -153,6 +162,23 @@ def test_a_csv_path_starts_at_the_file_it_stands_in(tmp_path: Path) -> None:
     (tmp_path / "conf.d" / "10.toml").write_text(DEVICE + '  tags_csv = "x.csv"\n')
     (link,) = load(path).links
     assert [point.path for point in link.devices[0].groups[0].poll.points] == ["x"]
+
+
+def test_nothing_may_be_written_unless_it_was_switched_on(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, HEAD + LINK + DEVICE + TAG))
+    assert settings.write == WriteSettings(enabled=False, role=Role.OPERATOR)
+    assert not settings.links[0].devices[0].groups[0].poll.layout.tags[0].writable
+
+
+def test_bounds_on_writing_from_toml_and_csv(tmp_path: Path) -> None:
+    switch = '[write]\nenabled = true\nrole = "engineer"\nmin_interval_ms = 500\nmax_per_minute = 7\nttl_ms = 2500\n'
+    csv = "name,address,type,low,high,writable,write_max,write_step,write_role,write_require_reason\n"
+    csv += "x,a:1,uint16,10,90,true,50,5,admin,true\ny,a:2,uint16,10,90,true,,,,\n"
+    settings = load(write(tmp_path, HEAD + switch + LINK + DEVICE + '  tags_csv = "t.csv"\n', t_csv=csv))
+    assert settings.write == WriteSettings(True, False, Role.ENGINEER, 0.5, 7, 2.5)
+    x, y = settings.links[0].devices[0].groups[0].rules
+    assert x.write == WriteRules(high=50, step=5, role=Role.ADMIN, require_reason=True)
+    assert (x.write_limits, y.write, y.write_limits) == ((10, 50), None, (10, 90))
 
 
 def test_devices_of_a_template_share_everything_but_the_layout(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_what_is_written(rules: TagRules, value: Value, wire: Value) -> None:
         (array(D.UINT16, count=2), (1, 2, 3), "has 3 elements, but the tag has 2"),
         (array(D.UINT16), 5, "5 isn't an array"),
         (array(D.UINT16), (1, None), "element 1: None isn't a number"),
-        (array(D.UINT16, low=0, high=10), (1, 11), "element 1: 11 is outside the engineering range"),
+        (array(D.UINT16, low=0, high=10), (1, 11), "element 1: 11 is over the greatest value"),
         (array(D.BOOL), (1,), "element 0: 1 isn't a bool"),
         (array(D.STRING), ("a", None), "element 1: None isn't a string"),
         (TagRules(D.UINT16, D.UINT16), (1,), "isn't a number"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.model import DataType, Quality, Value
 from gateway.pipeline import NotRepresentable, to_published, to_wire
-from gateway.settings import TagRules
+from gateway.settings import TagRules, WriteRules
 
 D = DataType
 OUT = (None, Quality.BAD_OUT_OF_RANGE)
@@ -145,8 +145,13 @@ def test_floats_are_written_as_they_are_read(value: float, wire: DataType) -> No
         (TagRules(D.UINT16, D.UINT16), 1.5, "between two steps"),
         (TagRules(D.UINT16, D.UINT16), True, "isn't a number"),
         (TagRules(D.UINT16, D.UINT16), None, "isn't a number"),
-        (TagRules(D.UINT16, D.UINT16, low=10, high=20), 21, "outside the engineering range 10 to 20"),
-        (TagRules(D.UINT16, D.UINT16, low=10), 9, "outside the engineering range"),
+        (TagRules(D.UINT16, D.UINT16, low=10, high=20), 21, "21 is over the greatest value that may be written, 20"),
+        (TagRules(D.UINT16, D.UINT16, low=10), 9, "9 is under the least value that may be written, 10"),
+        (TagRules(D.UINT16, D.UINT16, low=10, write=WriteRules(low=12)), 11, "under the least value .*, 12"),
+        (TagRules(D.UINT16, D.UINT16, high=10, write=WriteRules(high=8)), 9, "over the greatest value .*, 8"),
+        (TagRules(D.UINT16, D.UINT16, low=10, write=WriteRules(step=4)), 16, "only 10 and steps of 4 from there"),
+        (TagRules(D.INT16, D.INT16, write=WriteRules(step=4)), -6, "only 0 and steps of 4 from there"),
+        (TagRules(D.UINT16, D.FLOAT64, scale=0.1, write=WriteRules(step=0.5)), 1.3, "only 0 and steps of 0.5"),
         (TagRules(D.FLOAT64, D.FLOAT64), math.nan, "can't be written"),
         (TagRules(D.FLOAT64, D.FLOAT64), math.inf, "can't be written"),
         (TagRules(D.FLOAT32, D.FLOAT64), 1e300, "beyond what float32 holds"),

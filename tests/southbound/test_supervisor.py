@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.driver import DeviceSilent, LinkDown, WriteFailed
+from gateway.driver import DeviceSilent, LinkDown, NotWritten, WriteFailed
 from gateway.model import DataType, Quality
 from gateway.settings import TagRules
 from gateway.southbound.probe import probe
@@ -209,7 +209,7 @@ def test_writes_never_overlap_reads_and_dont_starve_them() -> None:
     [
         ("g0/t1", 1.0, "d/g0/t1 isn't declared writable; nothing was sent"),
         ("g0/t0", 71.34, "d/g0/t0: 71.34 is between two steps of the device (scale 0.1); nothing was sent"),
-        ("g0/t0", 1000.1, "d/g0/t0: 1000.1 is outside the engineering range -50 to 1000; nothing was sent"),
+        ("g0/t0", 1000.1, "d/g0/t0: 1000.1 is over the greatest value that may be written, 1000; nothing was sent"),
         ("g0/t0", "on", "d/g0/t0: 'on' isn't a number; nothing was sent"),
     ],
 )
@@ -288,6 +288,46 @@ def test_writes_to_what_cant_be_reached_fail_at_once() -> None:
             assert any(isinstance(result, LinkDown) for result in results)
             with pytest.raises(LinkDown, match="nothing was sent"):
                 await field.supervisor.write("d", "g0/t0", 5)
+
+    run(main)
+
+
+def test_a_write_whose_time_runs_out_is_not_sent_and_says_so_at_once() -> None:
+    settings, wire = link("l", {"d": [0.1], "slow": [0.1]}, writes=True)
+    sent: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with Field([settings]) as field:
+            await asyncio.sleep(0.5)
+            wire.units["slow"].read_s = 2.0
+            await asyncio.sleep(0.2)
+            begun = loop.time()
+            with pytest.raises(NotWritten, match="its time ran out while it waited; nothing was sent"):
+                await field.supervisor.write("d", "g0/t0", 5, expires=loop.time() + 0.5, sending=lambda: sent.append(5))
+            assert loop.time() - begun == pytest.approx(0.5)
+            wire.units["slow"].read_s = 0.01
+            await asyncio.sleep(5)
+            assert (
+                await field.supervisor.write("d", "g0/t0", 6, expires=loop.time() + 0.5, sending=lambda: sent.append(6))
+                == 6
+            )
+            await asyncio.sleep(5)
+            assert wire.units["d"].writes == [("g0/t0", 6)]
+            assert sent == [6]
+
+    run(main)
+
+
+def test_a_write_that_is_under_way_does_not_expire() -> None:
+    settings, wire = link("l", {"d": [0.1]}, writes=True)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with Field([settings]) as field:
+            await asyncio.sleep(0.5)
+            wire.units["d"].read_s = 2.0
+            assert await field.supervisor.write("d", "g0/t0", 5, expires=loop.time() + 0.5) == 5
 
     run(main)
 

@@ -52,6 +52,10 @@ class LineRequest:
         return self.exchange.function
 
     @property
+    def shown(self) -> str:
+        return self.frame.hex(" ")
+
+    @property
     def mark(self) -> bytes:
         """What tells a reply from anything else: for a read all that is known of it. Of a write's reply everything is
         known, but another echo must be recognised, too."""

@@ -42,6 +42,10 @@ class PreparedRequest:
     """Where the data begin that `reply_head` doesn't foresee."""
     exchange: Exchange
 
+    @property
+    def shown(self) -> str:
+        return f".. .. {self.tail.hex(' ')}"
+
     def is_answered_by(self, frame: bytes) -> bool:
         """Of a reply that tells its size itself: whether `frame` is one."""
         pdu = frame[HEADER_SIZE:]

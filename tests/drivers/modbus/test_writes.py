@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.driver import DeviceSilent, LinkDown, WriteFailed, Writes
+from gateway.driver import DeviceSilent, LinkDown, NotWritten, Previews, WriteFailed, Writes
 from gateway.model import DataType, Value
 from tests.drivers.modbus.conftest import Plant
 from tests.drivers.modbus.points import group, point
@@ -186,6 +186,64 @@ async def test_function_23_writes_and_reads_back_at_once(plant: Plant, slave: Ra
     assert [request.function for request in slave.requests] == [23, 22, 3, 5, 1]
     with pytest.raises(WriteFailed, match="it takes 122 registers, one write holds 121"):
         await device.write(point("set", "hr:1", T.STRING, length=122), "x")
+
+
+@pytest.mark.parametrize(
+    ("address", "type_", "options", "value", "device_options"),
+    [
+        ("hr:1", T.UINT16, {}, 7, {}),
+        ("hr:1", T.UINT16, {}, 7, {"write_multiple": True}),
+        ("hr:1", T.FLOAT32, {"word_order": "CDAB"}, 100.0, {}),
+        ("hr:1", T.UINT32, {}, 7, {"read_write_multiple": True}),
+        ("co:9", T.BOOL, {}, True, {}),
+        ("co:9", T.BOOL, {"count": 11}, (True,) * 11, {}),
+        ("hr:1.3", T.BOOL, {}, True, {}),
+    ],
+)
+async def test_a_preview_is_what_goes_out(
+    plant: Plant,
+    slave: RawSlave,
+    address: str,
+    type_: DataType,
+    options: dict[str, Any],
+    value: Value,
+    device_options: dict[str, Any],
+) -> None:
+    device = await plant.device(slave.port, **device_options)
+    assert isinstance(device, Previews)
+    target = point("set", address, type_, **options)
+    (line,) = device.preview(target, value)
+    assert slave.requests == []
+    await device.write(target, value)
+    request = slave.requests[0]
+    frame = raw.frame(request.transaction, request.unit, request.pdu)
+    assert line == f"function {request.function}: .. .. {frame[2:].hex(' ')}"
+
+
+async def test_a_preview_of_what_takes_reading_first(plant: Plant, slave: RawSlave) -> None:
+    device = await plant.device(slave.port, mask_write=False)
+    assert isinstance(device, Previews)
+    assert list(device.preview(point("set", "hr:1.3", T.BOOL), True)) == [
+        "function 3: .. .. 00 00 00 06 01 03 00 01 00 01",
+        "function 6: the same registers with 00 08 under the mask 00 08",
+    ]
+    with pytest.raises(NotWritten, match="input registers are read-only"):
+        device.preview(point("set", "ir:1"), 1)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error"),
+    [(raw.exception(code), NotWritten if code in (1, 2, 3, 6, 7) else WriteFailed) for code in range(1, 10)],
+)
+async def test_only_a_refusal_before_anything_was_done_is_certain(
+    plant: Plant, slave: RawSlave, behaviour: raw.Behaviour, error: type[Exception]
+) -> None:
+    device = await plant.device(slave.port)
+    slave.then(behaviour)
+    with pytest.raises(WriteFailed) as caught:
+        await device.write(point("set", "hr:1"), 7)
+    assert type(caught.value) is error
+    assert ("unknown" in str(caught.value)) == (error is WriteFailed)
 
 
 @pytest.mark.parametrize(
