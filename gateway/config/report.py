@@ -39,11 +39,6 @@ class Report:
         self._elsewhere += problems
 
     @property
-    def found(self) -> list[tuple[Place, str, str]]:
-        """Every problem with a place so far: (place, message, hint)."""
-        return [(place, message, hint) for (place, message), hint in self._found.items()]
-
-    @property
     def count(self) -> int:
         """How many problems there are."""
         return len(self._found) + len(self._elsewhere)

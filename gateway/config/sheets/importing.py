@@ -9,18 +9,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gateway.config.build import Builder
 from gateway.config.context import Context
 from gateway.config.document import Document, Source
+from gateway.config.edit import Edit
 from gateway.config.places import Key, KeyPath, Place
 from gateway.config.report import Report
 from gateway.config.sheets.columns import flattened, nested
 from gateway.config.sheets.difference import Difference, TagOperation, difference
-from gateway.config.sheets.present import Owner, ReadCsv, owners_of
-from gateway.config.sheets.reading import CellProblem, SheetTag, Target, read_tags
+from gateway.config.sheets.present import Owner, csv_reader, owners_of
+from gateway.config.sheets.reading import CellProblem, Target, read_tags
 from gateway.grids import Grid
 
 MAX_SHOWN = 500
@@ -32,6 +32,8 @@ class Trial:
     """The outcome of an import that was tried."""
 
     difference: Difference
+    edits: Sequence[Edit]
+    """What makes it so; none if there is a problem."""
     problems: Sequence[CellProblem]
     """In the order of rows. If there is one, nothing may be applied."""
     rows: int
@@ -46,18 +48,44 @@ class Trial:
         return [(each.owner, each.name, each.renames) for each in self.difference.operations if each.renames]
 
 
-def try_import(
-    grid: Grid, main: Path, body: Mapping[str, Any], read_csv: ReadCsv, target: Target, *, remove: bool = False
-) -> Trial:
-    """Try an import into the configuration `body`, whose main file is `main`."""
-    owners = owners_of(body, read_csv)
+def try_import(grid: Grid, document: Document, target: Target, *, remove: bool = False) -> Trial:
+    """Try an import into a configuration. `remove`: take out what isn't in the table, of the groups it is about."""
+    owners = owners_of(document.body, csv_reader(document))
     problems: list[CellProblem] = []
     tags = read_tags(grid, owners, target, problems)
     result = difference(tags, owners, problems, remove=remove)
     if not problems:
-        problems += _checked(main, body, owners, tags, result)
+        problems += _checked(document, owners, result)
     problems.sort(key=lambda problem: problem.row or 0)
-    return Trial(result, problems, len(grid.rows))
+    return Trial(result, [] if problems else edits_of(owners, result.operations), problems, len(grid.rows))
+
+
+def edits_of(owners: Sequence[Owner], operations: Sequence[TagOperation]) -> list[Edit]:
+    """The same as edits of a configuration. A tag that takes the name of another, or goes to another group, is taken
+    out and put in anew, so that no name is there twice in between."""
+    known = {
+        (owner.section, owner.name, str(tag.get("name"))): tag
+        for owner in owners
+        for group in owner.groups
+        for tag in group.tags
+    }
+    edits: list[Edit] = []
+    added: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for each in operations:
+        tags = (each.section, each.owner, "group", each.group, "tag")
+        if each.action == "add":
+            added.setdefault(tags, []).append(nested(each.set))
+            continue
+        if each.action == "remove":
+            edits.append(Edit("remove", (*tags, each.name)))
+            continue
+        new = _changed(known[each.section, each.owner, each.name], each)
+        if each.to_group is None and (each.section, each.owner, each.renames) not in known:
+            edits.append(Edit("set", (*tags, each.name), new))
+            continue
+        edits.append(Edit("remove", (*tags, each.name)))
+        added.setdefault((*tags[:3], each.to_group or each.group, "tag"), []).append(new)
+    return [*edits, *(Edit("add", path, new) for path, new in added.items())]
 
 
 def changed(
@@ -99,13 +127,17 @@ def _apply(groups: dict[str, list[tuple[dict[str, Any], int | None]]], operation
     if operation.action == "remove":
         del tags[at]
         return
-    flat = {key: value for key, value in flattened(tags[at][0]).items() if key not in operation.unset}
-    changed_tag = (nested(flat | dict(operation.set)), operation.row)
+    changed_tag = (_changed(tags[at][0], operation), operation.row)
     if operation.to_group is None:
         tags[at] = changed_tag
     else:
         del tags[at]
         groups[operation.to_group].append(changed_tag)
+
+
+def _changed(tag: Mapping[str, Any], operation: TagOperation) -> dict[str, Any]:
+    flat = {key: value for key, value in flattened(tag).items() if key not in operation.unset}
+    return nested(flat | dict(operation.set))
 
 
 class _SheetReport(Report):
@@ -120,14 +152,12 @@ class _SheetReport(Report):
         return super().where(place) if row is None else f"row {row}"
 
 
-def _checked(
-    main: Path, body: Mapping[str, Any], owners: Sequence[Owner], tags: Sequence[SheetTag], result: Difference
-) -> list[CellProblem]:
+def _checked(document: Document, owners: Sequence[Owner], result: Difference) -> list[CellProblem]:
     """What a check of the outcome finds in the rows, and what it finds elsewhere that wasn't wrong before."""
-    new, rows = changed(body, owners, result.operations)
-    before = {message for _, message, _ in _findings(main, body, {})}
+    new, rows = changed(document.body, owners, result.operations)
+    before = {message for _, message, _ in _findings(document, document.body, {})}
     problems = []
-    for place, message, hint in _findings(main, new, rows):
+    for place, message, hint in _findings(document, new, rows):
         row = _row_of(place, rows)
         if row is not None:
             keys = [key for key in place.path[6:] if isinstance(key, str)] if isinstance(place, Key) else []
@@ -137,14 +167,27 @@ def _checked(
     return problems[:MAX_SHOWN]
 
 
-def _findings(main: Path, body: Mapping[str, Any], rows: Mapping[KeyPath, int]) -> list[tuple[Place, str, str]]:
-    document = Document([Source(main, "", dict(body))])
-    report = _SheetReport(document, rows)
-    Builder(Context(document, report, check_secrets=False, unfinished=False)).build()
-    return report.found
+class _Merged(Document):
+    """A document of one body that stands in no file; what its groups name is read as in another document."""
+
+    def __init__(self, like: Document, body: Mapping[str, Any]) -> None:
+        super().__init__([Source(like.sources[0].path, "", dict(body))], like.files)
+        self._like = like
+
+    def source_of(self, path: KeyPath) -> Source:
+        return self._like.source_of(path)
 
 
-def _row_of(place: Place, rows: Mapping[KeyPath, int]) -> int | None:
+def _findings(
+    document: Document, body: Mapping[str, Any], rows: Mapping[KeyPath, int]
+) -> list[tuple[Place | None, str, str]]:
+    merged = _Merged(document, body)
+    report = _SheetReport(merged, rows)
+    Builder(Context(merged, report, check_secrets=False, unfinished=True)).build()
+    return [(place, message, hint or "mend it") for place, message, hint in report.found()]
+
+
+def _row_of(place: Place | None, rows: Mapping[KeyPath, int]) -> int | None:
     return rows.get(place.path[:6]) if isinstance(place, Key) else None
 
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import registry
+from gateway.config.document import Document
 from gateway.config.names import Mendable
+from gateway.config.places import KeyPath
 from gateway.config.sheets.cells import value_of
 from gateway.config.sheets.columns import nested, tag_columns
 from gateway.driver import DriverKind
 from gateway.grids import GridError
 from gateway.grids.delimited import read_delimited
 
-ReadCsv = Callable[[str, int], bytes | None]
-"""(name as in `tags_csv`, position of the device or template in its section) → the file's bytes, or None."""
+ReadCsv = Callable[[KeyPath, str], bytes | None]
+"""(place of the group, name as in its `tags_csv`) → the file's bytes, or None if there is no such file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,35 @@ def owners_of(body: Mapping[str, Any], read_csv: ReadCsv) -> list[Owner]:
             groups = [
                 group
                 for index, raw in enumerate(_tables(table.get("group")))
-                if (group := _group(raw, index, position, kind, read_csv)) is not None
+                if (group := _group(raw, (section, position, "group", index), kind, read_csv)) is not None
             ]
             template = table.get("template") if section == "device" else None
             owners.append(Owner(section, name, position, kind, groups, template if isinstance(template, str) else None))
     return owners
 
 
-def _group(
-    raw: Mapping[str, Any], index: int, owner: int, kind: DriverKind | None, read_csv: ReadCsv
-) -> PresentGroup | None:
+def csv_reader(document: Document) -> ReadCsv:
+    """Reads the CSV files that a document's groups name, from where the document itself comes from."""
+
+    def read(place: KeyPath, name: str) -> bytes | None:
+        path = document.source_of(place).path.parent / name
+        try:
+            return document.files.read(path)
+        except OSError:
+            return None
+
+    return read
+
+
+def _group(raw: Mapping[str, Any], place: KeyPath, kind: DriverKind | None, read_csv: ReadCsv) -> PresentGroup | None:
     name, csv = raw.get("name"), raw.get("tags_csv")
     if not isinstance(name, str):
         return None
-    filed = list(_tags_in_csv(read_csv(csv, owner), kind)) if isinstance(csv, str) else []
+    filed = list(_tags_in_csv(read_csv(place, csv), kind)) if isinstance(csv, str) else []
     inline = _tables(raw.get("tag"))
-    return PresentGroup(name, index, [*filed, *inline], csv if isinstance(csv, str) else None, len(filed))
+    position = place[-1]
+    assert isinstance(position, int)
+    return PresentGroup(name, position, [*filed, *inline], csv if isinstance(csv, str) else None, len(filed))
 
 
 def _tags_in_csv(data: bytes | None, kind: DriverKind | None) -> Iterator[dict[str, Any]]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli
 from openpyxl import Workbook
 
+from gateway.config.document import read
+from gateway.config.edit import edit
 from gateway.config.sheets.importing import Trial, try_import
 from gateway.config.sheets.reading import Target
+from gateway.config.tree import Tree
 from gateway.grids import Grid
 from gateway.grids.delimited import read_delimited
 from gateway.grids.workbook import read_workbook
@@ -59,19 +61,21 @@ unit = 2
     [[device.group.tag]]
     name = "x"
     address = "hr:9"
-    type = "bool"
+    type = "uint16"
 """
 SLOW = b"name;address;type;unit\nenergy;hr:10;uint32;kW.h\n"
+MAIN = Path("/etc/tidegate/tidegate.toml")
+TREE = Tree("tidegate.toml", {"tidegate.toml": CONFIG.encode(), "slow.csv": SLOW})
 Try = Callable[..., Trial]
 
 
 @pytest.fixture
 def attempt() -> Try:
-    body = tomli.loads(CONFIG.replace('type = "bool"', 'type = "uint16"'))
+    document = read(MAIN, TREE)
 
     def call(table: str | bytes | Grid, *, remove: bool = False, **target: str) -> Trial:
         grid = table if isinstance(table, Grid) else read_delimited(table)
-        return try_import(grid, Path("tidegate.toml"), body, lambda name, at: SLOW, Target(**target), remove=remove)
+        return try_import(grid, document, Target(**target), remove=remove)
 
     return call
 
@@ -224,3 +228,27 @@ def test_tags_of_a_csv_file_are_compared_like_the_others(attempt: Try) -> None:
     assert attempt("device,name,address,type,unit\nd1,energy,hr:10,uint32,kW.h\n").difference.unchanged == 1
     (change,) = attempt("device,name,unit\nd1,energy,W.h\n").difference.operations
     assert (change.group, change.set) == ("slow", {"unit": "W.h"})
+
+
+@pytest.mark.parametrize(
+    ("table", "remove"),
+    [
+        ("device,group,name,address,type,deadband\nd1,fast,speed,hr:1,int16,\nd1,fast,new,hr:3,int16,0.5\n", False),
+        ("device,group,name,address\nd1,fast,level,hr:1\nd1,fast,speed,hr:2\n", False),
+        ("device,group,name,address,type\nd1,slow,level,hr:2,uint16\nd1,slow,energy,hr:11,uint32\n", False),
+        ("device,name\nd1,speed\n", True),
+        ("device,group,name,original_name,address,type\nd1,fast,motor/speed,DB1.Speed,hr:1,uint16\n", False),
+    ],
+)  # fmt: skip
+def test_the_edits_make_the_configuration_say_what_the_table_says(table: str, remove: bool) -> None:
+    trial = try_import(read_delimited(table), read(MAIN, TREE), Target(), remove=remove)
+    assert told(trial) == []
+    assert trial.edits
+    new = edit(TREE, trial.edits)
+    again = try_import(read_delimited(table), read(MAIN, new), Target(), remove=remove)
+    assert told(again) == []
+    assert (again.difference.operations, again.edits) == ([], [])
+
+
+def test_a_table_with_a_problem_makes_no_edits(attempt: Try) -> None:
+    assert attempt("device,name,address,type\nd2,a,hr:1,uint16\nd2,b,hr:x,uint16\n").edits == []

@@ -137,7 +137,7 @@ def by_api(header: list[str], rows: list[Any]) -> Grid:
 
 
 def owners(body: dict[str, Any]) -> list[Owner]:
-    return owners_of(body, lambda name, position: None)
+    return owners_of(body, lambda place, name: None)
 
 
 @pytest.mark.parametrize("way", [by_csv, by_semicolons, by_pasting, by_utf16, by_workbook, by_api])
