@@ -22,6 +22,7 @@ _COMMANDS = {
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
     "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
+    "tags": ("gateway.cli.tags:tags", "Tags from and for a spreadsheet."),
     "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import events, live, logs, status, tap
+from gateway.control.routes import events, live, logs, status, tap, templates
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -27,4 +27,5 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *templates.operations(),
     ]

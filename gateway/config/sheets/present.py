@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import registry
@@ -45,8 +45,10 @@ class Owner:
     kind: DriverKind | None
     """None if its driver isn't known; its tags then are nobody's to check."""
     groups: Sequence[PresentGroup] = field(default=())
-    template: str | None = None
-    """The template of a device."""
+
+    def only(self, group: str) -> Owner:
+        """The same with its groups of that name alone."""
+        return replace(self, groups=[each for each in self.groups if each.name == group])
 
 
 def owners_of(body: Mapping[str, Any], read_csv: ReadCsv) -> list[Owner]:
@@ -67,8 +69,7 @@ def owners_of(body: Mapping[str, Any], read_csv: ReadCsv) -> list[Owner]:
                 for index, raw in enumerate(_tables(table.get("group")))
                 if (group := _group(raw, (section, position, "group", index), kind, read_csv)) is not None
             ]
-            template = table.get("template") if section == "device" else None
-            owners.append(Owner(section, name, position, kind, groups, template if isinstance(template, str) else None))
+            owners.append(Owner(section, name, position, kind, groups))
     return owners
 
 

@@ -24,11 +24,14 @@ class CellProblem:
     message: str
     hint: str
 
+    @property
+    def where(self) -> str:
+        """``row 17, column address``"""
+        parts = (self.row and f"row {self.row}", self.column and f"column {self.column}")
+        return ", ".join(part for part in parts if part) or "the table"
+
     def __str__(self) -> str:
-        place = ", ".join(
-            part for part in (self.row and f"row {self.row}", self.column and f"column {self.column}") if part
-        )
-        return f"{place or 'the table'}: {self.message}"
+        return f"{self.where}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
