@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import events, live, logs, status, tap, templates
+from gateway.control.routes import drivers, events, live, logs, status, tap, templates
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -27,5 +27,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *drivers.operations(),
         *templates.operations(),
     ]

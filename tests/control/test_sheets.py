@@ -13,7 +13,7 @@ import pytest
 from gateway import grids
 from gateway.config.edit import Edit, edit
 from gateway.control.client import ControlClient, NotRunning, Refused
-from gateway.control.routes import sheets, templates
+from gateway.control.routes import drivers, sheets, templates
 from gateway.control.server import ControlServer
 from gateway.grids.delimited import read_delimited
 from tests.config.sheets.test_importing import MAIN, TREE
@@ -21,7 +21,7 @@ from tests.config.sheets.test_importing import MAIN, TREE
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[ControlClient]:
-    operations = [*templates.operations(), *sheets.operations(MAIN, lambda: TREE)]
+    operations = [*drivers.operations(), *templates.operations(), *sheets.operations(MAIN, lambda: TREE)]
     task = asyncio.create_task(ControlServer(operations, tmp_path / "s").run())
     client = ControlClient(tmp_path / "s")
     async with asyncio.timeout(10):
@@ -109,3 +109,16 @@ async def test_the_library(client: ControlClient) -> None:
     with pytest.raises(Refused) as caught:
         await asyncio.to_thread(client.get, "/v1/templates/modbus/nothing")
     assert caught.value.code == "no-such-template"
+
+
+async def test_the_drivers_and_what_can_be_set_for_them(client: ControlClient) -> None:
+    found = await asyncio.to_thread(client.get, "/v1/drivers")
+    assert [each["name"] for each in found] == ["ble", "modbus", "opcua", "serial"]
+    modbus = await asyncio.to_thread(client.get, "/v1/drivers/modbus")
+    assert modbus["address_key"] == "address"
+    assert {"name", "driver", "host", "port"} <= modbus["link"]["properties"].keys()
+    assert modbus["tag"]["properties"]["type"]["enum"][0] == "bool"
+    assert "units" in modbus["scan"]["properties"]
+    with pytest.raises(Refused) as caught:
+        await asyncio.to_thread(client.get, "/v1/drivers/profinet")
+    assert caught.value.code == "no-such-driver"
