@@ -28,6 +28,7 @@ _TOPICS = {
     "Configure": {
         "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
         "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
+        "tags": ("gateway.cli.tags:tags", "Tags from and for a spreadsheet."),
         "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     },
     "Devices": {

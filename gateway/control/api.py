@@ -15,6 +15,7 @@ from gateway.control.routes import (
     certificates,
     diagnosis,
     diagnostics,
+    drivers,
     events,
     live,
     logs,
@@ -23,6 +24,7 @@ from gateway.control.routes import (
     signin,
     status,
     tap,
+    templates,
     trace,
     update,
 )
@@ -80,4 +82,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *scan.operations(services.diagnostics),
         *trace.operations(services.diagnostics),
         *repairs.operations(services.diagnostics),
+        *drivers.operations(),
+        *templates.operations(),
     ]
