@@ -10,12 +10,12 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Self
 
 from gateway import __version__
 from gateway.journal import Journal
-from gateway.model import Batch
+from gateway.model import Batch, Value
 from gateway.northbound import MqttSink
 from gateway.ops.clock import Clock
 from gateway.pipeline import Stage
@@ -150,6 +150,28 @@ class Runtime:
     def _on_health(self, health: DeviceHealth) -> None:
         for sink in self._sinks:
             sink.device_health(health)
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is here, and whether that is known."""
+        return self._clock
+
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expected: Value = None,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
+        """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
+        return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`gateway.southbound.Supervisor.preview`."""
+        return self._supervisor.preview(device, path, value)
 
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
