@@ -37,9 +37,10 @@ conformance: packages-test venv ## Run the conformance suite over every driver
 faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
 	@$(BIN)/pytest -v -m fault
 
-docs: venv ## Regenerate what is generated: the configuration reference and the README parts
+docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
 	@$(BIN)/python -m gateway.config.reference --write
 	@$(BIN)/python -m gateway.cli.reference --write
+	@$(BIN)/python -m gateway.control.reference --write
 	@$(BIN)/python -m drivers.common.readme --write
 
 lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all

@@ -7,7 +7,7 @@ A driver knows a protocol. It doesn't know time grids, retries, back-off, report
 
 What goes beyond reading is an optional power, a runtime-checkable protocol that a driver has or hasn't and never stubs:
 :class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Previews`, :class:`Browses`,
-:class:`Decodes`.
+:class:`Decodes`, :class:`Identifies`; of a bus: :class:`Traces`.
 
 Errors have three homes:
 
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.model import Batch, DataType, Layout, Value
+from gateway.wire import Capture, Dissection, Endpoint, Frame, Take
 
 
 class LinkDown(Exception):
@@ -277,6 +278,28 @@ class Decodes(Protocol):
         ...
 
 
+@runtime_checkable
+class Identifies(Protocol):
+    """A driver whose device can say who it is. Never stubbed."""
+
+    async def identify(self) -> Mapping[str, str]:
+        """What the device says of itself, by name: ``maker``, ``product``, ``version``, ``serial``, ``name`` where they
+        fit. Empty: it answers, but says nothing of itself. Read-only. Raises LinkDown or DeviceSilent."""
+        ...
+
+
+@runtime_checkable
+class Traces(Protocol):
+    """A bus that can show what goes over its wire. Never stubbed."""
+
+    def trace(self, take: Take | None) -> None:
+        """Hand every frame from now on to `take`, over reconnects too; None: no longer, which costs nothing.
+
+        Secrets are blanked. May be called whether the bus is connected or not.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One result of a scan: a row for a table, and what to write to have it."""
@@ -374,3 +397,16 @@ class DriverKind:
     """Default of :attr:`PollGroup.stale_s`."""
     scan: Scan | None = None
     certificates: Callable[[Site], Certificates] | None = None
+    templates: Path | None = None
+    """A folder of templates for well-known devices: TOML files as :mod:`gateway.config.library` has them."""
+    endpoints: Callable[[Any], Sequence[Endpoint]] = field(default=lambda options: ())
+    """Link options → where the link leads, the first choice first: what a test of the way there looks at."""
+    handshake: Callable[[Any], str] = field(default=lambda options: "")
+    """Link options → what opening takes beyond the bare connection, in words; empty: nothing that could fail."""
+    unit_of: Callable[[Any], str] = field(default=lambda options: "")
+    """Device options → :attr:`Frame.unit` of its frames. Empty: all frames of the link are its own."""
+    dissect: Callable[[Frame, Frame | None], Dissection] | None = None
+    """(frame, the one sent to that unit before it, if any) → what it means, whatever its bytes. For buses that are
+    Traces."""
+    capture: Callable[[Any], Capture | None] = field(default=lambda options: None)
+    """Link options → how a packet analyser is to take its frames; None: it can't."""

@@ -11,16 +11,19 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 from gateway import __version__
 from gateway.journal import Journal
+from gateway.live import Live
 from gateway.model import Batch, Value
 from gateway.northbound import MqttSink
 from gateway.ops.clock import Clock
+from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor
+from gateway.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class Runtime:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
+        self.events = Events()
+        """What changes, for whoever watches."""
         self._started_ns = time.monotonic_ns()
         self._taps: set[Tap] = set()
         self._sink_tasks: list[asyncio.Task[None]] = []
@@ -69,9 +74,16 @@ class Runtime:
             for device in link.devices
             for group in device.groups
         }
+        self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
-        self._supervisor = Supervisor(settings.links, self._deliver, self._on_health)
+        self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
+        self._supervisor = Supervisor(
+            settings.links,
+            self._deliver,
+            self._on_health,
+            on_link=lambda link, state, detail: self.events.tell(LinkChanged(link, state.value, detail)),
+        )
         self._sinks: list[MqttSink] = []
 
     async def __aenter__(self) -> Self:
@@ -107,7 +119,14 @@ class Runtime:
         )
 
     def _start_sink(self, mqtt: MqttSettings) -> None:
-        sink = MqttSink(mqtt, self.settings, self._journal.boot, lambda: self._journal.ledger(mqtt.name), self._refresh)
+        sink = MqttSink(
+            mqtt,
+            self.settings,
+            self._journal.boot,
+            lambda: self._journal.ledger(mqtt.name),
+            self._refresh,
+            on_state=lambda connected, detail: self.events.tell(SinkChanged(mqtt.name, connected, detail)),
+        )
         feed = self._journal.feed(
             mqtt.name,
             strict=mqtt.strict_order,
@@ -134,10 +153,12 @@ class Runtime:
             batch.read_ns = clock.now_ns() - (clock.mono_ns() - batch.mono_ns)
         stage = self._stages[batch.layout.digest]
         report = stage.process(batch)
+        self.live.take(batch, stage.values, stage.qualities)
         if report is None:
             return
-        self._journal.append(report)
+        record = self._journal.append(report)
         stage.accept()
+        self.live.reported(record)
         for tap in self._taps:
             tap.offer(report)
 
@@ -148,6 +169,8 @@ class Runtime:
         self._supervisor.refresh()
 
     def _on_health(self, health: DeviceHealth) -> None:
+        since_ms = health.since_ns // 1_000_000
+        self.events.tell(DeviceChanged(health.device, health.state.value, health.detail, since_ms))
         for sink in self._sinks:
             sink.device_health(health)
 
@@ -193,7 +216,7 @@ class Runtime:
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
         return {
             "gateway": {

@@ -2,17 +2,35 @@
 
 Three homes: an environment variable, a file, or a systemd credential (``LoadCredential=`` puts it into the directory
 named by ``$CREDENTIALS_DIRECTORY``). A secret is read when it is needed and never logged; a message about it names the
-reference only.
+reference only. Whatever leaves the process as text for people (logs, diagnostic bundles) goes through `redacted`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_BYTES = 64 * 1024
+
+CROSSED_OUT = "•••"
+
+_read_so_far: set[str] = set()
+"""Secrets this process has read: what it must not say."""
+
+_TELLTALES = (
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)"),  # user:password@host
+    re.compile(r"\$argon2\w*\$\S+"),
+    re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]+"),
+    re.compile(
+        r"(?i)\b(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|bindkey)"
+        r"[\"']?\s*[=:]\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;{}\])]+)"
+    ),
+)
+"""What looks like a secret, wherever it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,30 @@ def resolve(secret: Secret) -> str:
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise SecretError(f"{origin} is empty: put the secret into it")
+    _read_so_far.add(text)
     return text
+
+
+def redacted(text: str) -> str:
+    """The same text, but every secret that was read, and whatever looks like one, is crossed out."""
+    for secret in sorted(_read_so_far, key=len, reverse=True):
+        if secret in text:
+            # A short one may be part of any word; it is a secret only where it stands alone.
+            text = (
+                re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", CROSSED_OUT, text)
+                if len(secret) < 6
+                else (text.replace(secret, CROSSED_OUT))
+            )
+    for telltale in _TELLTALES:
+        text = telltale.sub(_crossed_out, text)
+    return text
+
+
+def _crossed_out(found: re.Match[str]) -> str:
+    if "value" not in found.re.groupindex:
+        return CROSSED_OUT
+    start, end = (at - found.start() for at in found.span("value"))
+    return found[0][:start] + CROSSED_OUT + found[0][end:]
 
 
 def readable_by_others(path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import cast
 
 from drivers.ble.options import DeviceOptions, LinkOptions, ScanOptions, TagOptions
 from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
+from gateway.wire import Dissection, Endpoint, Frame, Medium
 
 __all__ = ["KIND"]
 
@@ -38,6 +39,16 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast(BleBus, bus).counters)
 
 
+def _unit_of(options: DeviceOptions) -> str:
+    return options.address or ""
+
+
+def _dissect(frame: Frame, asked: Frame | None) -> Dissection:
+    from drivers.ble.tracing import dissect
+
+    return dissect(frame, asked)
+
+
 def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     from drivers.ble.bluez import BluezRadio
     from drivers.ble.scan import search
@@ -59,5 +70,8 @@ KIND = DriverKind(
     subscribes=True,
     # bluetoothd may report an unchanged advert rarely, and a battery sensor may send one every few minutes.
     stale_s=3600.0,
+    endpoints=lambda options: (Endpoint(Medium.RADIO, options.adapter),),
+    unit_of=_unit_of,
+    dissect=_dissect,
     scan=Scan("Bluetooth devices in range, with what they advertise.", ScanOptions, _scan),
 )

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from drivers.ble.hearing import Hearing
 from drivers.ble.options import LinkOptions
 from drivers.ble.radio import Heard, Radio
+from drivers.ble.tracing import Tracer
 from gateway.driver import LinkDown
+from gateway.wire import Take
 
 if TYPE_CHECKING:
     from bleak import BleakScanner
@@ -60,6 +62,8 @@ class BleBus:
         self._ended: asyncio.Future[str] | None = None
         """Of the radio opened last: done, with the reason, once it is of no more use."""
         self._scanner: BleakScanner | None = None
+        self.tracer: Tracer | None = None
+        """Who is shown what is heard and exchanged."""
         self._watchdog: asyncio.TimerHandle | None = None
         self._life_at = 0.0
         self._renewed = False
@@ -172,6 +176,10 @@ class BleBus:
             self._drops[device]()
         self._drops[device] = drop
 
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`gateway.driver.Traces.trace`. Of adverts it shows those of its own devices."""
+        self.tracer = None if take is None else Tracer(take)
+
     def alive(self) -> None:
         """The radio works: something was heard."""
         self._life_at = asyncio.get_running_loop().time()
@@ -186,6 +194,8 @@ class BleBus:
             self._also(device, advert)
         mono_ns = time.monotonic_ns()
         hearings = self._by_address.get(device.address)
+        if self.tracer is not None and (hearings or (advert.local_name or device.name or "") in self._by_name):
+            self.tracer.advert(device.address, advert)
         if hearings is not None:
             for hearing in hearings.values():
                 hearing.hear(device, advert, time.time_ns(), mono_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import chain
 
 from drivers.ble.bus import BleBus
@@ -13,6 +13,7 @@ from drivers.ble.gatt.connection import Connection
 from drivers.ble.gatt.errors import NoAnswer, NotThere, Refused
 from drivers.ble.gatt.reading import Reader
 from drivers.ble.hearing import COMMON, Hearing
+from drivers.ble.identity import identify
 from drivers.ble.options import DeviceOptions, TagOptions
 from drivers.ble.plan import BlePlan, Request, Target, codec_of, plan
 from drivers.ble.subscription import Subscription
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class BleDevice:
-    """Implements Driver, Subscribes, Writes and Browses of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: BleBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -168,3 +169,7 @@ class BleDevice:
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`: services, and in them characteristics with what they read now."""
         return browse(self._connection, start, depth)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await identify(self._bus, self._hearing, self._connection, self._options)

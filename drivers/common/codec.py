@@ -110,7 +110,18 @@ def _converter(encoding: Encoding) -> Callable[[Any], Value] | None:
         return lambda data: unpack(data, order).hex()
     if encoding.time is not None:
         return times.decoder(encoding.time, encoding.utc_offset_s)
-    return partial(from_bcd, encoding.type) if encoding.bcd else None
+    convert = partial(from_bcd, encoding.type) if encoding.bcd else None
+    return convert if encoding.no_value is None else _unless(encoding.no_value, convert)
+
+
+def _unless(no_value: int, convert: Callable[[int], int | None] | None) -> Callable[[int], int | None]:
+    """The same conversion, but None for the one integer that means nothing."""
+
+    def converted(raw: int) -> int | None:
+        value = raw if convert is None else convert(raw)
+        return None if value == no_value else value
+
+    return converted
 
 
 def _layers(cells: list[_Cell]) -> list[list[_Cell]]:

@@ -96,6 +96,8 @@ class Encoding:
     """Only and always for datetime."""
     utc_offset_s: int = 0
     """By how much the clock that a datetime was taken from is ahead of UTC."""
+    no_value: int | None = None
+    """The integer by which a device says that it has no value; only for integers."""
 
     def __post_init__(self) -> None:
         if self.type is DataType.JSON:
@@ -126,6 +128,14 @@ class Encoding:
             )
         if (self.type is DataType.DATETIME) != (self.time is not None):
             raise ValueError("a datetime, and nothing else, needs the form of its time, such as unix-u32")
+        if self.no_value is not None:
+            if not self.type.is_integer:
+                raise ValueError(f"no_value belongs to integers only, not to {self.type}: drop it")
+            low, high = self.type.bounds
+            if not low <= self.no_value <= high:
+                raise ValueError(
+                    f"no_value {self.no_value} never comes from {self.type}, which holds {low} to {high}: mend either"
+                )
 
     @property
     def registers(self) -> int:
@@ -165,9 +175,10 @@ class Encoding:
 
     @property
     def fallible(self) -> bool:
-        """True if some register contents aren't a value: broken UTF-8, a hexadecimal digit in BCD, a 13th month."""
+        """True if some register contents aren't a value: broken UTF-8, a hexadecimal digit in BCD, a 13th month, the
+        device's own "no value"."""
         text = self.type is DataType.STRING and self.text_encoding is not TextEncoding.LATIN1
-        return self.bcd or text or self.time is not None
+        return self.bcd or text or self.time is not None or self.no_value is not None
 
     @property
     def partial(self) -> bool:
@@ -207,7 +218,7 @@ def mask(encoding: Encoding) -> bytes:
     if encoding.bit is not None:
         return _encode_bits(encoding, (True,) * elements)
     if encoding.partial:
-        ones = replace(encoding, type=DataType.UINT8, bcd=False)
+        ones = replace(encoding, type=DataType.UINT8, bcd=False, no_value=None)
         return encode(ones, 0xFF if encoding.count is None else (0xFF,) * elements)
     if encoding.type in _RAW_TYPES:
         return elements * texts.pack(
@@ -270,6 +281,8 @@ def _checked(encoding: Encoding, value: Value) -> int:
     """The integer to pack."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a number")
+    if value == encoding.no_value:
+        raise ValueError(f"{value} is what the device has for no value")
     if isinstance(value, float):
         if not value.is_integer():
             raise ValueError(f"{value!r} is not a whole number, as {encoding.type} needs")

@@ -6,12 +6,14 @@ Importing this package loads the option models only; pymodbus comes with the fir
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from drivers.modbus.link import LinkOptions, claims, describe
+from drivers.modbus.link import LinkOptions, capture, claims, describe, endpoints
 from drivers.modbus.options import DeviceOptions, TagOptions
 from drivers.modbus.scan_options import ScanOptions
 from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
+from gateway.wire import Dissection, Frame
 
 if TYPE_CHECKING:
     from drivers.modbus.bus import ModbusBus
@@ -38,6 +40,12 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast("ModbusBus[Any]", bus).counters)
 
 
+def _dissect(frame: Frame, asked: Frame | None) -> Dissection:
+    from drivers.modbus.dissection import dissect
+
+    return dissect(frame, asked)
+
+
 async def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     from drivers.modbus.scan import search
 
@@ -56,7 +64,13 @@ KIND = DriverKind(
     describe_link=describe,
     claims=claims,
     counters=_counters,
+    endpoints=endpoints,
+    handshake=lambda options: "TLS" if options.transport == "tls" else "",
+    unit_of=lambda options: str(options.unit),
+    dissect=_dissect,
+    capture=capture,
     scan=Scan(
         "Units at one endpoint or on one serial line, who they are and what they let one read.", ScanOptions, _scan
     ),
+    templates=Path(__file__).with_name("templates"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from drivers.modbus.bus import ModbusBus
@@ -33,7 +33,7 @@ def memory_of(bus: ModbusBus[P], name: str, options: DeviceOptions) -> Memory:
 
 
 class ModbusDevice(Generic[P]):
-    """Implements :class:`gateway.driver.Driver` and its powers Writes, Previews, Browses and Decodes."""
+    """Implements :class:`gateway.driver.Driver`; its powers: Writes, Previews, Browses, Decodes and Identifies."""
 
     def __init__(self, bus: ModbusBus[P], name: str, options: DeviceOptions, memory: Memory | None = None) -> None:
         self._bus = bus
@@ -83,3 +83,7 @@ class ModbusDevice(Generic[P]):
     async def decode(self, address: str) -> Sequence[Decoding]:
         """See :meth:`gateway.driver.Decodes.decode`."""
         return await self._explorer.decode(address)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await self._explorer.identify()

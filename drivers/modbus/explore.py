@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from drivers.common.blocks import Span
@@ -23,6 +23,8 @@ _REQUESTS = 4000
 """Most requests of one browse."""
 _REGULAR = 2
 """The level of identification that has all objects with names."""
+_IDENTITY = {"vendor": "maker", "revision": "version"}
+"""Our names of the objects, in the words that all drivers share."""
 
 
 class Explorer(Generic[P]):
@@ -79,6 +81,28 @@ class Explorer(Generic[P]):
             if number in objects
         ]
 
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`. By function 43/14, or 17, whatever it knows."""
+        said = await self._said()
+        if said is not None:
+            return said
+        try:
+            return _server_id(await self._ask(pdu.report_server_id()))
+        except (Refused, ReplyTimeout):
+            pass
+        # Whoever refuses both is still there if it says anything at all.
+        await self._registers(Table.HOLDING_REGISTERS, range(1))
+        return {}
+
+    async def _said(self) -> Mapping[str, str] | None:
+        try:
+            objects = await read_objects(self._ask, _REGULAR)
+        except (Refused, ReplyTimeout):
+            return None
+        names = {number: _IDENTITY.get(name, name) for name, number in OBJECTS.items()}
+        texts = {names[number]: text_of(data) for number, data in objects.items() if number in names}
+        return {name: text for name, text in texts.items() if text}
+
     async def decode(self, address: str) -> Sequence[Decoding]:
         """See :meth:`gateway.driver.Decodes.decode`."""
         try:
@@ -120,3 +144,9 @@ class Explorer(Generic[P]):
 
     async def _ask(self, exchange: Exchange) -> bytes:
         return await self._bus.transact(self._bus.prepare(self._options.unit, exchange))
+
+
+def _server_id(data: bytes) -> dict[str, str]:
+    """What follows the head of a reply to function 17: the size and, in the device's own words, what it is."""
+    text = "".join(chr(byte) for byte in data[1:] if 0x20 <= byte < 0x7F).strip()
+    return {"server id": text or data[1:].hex(" ")}

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from drivers.common.serialport import Baud, LineOptions, Parity, Rs485Options, StopBits, check_port_path
 from drivers.common.tcp import peer_name
 from gateway.fields import FilePath, Host, Options
+from gateway.wire import Capture, Endpoint, Layer, Medium
 
 Transport = Literal["tcp", "rtu", "ascii", "rtu-over-tcp", "ascii-over-tcp", "udp", "tls"]
 
@@ -299,3 +300,19 @@ def describe(options: LinkOptions) -> str:
 def claims(options: LinkOptions) -> tuple[str, ...]:
     """What only one link can have: the port it opens, or the address it listens on."""
     return (options.peer,) if options.transport in SERIAL or options.dial == "in" else ()
+
+
+def endpoints(options: LinkOptions) -> tuple[Endpoint, ...]:
+    """Where the link leads, the backup last."""
+    if options.transport in SERIAL:
+        return (Endpoint(Medium.SERIAL, options.peer),)
+    medium = Medium.LISTEN if options.dial == "in" else Medium.UDP if options.transport == "udp" else Medium.TCP
+    ways = [options.endpoint] if options.backup is None else [options.endpoint, options.backup]
+    return tuple(Endpoint(medium, host, port) for host, port in ways)
+
+
+def capture(options: LinkOptions) -> Capture | None:
+    """Serial framing stays serial even where TCP carries it: analysers know it so."""
+    if options.transport in ("tcp", "tls"):
+        return Capture(Layer.TCP, _DEFAULT_PORT)
+    return Capture(Layer.UDP, _DEFAULT_PORT) if options.transport == "udp" else Capture(Layer.SERIAL)

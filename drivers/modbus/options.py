@@ -151,6 +151,12 @@ class TagOptions(Options):
         description="What ends a string early: `nul` the first NUL, `space` trailing spaces, `both`, or `none`.",
     )
     bcd: bool = Field(default=False, description="The integer is binary-coded decimal.")
+    no_value: int | None = Field(
+        default=None,
+        description="The integer by which the device says that it has no value, such as 0x8000 or 65535, before "
+        "scaling. It is published with a bad quality instead.",
+        examples=[65535],
+    )
     time: Annotated[str, AfterValidator(_check_time)] | None = Field(
         default=None,
         description="How a `datetime` is written down: " + ", ".join(f"`{name}`" for name in times.FORMS) + ", or its "
@@ -161,4 +167,6 @@ class TagOptions(Options):
     def _fits_together(self) -> TagOptions:
         if self.address.table.holds_bits and self.length is not None:
             raise ValueError(f"address '{self.address}' is a single bit: drop 'length'")
+        if self.address.table.holds_bits and self.no_value is not None:
+            raise ValueError(f"address '{self.address}' is a single bit: drop 'no_value'")
         return self

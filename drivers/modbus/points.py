@@ -96,6 +96,7 @@ def _registers(point: Point, options: TagOptions, device: DeviceOptions) -> Loca
         text_encoding=TextEncoding(options.encoding),
         trim=Trim(options.trim),
         bcd=options.bcd,
+        no_value=options.no_value,
         time=None if options.time is None else times.form(options.time),
         utc_offset_s=device.utc_offset_s,
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
-from drivers.opcua.options import DeviceOptions, LinkOptions, TagOptions
+from drivers.opcua.options import DEFAULT_PORT, DeviceOptions, LinkOptions, TagOptions, endpoints
 from drivers.opcua.scan_options import ScanOptions
 from gateway.driver import Bus, Certificates, Driver, DriverKind, Finding, Progress, Scan, Site
+from gateway.wire import Capture, Dissection, Frame, Layer
 
 __all__ = ["KIND"]
 
@@ -44,6 +45,12 @@ def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]
     return search(options, site)
 
 
+def _dissect(frame: Frame, asked: Frame | None) -> Dissection:
+    from drivers.opcua.dissection import dissect
+
+    return dissect(frame, asked)
+
+
 def _certificates(site: Site) -> Certificates:
     from drivers.opcua.security.trust import TrustList
 
@@ -65,4 +72,8 @@ KIND = DriverKind(
     stale_s=180.0,
     scan=Scan("OPC UA servers at hosts and in networks, with the endpoints they offer.", ScanOptions, _scan),
     certificates=_certificates,
+    endpoints=endpoints,
+    handshake=lambda options: "secure channel and session",
+    dissect=_dissect,
+    capture=lambda options: Capture(Layer.TCP, DEFAULT_PORT),
 )

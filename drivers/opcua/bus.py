@@ -9,7 +9,9 @@ from drivers.opcua.publisher import Publisher
 from drivers.opcua.security.login import Ticket
 from drivers.opcua.session import Session
 from drivers.opcua.subscription import Subscription
+from drivers.opcua.tracing import Tracer
 from gateway.driver import LinkDown, Site
+from gateway.wire import Take
 
 
 class OpcUaBus:
@@ -32,6 +34,7 @@ class OpcUaBus:
         """Those that the resumed session may still have, until they are asked for again."""
         self._session: Session | None = None
         self._ticket: Ticket | None = None
+        self._tracer: Tracer | None = None
 
     @property
     def session(self) -> Session:
@@ -46,6 +49,7 @@ class OpcUaBus:
     async def connect(self) -> None:
         await self.close()
         session = Session(self.options, self.site, self.counters)
+        session.trace(self._tracer)
         ticket, self._ticket = self._ticket, None
         try:
             await session.open(ticket)
@@ -58,6 +62,12 @@ class OpcUaBus:
             self.kept.clear()
         self._session = session
         self.publisher = Publisher(session)
+
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`gateway.driver.Traces.trace`."""
+        self._tracer = None if take is None else Tracer(take)
+        if self._session is not None:
+            self._session.trace(self._tracer)
 
     async def close(self) -> None:
         session, self._session = self._session, None

@@ -20,7 +20,9 @@ from drivers.opcua.conversation import CHUNK_BYTES, LEAST_CHUNK_BYTES, Conversat
 from drivers.opcua.security.policies import NONCE_BYTES, Security
 from drivers.opcua.services import Service
 from drivers.opcua.status import ServiceFailed
+from drivers.opcua.tracing import Tracer
 from drivers.opcua.values import ns_to_ticks
+from gateway.wire import Direction
 
 NO_TOKEN = b"\x00\x00"
 """Authentication token (packed) of a request without a session."""
@@ -45,6 +47,8 @@ class Channel(asyncio.Protocol):
         """Authentication token of the session that requests belong to, packed."""
         self.lifetime_s = LIFETIME_MS / 1000
         """Of the security token."""
+        self.tracer: Tracer | None = None
+        """Who is shown what is sent and received."""
         self._timeout_s = timeout_s
         self._conversation = Conversation(security, max_message_bytes)
         self._security = security
@@ -129,6 +133,8 @@ class Channel(asyncio.Protocol):
     def _take(self, chunk: bytes) -> None:
         """Raises Malformed."""
         kind = chunk[:4]
+        if self.tracer is not None and kind in (b"ERRF", b"ACKF"):
+            self.tracer.plain(Direction.RECEIVED, chunk)
         if kind == b"ERRF":
             code = Reader(chunk, 8).uint32()
             self._fail_opening(ServiceFailed(code))
@@ -153,6 +159,8 @@ class Channel(asyncio.Protocol):
         if message is None:
             return
         request, body = message
+        if self.tracer is not None and isinstance(body, bytes):
+            self._show(Direction.RECEIVED, chunk[:3], request, body)
         opens = self._opening is not None and request == self._opening[0]
         if opens != (chunk[:3] == b"OPN"):
             raise Malformed(f"a message of type {chunk[:3]!r} for an answer")
@@ -189,7 +197,10 @@ class Channel(asyncio.Protocol):
         bounds = (0, CHUNK_BYTES, CHUNK_BYTES, conversation.max_message_bytes, conversation.max_chunks)
         body = struct.pack("<5I", *bounds) + pack_string(url)
         self._acknowledged = asyncio.get_running_loop().create_future()
-        transport.write(b"HELF" + struct.pack("<I", 8 + len(body)) + body)
+        chunk = b"HELF" + struct.pack("<I", 8 + len(body)) + body
+        if self.tracer is not None:
+            self.tracer.plain(Direction.SENT, chunk)
+        transport.write(chunk)
         async with asyncio.timeout(self._timeout_s):
             await self._acknowledged
 
@@ -203,6 +214,7 @@ class Channel(asyncio.Protocol):
         message = self._message(Service.OPEN_SECURE_CHANNEL, NO_TOKEN, body + struct.pack("<I", LIFETIME_MS), 0.0)
         future = self._expect()
         self._opening = (self._request, nonce)
+        self._show(Direction.SENT, b"OPN", self._request, message)
         transport.write(self._conversation.wrap_open(self._request, message))
         async with asyncio.timeout(self._timeout_s):
             await future
@@ -212,6 +224,7 @@ class Channel(asyncio.Protocol):
         transport = self._open_transport()
         self._count()
         message = self._message(Service.CLOSE_SECURE_CHANNEL, NO_TOKEN, b"", 0.0)
+        self._show(Direction.SENT, b"CLO", self._request, message)
         transport.write(self._conversation.wrap(b"CLO", self._request, message))
 
     def request(self, service: int, body: bytes, timeout_s: float = 0.0) -> asyncio.Future[bytes]:
@@ -222,6 +235,8 @@ class Channel(asyncio.Protocol):
         transport = self._open_transport()
         future = self._expect()
         message = self._message(service, self.token, body, timeout_s)
+        if self.tracer is not None:
+            self._show(Direction.SENT, b"MSG", self._request, message)
         try:
             transport.write(self._conversation.wrap(b"MSG", self._request, message))
         except ServiceFailed as error:
@@ -235,6 +250,12 @@ class Channel(asyncio.Protocol):
         """
         async with asyncio.timeout(timeout_s):
             return services.response(Reader(await self.request(service, body, timeout_s)), service)
+
+    def _show(self, direction: Direction, kind: bytes, request: int, message: bytes) -> None:
+        if self.tracer is not None:
+            security = self._security
+            encrypted = security is not None and (security.encrypts or kind == b"OPN")
+            self.tracer.message(direction, kind, self._conversation.numbers, request, message, encrypted=encrypted)
 
     def _open_transport(self) -> asyncio.Transport:
         if self.transport is None or self._why:

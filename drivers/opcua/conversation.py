@@ -92,6 +92,11 @@ class Conversation:
         self._token = Token(channel, number, ours, theirs, time.monotonic() + _TOLERANCE * lifetime_s)
         return lifetime_s
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Of the channel and of its present token."""
+        return self._token.channel, self._token.number
+
     # -- sending
 
     def wrap(self, kind: bytes, request: int, body: bytes) -> bytes:

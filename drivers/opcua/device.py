@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from drivers.opcua import services, writing
 from drivers.opcua.binding import Binding
 from drivers.opcua.browse import browse
 from drivers.opcua.bus import OpcUaBus
+from drivers.opcua.identity import identify
 from drivers.opcua.options import DeviceOptions
 from drivers.opcua.plan import OpcUaPlan
 from drivers.opcua.reading import read_all
@@ -19,7 +20,7 @@ from gateway.model import Batch, Value
 
 
 class OpcUaDevice:
-    """Implements Driver, Subscribes, Writes and Browses of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: OpcUaBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -74,6 +75,10 @@ class OpcUaDevice:
     def browse(self, start: str | None, depth: int | None) -> AsyncIterator[Item]:
         """See :meth:`gateway.driver.Browses.browse`."""
         return browse(self._bus.session, start, depth)
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`."""
+        return await identify(self._bus.session)
 
     async def _bind(self, plan: OpcUaPlan) -> Binding:
         """The plan as it is under the present session. Raises LinkDown or DeviceSilent."""

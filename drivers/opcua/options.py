@@ -19,6 +19,7 @@ from drivers.opcua.address import Address, NodeAddress, PathAddress, parse, pars
 from drivers.opcua.security.options import SecurityOptions
 from gateway.fields import Options
 from gateway.hosts import is_host
+from gateway.wire import Endpoint, Medium
 
 DEFAULT_PORT = 4840
 
@@ -127,6 +128,12 @@ class _ConnectionOptions(Options):
 
 class LinkOptions(SecurityOptions, _ConnectionOptions):
     """One session with one server."""
+
+
+def endpoints(options: LinkOptions) -> tuple[Endpoint, ...]:
+    """Where the link leads."""
+    url = urlsplit(options.url)
+    return (Endpoint(Medium.TCP, url.hostname or "", url.port or DEFAULT_PORT),)
 
 
 class DeviceOptions(Options):

@@ -29,6 +29,7 @@ from drivers.opcua.security.trust import TrustList
 from drivers.opcua.services import Service
 from drivers.opcua.status import ServiceFailed
 from drivers.opcua.structures import Structures
+from drivers.opcua.tracing import Tracer
 from gateway.driver import DeviceSilent, LinkDown, Site
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Session:
         self.timeout_s = options.timeout_ms / 1000
         self.heard_at = 0.0
         """time.monotonic() of the last answer."""
+        self._tracer: Tracer | None = None
         self._silences = 0
         self._channel: Channel | None = None
         self._channels: list[Channel] = []
@@ -132,6 +134,12 @@ class Session:
             self._keep_up(self._mind_trust(agreement), "trust")
         await self._learn()
 
+    def trace(self, tracer: Tracer | None) -> None:
+        """Show what is sent and received to `tracer`; None: to nobody."""
+        self._tracer = tracer
+        if self._channel is not None:
+            self._channel.tracer = tracer
+
     def _keep_up(self, work: Coroutine[Any, Any, None], what: str) -> None:
         self._upkeep.append(asyncio.create_task(work, name=f"{what} of {self.peer}"))
 
@@ -142,6 +150,7 @@ class Session:
             self.options.max_message_bytes,
             lambda why: self._lost(channel, why),
         )
+        channel.tracer = self._tracer
         self._channel = channel
         self._channels.append(channel)
         return channel

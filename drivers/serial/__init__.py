@@ -11,6 +11,7 @@ from typing import cast
 
 from drivers.serial.options import DeviceOptions, LinkOptions, ScanOptions, TagOptions
 from gateway.driver import Bus, Driver, DriverKind, Finding, Progress, Scan, Site
+from gateway.wire import Capture, Dissection, Endpoint, Frame, Layer, Medium
 
 __all__ = ["KIND"]
 
@@ -42,6 +43,20 @@ def _counters(bus: Bus) -> Mapping[str, int]:
     return dict(cast(SerialBus, bus).counters)
 
 
+def _endpoints(options: LinkOptions) -> Sequence[Endpoint]:
+    if "://" not in options.device:
+        return (Endpoint(Medium.SERIAL, options.device),)
+    from drivers.common.serialport.options import host_and_port
+
+    return (Endpoint(Medium.TCP, *host_and_port(options.device)),)
+
+
+def _dissect(frame: Frame, asked: Frame | None) -> Dissection:
+    from drivers.serial.tracing import dissect
+
+    return dissect(frame, asked)
+
+
 def _scan(options: ScanOptions, site: Site) -> AsyncIterator[Finding | Progress]:
     from drivers.serial.scan import search
 
@@ -62,5 +77,8 @@ KIND = DriverKind(
     address_key="field",
     subscribes=True,
     stale_s=30.0,
+    endpoints=_endpoints,
+    dissect=_dissect,
+    capture=lambda options: Capture(Layer.SERIAL),
     scan=Scan("The serial ports of this machine, who has them, and what talks on one.", ScanOptions, _scan),
 )

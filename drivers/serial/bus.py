@@ -20,7 +20,9 @@ from drivers.common.serialport import Port, PortReceiver, open_port
 from drivers.serial.framing import Decoder, Frame
 from drivers.serial.instrument import Framing, Keepalive
 from drivers.serial.options import LinkOptions
+from drivers.serial.tracing import Tracer
 from gateway.driver import LinkDown
+from gateway.wire import Take
 
 T = TypeVar("T")
 
@@ -102,6 +104,7 @@ class SerialBus(PortReceiver):
         self._quiet_since = 0.0
         """Monotonic seconds at which the last exchange ended."""
         self._timeouts = 0
+        self._tracer: Tracer | None = None
         self._keepalives: dict[Party, asyncio.TimerHandle] = {}
 
     def join(self, name: str, party: Party) -> None:
@@ -152,6 +155,17 @@ class SerialBus(PortReceiver):
             raise LinkDown(self._down or f"{self.options.device} isn't open")
         return self._port
 
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`gateway.driver.Traces.trace`."""
+        if self._tracer is not None:
+            self._tracer.flush()
+        self._tracer = None if take is None else Tracer(take)
+
+    def _write(self, port: Port, data: bytes) -> None:
+        if self._tracer is not None:
+            self._tracer.sent(data)
+        port.write(data)
+
     def _arrange(self) -> None:
         """One decoder for each framing, whatever the number of devices."""
         streams: list[_Stream] = []
@@ -173,7 +187,7 @@ class SerialBus(PortReceiver):
         if send and self._port is not None and not self._down and self._waiting is None:
             # Beside an exchange it would be answered in its place; the instrument is being spoken to anyway.
             try:
-                self._port.write(wish.send)
+                self._write(self._port, wish.send)
             except LinkDown as error:
                 self.port_lost(str(error))
                 return
@@ -203,8 +217,12 @@ class SerialBus(PortReceiver):
         self._received += len(data)
         if self.counters["skipped_bytes"] != skipped:
             self._noise_at = now
+        if self._tracer is not None:
+            self._tracer.received(data, whole=owner is not None and not any(s.decoder.pending for s in self._streams))
 
     def line_error(self) -> None:
+        if self._tracer is not None:
+            self._tracer.damaged()
         self.counters["line_errors"] += 1
         self._noise_at = time.monotonic()
         for stream in self._streams:
@@ -271,7 +289,7 @@ class SerialBus(PortReceiver):
     async def send(self, party: Party, data: bytes, timeout_s: float) -> None:
         """Send something that no answer is waited for, once the line is settled. Raises LinkDown, NoAnswer."""
         await self._settle(party, timeout_s)
-        self.require_port().write(data)
+        self._write(self.require_port(), data)
         self._quiet_since = time.monotonic()
 
     async def ask(self, party: Party, data: bytes, accept: Callable[[bytes], T | None], timeout_s: float) -> T:
@@ -298,7 +316,7 @@ class SerialBus(PortReceiver):
         if self._waiting is not None:
             raise RuntimeError(f"two requests at once on {self.options.device}")
         if data:
-            port.write(data)
+            self._write(port, data)
         # Only now, so that an answer has its whole time however long the sending took.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

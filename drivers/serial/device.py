@@ -33,6 +33,16 @@ from gateway.model import Batch, Layout, Quality, Tag, Value
 _TIMEOUTS_PER_READ = 2
 """Requests that may stay unanswered before the rest of a read is given up, which bounds the delay of other devices."""
 _WAITING = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)
+_IDENTITY = {
+    "maker": "maker",
+    "manufacturer": "maker",
+    "product": "product",
+    "model": "product",
+    "serial_number": "serial",
+    "version": "version",
+    "firmware": "version",
+}
+"""Fields by which an instrument says who it is → our name for it."""
 _LOOKS_PER_STALE = 3
 """How often a subscription is looked at in the time after which a tag would be stale."""
 
@@ -49,8 +59,8 @@ class _Subscription:
 
 
 class SerialDevice:
-    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes`, :class:`~gateway.driver.Browses`
-    and :class:`~gateway.driver.Writes`."""
+    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes`, :class:`~gateway.driver.Browses`,
+    :class:`~gateway.driver.Writes` and :class:`~gateway.driver.Identifies`."""
 
     def __init__(self, bus: SerialBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -209,6 +219,22 @@ class SerialDevice:
             with suppress(NoAnswer):
                 await self._bus.listen(self, take, self._listen_s)
         return heard
+
+    async def identify(self) -> Mapping[str, str]:
+        """See :meth:`gateway.driver.Identifies.identify`: what messages of the description say of it, by their fields'
+        names. Where none does, the first message proves that it is there."""
+        kinds = [kind for kind in self._kinds if not _IDENTITY.keys().isdisjoint(kind.fields or ())]
+        heard = await self._hear_out(kinds or self._kinds[:1])
+        if self._kinds and not heard:
+            raise DeviceSilent(f"{self._where}: nothing that it said is a message of its description")
+        said: dict[str, str] = {}
+        for fields in heard.values():
+            for name in _IDENTITY.keys() & fields.keys():
+                raw = fields[name]
+                text = raw.decode(self._options.encoding, "replace") if isinstance(raw, bytes) else raw
+                if text not in (None, ""):
+                    said[_IDENTITY[name]] = str(text)
+        return said
 
     # -- listening
 

@@ -17,8 +17,11 @@ _COMMANDS = {
     "decode": ("gateway.cli.decode:decode", "Show every way to understand what stands at an address."),
     "cert": ("gateway.cli.cert:cert", "The certificates that drivers trust, and their own."),
     "tap": ("gateway.cli.tap:tap", "Watch values as the running gateway takes them."),
+    "top": ("gateway.cli.top:top", "Show the running gateway's values, always up to date."),
     "status": ("gateway.cli.status:status", "Show how the running gateway is doing."),
+    "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
     "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
+    "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
     "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
 }

@@ -16,6 +16,7 @@ import uvloop
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, fail
 from gateway.journal import JournalError
+from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
 from gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -39,12 +40,10 @@ def run(config_path: Path, log_level: str) -> None:
 
     Nothing is started if the configuration has a problem; every problem is printed, and the exit code is 3.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
+    ring = _log_to_stderr(log_level)
     settings = load_or_exit(config_path)
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, ring))
     except JournalError as error:
         fail(str(error), "see: tidegate journal verify")
     except PermissionError as error:
@@ -57,7 +56,15 @@ def run(config_path: Path, log_level: str) -> None:
         fail(f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "mend the path or the disk")
 
 
-async def _serve(settings: GatewaySettings) -> None:
+def _log_to_stderr(level: str) -> LogRing:
+    """From now on; the last records are kept, too."""
+    stream, ring = logging.StreamHandler(sys.stderr), LogRing()
+    stream.setFormatter(RedactingFormatter(FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[stream, ring])
+    return ring
+
+
+async def _serve(settings: GatewaySettings, ring: LogRing) -> None:
     from gateway.runtime import AlreadyRunning, Runtime
 
     stop = asyncio.Event()
@@ -66,13 +73,13 @@ async def _serve(settings: GatewaySettings) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         async with Runtime(settings) as runtime:
-            await _until_stopped(runtime, settings, stop)
+            await _until_stopped(runtime, ring, settings, stop)
     except AlreadyRunning as error:
         fail(str(error), "stop it first, or give this one another data_dir", Exit.CONFLICT)
 
 
-async def _until_stopped(runtime: Runtime, settings: GatewaySettings, stop: asyncio.Event) -> None:
-    control = asyncio.create_task(_control(runtime, settings.socket), name="control")
+async def _until_stopped(runtime: Runtime, ring: LogRing, settings: GatewaySettings, stop: asyncio.Event) -> None:
+    control = asyncio.create_task(_control(runtime, ring, settings.socket), name="control")
     failed = asyncio.create_task(runtime.failed_sink(), name="sinks")
     stopped = asyncio.create_task(stop.wait(), name="signal")
     try:
@@ -86,12 +93,12 @@ async def _until_stopped(runtime: Runtime, settings: GatewaySettings, stop: asyn
             await asyncio.gather(control, failed, stopped, return_exceptions=True)
 
 
-async def _control(runtime: Runtime, path: Path) -> None:
+async def _control(runtime: Runtime, ring: LogRing, path: Path) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
     from gateway.control.api import Services, operations
     from gateway.control.server import ControlServer
 
     try:
-        await ControlServer(operations(Services(runtime)), path).run()
+        await ControlServer(operations(Services(runtime, ring)), path).run()
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)

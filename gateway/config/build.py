@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.actors import Role
+from gateway.config import library
 from gateway.config.context import Context, Raw, split
 from gateway.config.files import check_files
 from gateway.config.groups import CompleteGroup, Group, GroupReader
@@ -124,6 +125,7 @@ class Builder:
                 if link.kind is not None
             ),
             sinks=sinks,
+            recent_bytes=round(gateway.recent_mb * _MIB),
             write=write,
         )
 
@@ -314,7 +316,11 @@ class Builder:
             return None
         if name not in known:
             message = f"there is no {key} {quote(name)}"
-            self._report.add(place.child(key), message, meant_or_all(name, known, key))
+            hint = meant_or_all(name, known, key)
+            if key == "template" and library.has(name):
+                message += " in the configuration"
+                hint = f"copy the library's into it: tidegate template show {name} --toml"
+            self._report.add(place.child(key), message, hint)
         return known.get(name)
 
     def _device_location(self, gateway: GatewayTable, table: DeviceTable, place: Place) -> tuple[str, ...]:

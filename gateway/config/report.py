@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,11 @@ class Report:
         """``file:line`` of another place, for a message."""
         file, line = self._document.locate(place)
         return f"{file}:{line}" if line else str(file)
+
+    def found(self) -> Iterator[tuple[Place | None, str, str | None]]:
+        """(place, message, mend) of every problem; those that know their lines already have no place here."""
+        yield from ((place, message, hint) for (place, message), hint in self._found.items())
+        yield from ((None, problem.message, problem.hint) for problem in self._elsewhere)
 
     def raise_if_any(self) -> None:
         """Raises ConfigErrors if a problem was found."""

@@ -60,6 +60,13 @@ class GatewayTable(Table):
         default="auto",
         description="`auto`: the wall clock is trusted once the kernel says it is synchronised; `trusted`: always.",
     )
+    recent_mb: float = Field(
+        default=5.0,
+        ge=0,
+        le=1024,
+        description="Memory for recent values, the sparklines and trends of the page, in MiB; all tags reach back "
+        "equally far. 0: none are kept.",
+    )
 
 
 class JournalTable(Table):

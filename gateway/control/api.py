@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.operation import Operation
-from gateway.control.routes import status, values
+from gateway.control.routes import events, live, logs, status, tap
+from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
 
@@ -15,11 +16,15 @@ class Services:
     """What the API is the door to."""
 
     runtime: Runtime
+    logs: LogRing
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
     """All of them, in the order of the OpenAPI document."""
     return [
         *status.operations(services.runtime),
-        *values.operations(services.runtime),
+        *live.operations(services.runtime),
+        *tap.operations(services.runtime),
+        *events.operations(services.runtime.events),
+        *logs.operations(services.logs),
     ]

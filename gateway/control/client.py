@@ -93,7 +93,7 @@ class ControlClient:
 
     def values(self, match: str = "*") -> Iterator[dict[str, Any]]:
         """Values as the gateway takes them, until the gateway stops."""
-        return self.lines("/v1/values", match=match)
+        return self.lines("/v1/tap", match=match)
 
     def lines(self, target: str, **query: Any) -> Iterator[Any]:
         """The documents of a newline-delimited stream, until it ends."""

@@ -117,9 +117,8 @@ def _answer(operation: Operation[Any, Any], schemas: dict[str, Any]) -> dict[str
         if answer.type is not None:
             described["content"] = {answer.form.value: {"schema": schemas[f"{operation.name} answer"]}}
     else:
-        # OpenAPI 3.1 can't describe the items of a stream as the stream's schema.
-        item = schemas.get(f"{operation.name} answer", {})
-        described["content"] = {answer.form.value: {"schema": {"type": "string"}, "x-tidegate-item": item}}
+        # OpenAPI 3.1 can't describe the items of a stream; a schema beside it would be taken for theirs.
+        described["content"] = {answer.form.value: {"x-tidegate-item": schemas[f"{operation.name} answer"]}}
     return described
 
 

@@ -39,13 +39,14 @@ class ControlServer:
     """Serves operations on one socket. The socket's directory decides who may come in; its mode is 0660."""
 
     def __init__(self, operations: Sequence[Operation[Any, Any]], path: Path) -> None:
-        self._operations = [*operations, self._own_description()]
+        self.operations = [*operations, self._own_description()]
+        """All that is served: those given and the API's own description."""
         self._path = path
         self._stopping = asyncio.Event()
         self._document: dict[str, Any] | None = None
         self._actors = ActorNames()
         app = Starlette(
-            routes=_routes(self._operations, self._endpoint),
+            routes=_routes(self.operations, self._endpoint),
             exception_handlers={HTTPException: _no_such_route, Exception: _flaw},
         )
         self._server = QuietServer(
@@ -91,7 +92,7 @@ class ControlServer:
 
     async def _describe(self, _: Call[NoQuery, None]) -> dict[str, Any]:
         if self._document is None:
-            self._document = openapi.document(self._operations)
+            self._document = openapi.document(self.operations)
         return self._document
 
     async def _endpoint(self, operation: Operation[Any, Any], request: Request) -> Response:

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 from gateway.journal.intervals import IntervalSet, Progress
 from gateway.journal.ledger import Account, Ledger
+from gateway.journal.status import FeedRecords
 from gateway.journal.store import Chunk, ChunkRow, Refusal, Stored
 from gateway.model import Batch, Record
 from gateway.ops.clock import Clock
@@ -543,7 +544,7 @@ class JournalFeed:
         """Whether nothing of the backlog is unread, ready or on loan."""
         return not (self._reading or self._stored_loans or self.behind)
 
-    def status(self) -> dict[str, int]:
+    def status(self) -> FeedRecords:
         return {
             "live_records": len(self.live) + len(self._parked),
             "on_loan": len(self._loans) + len(self._stored_loans) + len(self._retry_loans),

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from gateway.journal.alarms import Alarm, Alarms
 from gateway.journal.bounds import Bounds
@@ -25,6 +25,7 @@ from gateway.journal.ledger import Ledger
 from gateway.journal.owner import Owner
 from gateway.journal.record import BOOT_SHIFT, MAX_RECORDS, MAX_WEIGHT, NotStorable
 from gateway.journal.recovery import Found, Recovery, open_journal
+from gateway.journal.status import JournalStatus, LedgerStatus
 from gateway.journal.store import (
     Chunk,
     ChunkRow,
@@ -219,7 +220,7 @@ class Journal:
         )
         return found
 
-    def ledger(self, sink: str) -> dict[str, Any]:
+    def ledger(self, sink: str) -> LedgerStatus:
         """What became of every value, for one sink; numbers count values. Raises KeyError for an unknown sink."""
         return {
             "timestamp_ms": self.clock.now_ns() // 1_000_000,
@@ -231,7 +232,7 @@ class Journal:
         """Call `listener` at every transition of a condition somebody should know of."""
         self.alarms.listen(listener)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> JournalStatus:
         """How full it is, how fast the disk is, and what is wrong; JSON-ready."""
         oldest_ns = self.space.oldest_ns
         return {

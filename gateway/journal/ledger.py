@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.journal.intervals import IntervalSet
 from gateway.journal.record import Head
+from gateway.journal.status import AccountStatus, FeedTotals, SourceLedger
 from gateway.model import Layout
 
 KEPT_BOOTS: Final = 4
@@ -61,7 +62,7 @@ class Account:
                     merged.append(entry)
             ranges[:] = merged
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AccountStatus:
         return {
             "first": 1,
             "last": self.last,
@@ -113,19 +114,19 @@ class Ledger:
             for source, seq in self.next_seq.items():
                 current[source].last = seq - 1
 
-    def to_json(self, sink: str) -> dict[str, Any]:
+    def to_json(self, sink: str) -> dict[str, SourceLedger]:
         """``{source: {"boots": {boot: account}}}`` of one sink."""
         self.up_to_date()
-        sources: dict[str, Any] = {}
+        sources: dict[str, SourceLedger] = {}
         for boot, accounts in sorted(self.accounts[sink].items()):
             for source, account in accounts.items():
                 sources.setdefault(source, {"boots": {}})["boots"][str(boot)] = account.to_json()
         return sources
 
-    def totals(self, sink: str) -> dict[str, int]:
+    def totals(self, sink: str) -> FeedTotals:
         """Values pending, waiting on the disk, refused and dropped, over all sources and boots."""
         self.up_to_date()
-        totals = {"pending": 0, "stored": 0, "refused": 0, "dropped": 0}
+        totals: FeedTotals = {"pending": 0, "stored": 0, "refused": 0, "dropped": 0}
         for accounts in self.accounts[sink].values():
             for account in accounts.values():
                 totals["pending"] += account.pending

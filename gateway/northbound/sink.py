@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from gateway.northbound import manifest
 from gateway.northbound.backoff import Backoff
 from gateway.northbound.mqtt import ConnectionLost, ConnectRefused, Flight, MqttError, Session, Will, connect
 from gateway.northbound.mqtt.packets import MQTT_5, string
+from gateway.northbound.status import MqttStatus
 from gateway.northbound.uns import Encoder, Messages, Unpublishable
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.sink import Feed
@@ -85,13 +86,18 @@ class MqttSink:
         boot: int,
         ledger: Callable[[], Mapping[str, Any]],
         refresh: Callable[[], None] = lambda: None,
+        on_state: Callable[[bool, str], None] = lambda connected, detail: None,
     ) -> None:
-        """`refresh` asks for a new report of every tag; what it brings may come at once or with the next polls."""
+        """`refresh` asks for a new report of every tag; what it brings may come at once or with the next polls.
+
+        `on_state` is told whenever the sink connects, and why it isn't connected whenever that changes.
+        """
         self.name = settings.name
         self._settings = settings
         self._boot = boot
         self._ledger = ledger
         self._refresh = refresh
+        self._on_state = on_state
         self._encoder = Encoder(
             root=settings.root, granularity=settings.granularity, profile=settings.profile, retain=settings.retain
         )
@@ -179,10 +185,11 @@ class MqttSink:
         except TimeoutError:
             session.abort(ConnectionLost(f"{self._where} took no goodbye within {_GOODBYE_S:g} s"))
 
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> MqttStatus:
         session = self._session
         live = session is not None and session.alive
-        body: dict[str, Any] = {
+        latencies = sorted(session.latencies_s) if session is not None else []
+        return {
             "type": "mqtt",
             "connected": live,
             "since_ms": self._since_ns // 1_000_000 if live else None,
@@ -206,11 +213,9 @@ class MqttSink:
             },
             "refused_documents": dict(self._refused_documents),
             "last_error": self._last_error,
+            "latency_p50_ms": _quantile_ms(latencies, 0.5),
+            "latency_p99_ms": _quantile_ms(latencies, 0.99),
         }
-        latencies = sorted(session.latencies_s) if session is not None else []
-        for name, share in (("latency_p50_ms", 0.5), ("latency_p99_ms", 0.99)):
-            body[name] = round(latencies[int(share * (len(latencies) - 1))] * 1000, 3) if latencies else None
-        return body
 
     def device_health(self, health: manifest.Health) -> None:
         """Publish the state of a device on its asset's ``_state``; kept for the next connection too."""
@@ -232,6 +237,7 @@ class MqttSink:
         self._settled_here = False
         log.info("sink %s: connected to %s%s", *self._names, "" if self._said is None else " again")
         self._said = None
+        self._on_state(True, "")
         if self._settings.retain and not session.limits.retain:
             log.warning("sink %s: %s keeps no retained messages, so new subscribers see no last values", *self._names)
         try:
@@ -517,6 +523,8 @@ class MqttSink:
             )
         elif text != self._said:
             log.warning("sink %s: %s; values are kept until it is back", self.name, text)
+        if text != self._said:
+            self._on_state(False, text)
         self._said = text
 
     async def _until_idle(self, session: Session) -> None:
@@ -540,3 +548,7 @@ def _count(record: Record) -> int:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _quantile_ms(ordered_s: Sequence[float], share: float) -> float | None:
+    return round(ordered_s[int(share * (len(ordered_s) - 1))] * 1000, 3) if ordered_s else None

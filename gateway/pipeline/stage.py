@@ -22,6 +22,9 @@ class Stage:
         self._filter = ReportFilter(group.rules, 0.0 if group.poll.subscribed else group.poll.interval_s)
         self._all = range(len(group.rules))
         self._transparent = not self._conversion.changes and not self._filter.filters
+        self.values: Sequence[Value] = ()
+        self.qualities: Sequence[int] | None = None
+        """What the last processed batch says, as it would be published: of the batch's columns, all of them."""
         self._pending: tuple[Sequence[Value], Sequence[int] | None, Sequence[int] | None, int] | None = None
 
     def process(self, batch: Batch) -> Batch | None:
@@ -33,9 +36,11 @@ class Stage:
         values, qualities, columns, mono_ns = batch.values, batch.qualities, batch.columns, batch.mono_ns
         apart = batch.history or batch.event or mono_ns < self._filter.mono_ns
         if self._transparent and qualities is None and columns is None:
+            self.values, self.qualities = values, None
             self._pending = None if apart else (values, None, None, mono_ns)
             return batch
         values, qualities = self._convert(values, qualities if qualities and any(qualities) else None, columns)
+        self.values, self.qualities = values, qualities
         if apart:
             self._pending = None
             return _derive(batch, values, qualities, columns, batch.source_ns)

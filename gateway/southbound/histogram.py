@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
+from gateway.southbound.status import Durations
+
 _BOUNDS_S = tuple(50e-6 * 1.25**step for step in range(64))
 """50 µs to 64 s, each bucket a quarter wider than the last."""
 
@@ -36,7 +38,7 @@ class Histogram:
             below += count
         return 0.0
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> Durations:
         """{"p50", "p99", "max"} in milliseconds."""
         return {
             "p50": round(self.quantile_s(0.50) * 1e3, 3),

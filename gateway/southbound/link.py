@@ -49,18 +49,19 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, NotWritten, Previews, Subscribes, WriteFailed
+from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, NotWritten, Previews, Subscribes, Traces, WriteFailed
 from gateway.model import Batch, Quality, Value
 from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.schedule import Backoff
+from gateway.southbound.status import LinkStatus
 from gateway.southbound.subscription import Subscription, require_fit
 from gateway.southbound.timetable import Timetable
 from gateway.southbound.unit import NOTHING_REPORTED, VALUES_REPORTED, Circuit, Device, Group
 from gateway.southbound.watchdog import Watchdog
 from gateway.southbound.writes import WriteQueue, to_be_written
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +105,15 @@ class Link:
         deliver: Callable[[Batch], bool],
         on_health: Callable[[DeviceHealth], None],
         *,
+        on_state: Callable[[str, LinkState, str], None] = lambda link, state, detail: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         call_limit_s: float = CALL_LIMIT_S,
     ) -> None:
-        """`phases`: a fraction of the interval for every group, in the order of devices and their groups."""
+        """`phases`: a fraction of the interval for every group, in the order of devices and their groups.
+
+        `on_state` is told of every change of the link's state or detail and must not raise.
+        """
         self.settings = settings
         self.name = settings.name
         self.state = LinkState.CONNECTING
@@ -120,6 +125,7 @@ class Link:
         self.crashes = 0
         self.deliver = deliver
         self._on_health = on_health
+        self._on_state = on_state
         self._clock = clock
         self._watchdog = Watchdog(call_limit_s, clock)
         self._bus: Bus | None = None
@@ -139,6 +145,8 @@ class Link:
         self._ended: deque[Group] = deque()
         """Subscribed groups whose end the task has yet to see to."""
         self._writes = WriteQueue(self.name)
+        self._take: Take | None = None
+        """Who is shown what goes over the wire."""
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -198,6 +206,8 @@ class Link:
         if self._bus is None:
             self.far_end = self.settings.kind.describe_link(self.settings.options)
             self._bus = self.settings.kind.open_bus(self.name, self.settings.options, self.settings.site)
+            if self._take is not None:
+                self.trace(self._take)
             for device in self.devices:
                 device.driver = None
         try:
@@ -548,7 +558,10 @@ class Link:
     def _set_state(self, state: LinkState, detail: str) -> None:
         if self.state is not state:
             self.since_ns = time.time_ns()
+        changed = (self.state, self.detail) != (state, detail)
         self.state, self.detail = state, detail
+        if changed:
+            self._on_state(self.name, state, detail)
 
     def _link_up(self) -> None:
         """Called once a device answered: that a connect succeeded proves little, a dying gateway accepts too."""
@@ -685,9 +698,16 @@ class Link:
         finally:
             self._watchdog.end()
 
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`Supervisor.trace`."""
+        self._take = take
+        bus: object = self._bus
+        if isinstance(bus, Traces):
+            bus.trace(take)
+
     # -- status --------------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> LinkStatus:
         now = self._clock()
         return {
             "state": self.state.value,

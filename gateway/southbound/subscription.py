@@ -9,12 +9,13 @@ import logging
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.driver import DeviceSilent, LinkDown, PollGroup, Receiver
 from gateway.model import Batch, Quality, is_bad
 from gateway.settings import TagRules
 from gateway.southbound.image import Image
+from gateway.southbound.status import SubscriptionStatus
 
 if TYPE_CHECKING:
     from gateway.southbound.unit import Group
@@ -206,7 +207,7 @@ class Subscription:
 
     # -- status --------------------------------------------------------------------------------------------------------
 
-    def status(self, now: float) -> dict[str, Any]:
+    def status(self, now: float) -> SubscriptionStatus:
         return {
             "setups": self.setups,
             "standing": self.set_up_at is not None,

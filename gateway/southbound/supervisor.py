@@ -8,15 +8,16 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gateway.model import Batch, Value
 from gateway.settings import LinkSettings
 from gateway.southbound.health import DeviceHealth
 from gateway.southbound.histogram import Histogram
-from gateway.southbound.link import CALL_LIMIT_S, Link
+from gateway.southbound.link import CALL_LIMIT_S, Link, LinkState
 from gateway.southbound.schedule import phase
+from gateway.southbound.status import SouthboundStatus
 from gateway.southbound.unit import Device
+from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,14 @@ class Supervisor:
         deliver: Callable[[Batch], None],
         on_health: Callable[[DeviceHealth], None],
         *,
+        on_link: Callable[[str, LinkState, str], None] = lambda link, state, detail: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         call_limit_s: float = CALL_LIMIT_S,
     ) -> None:
         """`deliver` takes each batch and must not block. Nothing is opened before :meth:`start`.
 
+        `on_link` is told name, state and detail of a link at every change of them, and must not raise.
         `clock` is CLOCK_MONOTONIC in seconds and must be the event loop's; `jitter` gives numbers in [0, 1).
         """
         self._take = deliver
@@ -54,6 +57,7 @@ class Supervisor:
                 [phase(next(index)) for device in settings.devices for _ in device.groups],
                 self._deliver,
                 self._on_health,
+                on_state=on_link,
                 clock=clock,
                 jitter=jitter,
                 call_limit_s=call_limit_s,
@@ -124,7 +128,11 @@ class Supervisor:
         link, unit = self._devices[device]
         return link.preview(unit, path, value)
 
-    def status(self) -> dict[str, Any]:
+    def trace(self, link: str, take: Take | None) -> None:
+        """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
+        {each.name: each for each in self._links}[link].trace(take)
+
+    def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
 
         Counters count since start. `polls` are reads begun, `failed` those that gave no batch, `good` and `bad` values

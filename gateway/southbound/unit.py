@@ -6,7 +6,6 @@ import enum
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from gateway.driver import Driver, Plan, PollGroup
 from gateway.model import Batch, Quality, is_bad, quality_name
@@ -14,6 +13,7 @@ from gateway.settings import DeviceSettings, GroupSettings
 from gateway.southbound.health import DeviceHealth, HealthState
 from gateway.southbound.histogram import Histogram
 from gateway.southbound.schedule import Backoff, Grid
+from gateway.southbound.status import DeviceStatus, GroupStatus
 from gateway.southbound.subscription import Owner, Subscription
 
 NOTHING_REPORTED = -1
@@ -146,7 +146,7 @@ class Group:
             if is_bad(code):
                 yield tags[column].path, quality_name(code)
 
-    def status(self, now: float) -> dict[str, Any]:
+    def status(self, now: float) -> GroupStatus:
         return {
             "interval_ms": round(self.poll.interval_s * 1e3, 3),
             "tags": len(self.poll.points),
@@ -212,7 +212,7 @@ class Device:
             return None
         return max(group.poll.stale_s or 0.0 for group in self.groups)
 
-    def status(self, now: float) -> dict[str, Any]:
+    def status(self, now: float) -> DeviceStatus:
         return {
             "state": self.health.state.value,
             "detail": self.health.detail,

@@ -17,7 +17,7 @@ import pytest
 from gateway.control import http
 from gateway.control.client import ControlClient, NotRunning
 from gateway.control.operation import Operation
-from gateway.control.routes import status, values
+from gateway.control.routes import status, tap
 from gateway.control.server import ControlServer
 from gateway.runtime import Tap
 
@@ -42,7 +42,7 @@ class FakeRuntime:
 
 
 def operations(runtime: FakeRuntime) -> list[Operation[Any, Any]]:
-    return [*status.operations(runtime), *values.operations(runtime)]
+    return [*status.operations(runtime), *tap.operations(runtime)]
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +127,7 @@ async def test_a_watcher_outlives_the_limit_for_heads(tmp_path: Path, monkeypatc
     path = tmp_path / "control.sock"
     async with serving(FakeRuntime(), path):
         reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(b"GET /v1/values HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /v1/tap HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n1\r\n\n\r\n")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.4)

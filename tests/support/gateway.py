@@ -27,7 +27,8 @@ class GatewayProcess:
         self.config.write_text(configuration)
         self._log = directory / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = ControlClient(directory / "data" / "control.sock")
+        self.socket = directory / "data" / "control.sock"
+        self.client = ControlClient(self.socket)
 
     @property
     def pid(self) -> int:

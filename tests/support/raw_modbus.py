@@ -109,6 +109,11 @@ class RawSlave:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    @property
+    def open(self) -> int:
+        """Connections there are now."""
+        return len(self._writers)
+
     def then(self, *behaviours: Behaviour) -> None:
         """Behave so for the next requests, one each, and then as always."""
         self._queue.extend(behaviours)

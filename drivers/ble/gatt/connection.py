@@ -89,23 +89,43 @@ class Connection:
 
     async def read(self, target: Target) -> bytes:
         """Raises NoAnswer, NotThere, Refused, DeviceSilent or LinkDown."""
-        return bytes(await self._request(f"reading {target}", lambda client: client.read_gatt_char(self.find(target))))
+        found = self.find(target)
+        tracer = self._bus.tracer
+        if tracer is not None:
+            tracer.reading(self._address, found.handle + 1)
+        data = bytes(await self._request(f"reading {target}", lambda client: client.read_gatt_char(self.find(target))))
+        if tracer is not None:
+            tracer.was_read(self._address, data)
+        return data
 
     async def write(self, target: Target, data: bytes) -> None:
         """Raises as :meth:`read` does. Sent once; after NoAnswer or DeviceSilent the outcome is unknown."""
-        response = "write" in self.find(target).properties
+        found = self.find(target)
+        response = "write" in found.properties
+        tracer = self._bus.tracer
+        if tracer is not None:
+            tracer.writing(self._address, found.handle + 1, data, answered=response)
         await self._request(
             f"writing {target}", lambda client: client.write_gatt_char(self.find(target), data, response=response)
         )
+        if tracer is not None and response:
+            tracer.was_written(self._address)
 
     async def notify(self, target: Target, take: Callable[[bytes], None]) -> None:
         """Have every notification of it handed to `take`. Raises as :meth:`read` does."""
 
-        def notified(_: BleakGATTCharacteristic, data: bytearray) -> None:
+        def notified(characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
             self._alive()
+            if self._bus.tracer is not None:
+                self._bus.tracer.notified(self._address, characteristic.handle + 1, bytes(data))
             take(bytes(data))
 
         await self._request(f"subscribing to {target}", lambda client: client.start_notify(self.find(target), notified))
+
+    @property
+    def _address(self) -> str:
+        sighting = self._hearing.sighting
+        return self._options.identity if sighting is None else sighting.device.address
 
     @property
     def client(self) -> BleakClient:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import TypeVar
 
 from drivers.modbus.errors import EchoDiffers, Refused, ReplyTimeout
@@ -93,6 +93,11 @@ class BackedUpBus(WireBus[P]):
         if self._connection is not None:
             self._shunned = None if self._connection.answered else self._in_use
         await super().close()
+
+    def _conversations(self) -> Iterator[Conversation[P]]:
+        yield from super()._conversations()
+        if self._candidate is not None:
+            yield self._candidate
 
     def transact(self, prepared: P) -> Awaitable[bytes]:
         """See :meth:`drivers.modbus.bus.ModbusBus.transact`."""

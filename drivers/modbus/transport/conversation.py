@@ -19,8 +19,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from drivers.common.overheard import Overheard
 from drivers.modbus.errors import Refused, ReplyTimeout
 from drivers.modbus.link import LINES, LinkOptions
+from drivers.modbus.tracing import Tracer
 from gateway.driver import LinkDown
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class BusState:
         self.counters: Counter[str] = Counter()
         self.owed = {ANYBODY}
         """Units on a line without transaction ids whose reply may still come, also after a reconnect."""
+        self.tracer: Tracer | None = None
+        """Who is shown what goes over the wire."""
         self.transaction = 0
         """The id last used. It goes on over reconnects, so that even a gateway that mixes up its sessions can't pass a
         stale reply off as a fresh one."""
@@ -85,6 +89,7 @@ class Conversation(asyncio.Protocol, Generic[P]):
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.BaseTransport | None = None
         self._write: Callable[[bytes], object] = _not_connected
+        self._write_unheard: Callable[[bytes], object] = _not_connected
         self._down = ""
         self._sent = 0
         self._silence: Counter[int] = Counter()
@@ -209,8 +214,30 @@ class Conversation(asyncio.Protocol, Generic[P]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports don't inherit from asyncio's.
+        self._begin(transport, cast(asyncio.Transport, transport).write)
+
+    def _begin(self, transport: asyncio.BaseTransport, write: Callable[[bytes], object]) -> None:
         self._transport = transport
-        self._write = cast(asyncio.Transport, transport).write
+        self._write = self._write_unheard = write
+        if self._state.tracer is not None:
+            self.overhear(self._state.tracer)
+
+    def overhear(self, tracer: Tracer | None) -> None:
+        """Show all that is sent and received from now on to `tracer`; None: to nobody, which costs nothing."""
+        transport = self._transport
+        if transport is None:
+            return
+        if tracer is None:
+            self._write = self._write_unheard
+            transport.set_protocol(self)
+            return
+
+        def write(data: bytes) -> None:
+            tracer.sent(data)
+            self._write_unheard(data)
+
+        self._write = write
+        transport.set_protocol(Overheard(self, tracer.received))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended(self._why_lost(exc))

@@ -121,8 +121,7 @@ class DatagramConversation(NumberedConversation):
     """One MBAP frame a datagram. Each stands for itself: what comes in pieces or joined isn't Modbus."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._write = cast(asyncio.DatagramTransport, transport).sendto
+        self._begin(transport, cast(asyncio.DatagramTransport, transport).sendto)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self.data_received(data)

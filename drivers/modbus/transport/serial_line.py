@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from drivers.common.serialport import Port, PortReceiver, open_port
 from drivers.modbus.link import LinkOptions
@@ -39,13 +39,17 @@ class _PortTransport(asyncio.Transport, PortReceiver):
     def __init__(self, conversation: Conversation[Any]) -> None:
         super().__init__()
         self._conversation = conversation
+        self._hearer: asyncio.Protocol = conversation
         self._closing: asyncio.Task[None] | None = None
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._hearer = cast(asyncio.Protocol, protocol)
+
     def data_received(self, data: bytes) -> None:
-        self._conversation.data_received(data)
+        self._hearer.data_received(data)
 
     def line_error(self) -> None:
-        self._conversation.data_received(_DAMAGED)
+        self._hearer.data_received(_DAMAGED)
 
     def port_lost(self, reason: str) -> None:
         self._conversation.ended(reason)

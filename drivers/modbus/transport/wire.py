@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from drivers.modbus.link import LinkOptions
 from drivers.modbus.pdu import Exchange
+from drivers.modbus.tracing import Tracer
 from drivers.modbus.transport.conversation import BusState, C, Conversation, Prepared
 from gateway.driver import LinkDown
+from gateway.wire import Take
 
 P = TypeVar("P", bound=Prepared)
 
@@ -70,6 +72,17 @@ class WireBus(BusState, Generic[P]):
     def show(self, prepared: P) -> str:
         """See :meth:`drivers.modbus.bus.ModbusBus.show`."""
         return prepared.shown
+
+    def trace(self, take: Take | None) -> None:
+        """See :meth:`gateway.driver.Traces.trace`."""
+        self.tracer = None if take is None else Tracer(take, self.options)
+        for conversation in self._conversations():
+            conversation.overhear(self.tracer)
+
+    def _conversations(self) -> Iterator[Conversation[P]]:
+        """Those there are."""
+        if self._connection is not None:
+            yield self._connection
 
     def transact(self, prepared: P) -> Awaitable[bytes]:
         """See :meth:`drivers.modbus.bus.ModbusBus.transact`."""

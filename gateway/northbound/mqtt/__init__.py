@@ -2,7 +2,9 @@
 
 from gateway.northbound.mqtt.errors import ConnectFailed, ConnectionLost, ConnectRefused, MqttError
 from gateway.northbound.mqtt.packets import Will
-from gateway.northbound.mqtt.session import Flight, Limits, Session, connect, try_connect
+from gateway.northbound.mqtt.session import Flight, Limits, Session, connect, connect_mend, try_connect
+from gateway.northbound.mqtt.tls import client_context
+from gateway.northbound.mqtt.trial import Trial
 
 __all__ = [
     "ConnectFailed",
@@ -12,7 +14,10 @@ __all__ = [
     "Limits",
     "MqttError",
     "Session",
+    "Trial",
     "Will",
+    "client_context",
     "connect",
+    "connect_mend",
     "try_connect",
 ]

@@ -290,7 +290,7 @@ class Session(asyncio.Protocol):
         if connack.reason >= 0x80:
             raise ConnectRefused(
                 f"{self._where} refuses the connection: {packets.reason_name(Kind.CONNACK, connack.reason)}{words}"
-                + _mend(connack.reason, self._settings, connack.properties),
+                + connect_mend(connack.reason, self._settings, connack.properties),
                 connack.reason,
             )
         if connack.session_present:
@@ -518,7 +518,8 @@ def _broker_words(properties: packets.Properties) -> str:
     return f" ({printable})"
 
 
-def _mend(reason: int, settings: MqttSettings, properties: packets.Properties) -> str:
+def connect_mend(reason: int, settings: MqttSettings, properties: packets.Properties) -> str:
+    """What to do about a refused CONNECT, behind a colon; empty if that isn't known."""
     if reason in (Reason.BAD_USER_NAME_OR_PASSWORD, Reason.NOT_AUTHORIZED):
         return ": check username and password" if settings.username is not None else ": it wants username and password"
     if reason == 0x84:

@@ -109,6 +109,13 @@ def test_worked_vectors(type_: DataType, order: WordOrder, wire: str, value: Val
         (Encoding(T.BOOL, DCBA, bit=14, count=4), "00400200", (True, False, False, True)),
         (Encoding(T.UINT16, bcd=True, count=2), "12341F00", None),
         (Encoding(T.INT16, bcd=True), "F123", -123),
+        (Encoding(T.UINT16, no_value=0xFFFF), "FFFF", None),
+        (Encoding(T.UINT16, no_value=0xFFFF), "FFFE", 0xFFFE),
+        (Encoding(T.INT32, CDAB, no_value=-(2**31)), "00008000", None),
+        (Encoding(T.INT32, CDAB, no_value=-(2**31)), "00018000", -(2**31) + 1),
+        (Encoding(T.UINT16, bcd=True, no_value=9999), "9999", None),
+        (Encoding(T.UINT16, no_value=7, count=2), "00060007", None),
+        (Encoding(T.UINT16, no_value=7, count=2), "00060008", (6, 8)),
         (Encoding(T.INT16, bcd=True), "0123", 123),
         (Encoding(T.INT16, bcd=True), "8123", None),
         (Encoding(T.INT32, CDAB, bcd=True), "4567F123", -1234567),
@@ -473,3 +480,14 @@ def test_bits_of_a_reply(data: st.DataObject) -> None:
     for value, index in zip(decoded, codec.order, strict=True):
         offset, elements = fields[index]
         assert value == (bit(offset) if elements is None else tuple(bit(offset + i) for i in range(elements)))
+
+
+def test_what_means_no_value_is_never_written() -> None:
+    with pytest.raises(ValueError, match="65535 is what the device has for no value"):
+        encode(Encoding(T.UINT16, no_value=65535), 65535)
+
+
+@pytest.mark.parametrize(("type_", "no_value"), [(T.FLOAT32, 0), (T.STRING, 0), (T.UINT16, -1), (T.INT16, 0x8000)])
+def test_no_value_is_an_integer_of_the_type(type_: DataType, no_value: int) -> None:
+    with pytest.raises(ValueError, match="no_value"):
+        Encoding(type_, length=2 if type_ is T.STRING else 0, no_value=no_value)

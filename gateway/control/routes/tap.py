@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 
 import orjson
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from gateway.actors import Role
 from gateway.control.operation import Call, Operation, Query, lines
@@ -42,7 +43,7 @@ def operations(runtime: Tapped) -> list[Operation[Any, Any]]:
     return [
         Operation(
             "GET",
-            "/v1/values",
+            "/v1/tap",
             "tap_values",
             Role.VIEWER,
             "Stream every value as the journal takes it.",

@@ -1,0 +1,69 @@
+"""Changes for watchers: in order, coalesced, bounded; and that a gateway tells of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.client import ServerEvent
+from gateway.ops.events import DeviceChanged, Events, RepairsChanged, SinkChanged
+from tests.support.configuration import configuration
+from tests.support.field import Field
+from tests.support.gateway import GatewayProcess
+from tests.support.mosquitto import Mosquitto
+
+
+async def test_what_changes_again_before_it_was_told_is_told_once_and_last() -> None:
+    events = Events()
+    events.tell(RepairsChanged(9))  # nobody watches
+    following = events.follow()
+    waiting = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    for number in range(10_000):
+        events.tell(DeviceChanged("a", "failure" if number % 2 else "normal", str(number), number))
+        if number == 5000:
+            events.tell(SinkChanged("plant", False, "gone"))
+    assert await waiting == SinkChanged("plant", False, "gone")
+    assert await anext(following) == DeviceChanged("a", "failure", "9999", 9999)
+    events.tell(RepairsChanged(1))
+    assert await anext(following) == RepairsChanged(1)
+    await following.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.integration
+async def test_a_gateway_tells_of_devices_links_and_sinks(tmp_path: Path) -> None:
+    seen: list[ServerEvent] = []
+    changed = threading.Event()
+
+    def watch(gateway: GatewayProcess) -> None:
+        for event in gateway.client.events("/v1/events"):
+            seen.append(event)
+            changed.set()
+
+    async def until(kind: str, **members: Any) -> None:
+        while not any(e.event == kind and members.items() <= e.data.items() for e in list(seen)):
+            assert await asyncio.to_thread(changed.wait, 20), f"no {kind} {members} in {seen}"
+            changed.clear()
+
+    with Field() as field, Mosquitto(tmp_path / "broker") as broker:
+        text = configuration(tmp_path / "data", [field.slaves[0].port], broker.port, timeout_ms=200)
+        with GatewayProcess(tmp_path, text) as gateway:
+            await gateway.until(lambda body: body["sinks"]["plant"]["connected"], "connected")
+            watcher = threading.Thread(target=watch, args=(gateway,))
+            watcher.start()
+            await gateway.until(lambda body: body["southbound"]["totals"]["good"], "values")
+            field.slaves[0].silent = True
+            await until("device", device="dev0", state="failure")
+            field.slaves[0].silent = False
+            await until("device", device="dev0", state="normal")
+            await until("link", link="link0", state="up")
+            broker.kill()
+            await until("sink", sink="plant", connected=False)
+            broker.start()
+            await until("sink", sink="plant", connected=True)
+        await asyncio.to_thread(watcher.join, 10)
+        assert not watcher.is_alive()
