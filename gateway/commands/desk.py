@@ -29,7 +29,7 @@ from gateway.commands.memory import KEPT_S, Memory, MemoryFull
 from gateway.commands.pace import Pace
 from gateway.commands.policy import Policy, Target, check_value
 from gateway.commands.request import Outcome, WriteRecord, WriteRefused, WriteRequest, as_json, check_form
-from gateway.driver import DeviceSilent, LinkDown, NotWritten, WriteDiffers, WriteFailed
+from gateway.driver import DeviceSilent, LinkDown, NotAsExpected, NotWritten, WriteDiffers, WriteFailed
 from gateway.model import Value
 from gateway.settings import GatewaySettings
 
@@ -238,32 +238,24 @@ class WriteDesk:
             self._field.write(device, path, request.value, expected=request.expected, expires=expires, sending=sending)
         )
         self._on_the_wire.add(wire)
-        outcome, message, read_back = Outcome.UNKNOWN, None, None
+        came: Exception | asyncio.CancelledError | None = None
+        read_back: Value = None
         try:
             read_back = await wire
-            outcome = Outcome.WRITTEN
-        except NotWritten as error:
-            outcome, message = Outcome.REFUSED, str(error)
-        except WriteDiffers as error:
-            outcome, message = Outcome.DIFFERS, str(error)
-        except KeyError:
-            message = f"{record.tag} is no longer there; nothing was sent"
-        except (WriteFailed, DeviceSilent, LinkDown) as error:
-            message = str(error)
-        except asyncio.CancelledError:
-            message = f"the gateway was stopped while {record.tag} was being written"
-        except Exception as error:  # noqa: BLE001 - a flaw of the runtime must not hide what was sent
-            _log.exception("a write to %s went wrong inside the gateway", record.tag)
-            message = f"this went wrong inside the gateway ({type(error).__name__})"
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - each is an outcome
+            came = error
         finally:
             self._on_the_wire.discard(wire)
-        if not sent and outcome is Outcome.UNKNOWN:
-            outcome = Outcome.REFUSED
-            if message is not None and "nothing was sent" not in message:
-                message = f"{message}; nothing was sent"
-        elif outcome is Outcome.UNKNOWN and message is not None and "unknown" not in message:
-            message = f"{message}; whether it was written is unknown"
-        return replace(record, outcome=outcome, sent=sent, read_back=read_back, message=message, done_ns=self._now_ns())
+        outcome, code, message = _outcome(record.tag, came, sent=sent)
+        return replace(
+            record,
+            outcome=outcome,
+            sent=sent,
+            read_back=read_back,
+            code=code,
+            message=message,
+            done_ns=self._now_ns(),
+        )
 
     async def _conclude(self, actor: Actor, record: WriteRecord) -> WriteRecord:
         """Step 5. What can't be kept is said in the log: the write itself is done."""
@@ -381,6 +373,38 @@ class _Refusals:
         self._left -= 1
         unsaid, self._unsaid = self._unsaid, 0
         return unsaid
+
+
+def _outcome(
+    tag: str, came: Exception | asyncio.CancelledError | None, *, sent: bool
+) -> tuple[Outcome, str | None, str | None]:
+    """(outcome, code, sentence) for what sending a write ended in."""
+    match came:
+        case None:
+            return Outcome.WRITTEN, None, None
+        case NotAsExpected():
+            return Outcome.REFUSED, "not-as-expected", str(came)
+        case NotWritten():
+            return Outcome.REFUSED, "device-refused" if sent else "not-sent", str(came)
+        case WriteDiffers():
+            return Outcome.DIFFERS, "reads-otherwise", str(came)
+        case WriteFailed() | DeviceSilent() | LinkDown():
+            message = str(came)
+        case KeyError():
+            message = f"{tag} is no longer there"
+        case asyncio.CancelledError():
+            message = f"the gateway was stopped while {tag} was being written"
+        case _:
+            _log.error("a write to %s went wrong inside the gateway", tag, exc_info=came)
+            message = f"this went wrong inside the gateway ({type(came).__name__})"
+    if not sent:
+        code = "unreachable" if isinstance(came, DeviceSilent | LinkDown) else "not-sent"
+        return Outcome.REFUSED, code, _saying(message, "nothing was sent", "nothing was sent")
+    return Outcome.UNKNOWN, "unknown", _saying(message, "unknown", "whether it was written is unknown")
+
+
+def _saying(message: str, word: str, addition: str) -> str:
+    return message if word in message else f"{message}; {addition}"
 
 
 def _reused(write_id: str) -> WriteRefused:

@@ -99,6 +99,7 @@ class Memory:
             replace(
                 record,
                 outcome=Outcome.UNKNOWN,
+                code="unknown",
                 message=f"the gateway stopped while {record.tag} was being written; whether it was written is unknown",
                 done_ns=self._now_ns(),
             )

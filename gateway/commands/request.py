@@ -82,8 +82,11 @@ class WriteRecord:
     sent: bool | None = None
     """Whether anything went out; None: that isn't known."""
     read_back: Value = None
+    code: str | None = None
+    """Of any outcome but ``written``: ``not-as-expected``, ``unreachable``, ``not-sent``, ``device-refused``,
+    ``reads-otherwise`` or ``unknown``."""
     message: str | None = None
-    """One sentence about any outcome but ``written``."""
+    """One sentence about it."""
     done_ns: int | None = None
 
     def to_json(self) -> dict[str, Any]:

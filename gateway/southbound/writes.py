@@ -7,7 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.driver import DeviceSilent, Driver, LinkDown, NotWritten, Point, PollGroup, WriteDiffers, Writes
+from gateway.driver import (
+    DeviceSilent,
+    Driver,
+    LinkDown,
+    NotAsExpected,
+    NotWritten,
+    Point,
+    PollGroup,
+    WriteDiffers,
+    Writes,
+)
 from gateway.model import Layout, Tag, Value, is_bad, quality_name
 from gateway.pipeline import NotRepresentable, to_published, to_wire
 from gateway.settings import TagRules
@@ -58,7 +68,7 @@ class Write:
         if is_bad(quality):
             raise NotWritten(f"{where} can't be compared, it is {quality_name(quality)} now; nothing was sent")
         if now != self.expected or isinstance(now, bool) != isinstance(self.expected, bool):
-            raise NotWritten(f"{where} reads {now!r} now, not {self.expected!r}; nothing was sent")
+            raise NotAsExpected(f"{where} reads {now!r} now, not {self.expected!r}; nothing was sent")
 
     def start(self) -> None:
         """It is sent now: from here on its time no longer runs out."""

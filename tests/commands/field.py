@@ -67,7 +67,15 @@ def settings(*tags: T, write: WriteSettings = ON) -> GatewaySettings:
     link = LinkSettings("l", KIND, None, Site("gw1", Path("/nonexistent")), (device,))
     journal = JournalSettings(Path("/nonexistent/journal.db"))
     return GatewaySettings(
-        "gw1", ("acme", "plant1"), Path("/nonexistent"), Path("/nonexistent/s"), "trusted", journal, (link,), (), write
+        "gw1",
+        ("acme", "plant1"),
+        Path("/nonexistent"),
+        Path("/nonexistent/s"),
+        "trusted",
+        journal,
+        (link,),
+        (),
+        write=write,
     )
 
 
@@ -89,6 +97,8 @@ class FakeField:
     fault: BaseException | None = None
     early: BaseException | None = None
     gate: asyncio.Event | None = None
+    """What is sent waits for it."""
+    on_the_wire: asyncio.Event = field(default_factory=asyncio.Event)
     values: dict[str, Value] = field(default_factory=dict)
     calls: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -107,6 +117,7 @@ class FakeField:
             raise self.early
         sending()
         self.sent.append((f"{device}/{path}", value))
+        self.on_the_wire.set()
         if self.gate is not None:
             await self.gate.wait()
         if self.fault is not None:

@@ -58,6 +58,10 @@ class Rig:
             ) as desk:
                 yield desk
 
+    async def until_sent(self) -> None:
+        async with asyncio.timeout(5):
+            await self.field.on_the_wire.wait()
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
@@ -282,9 +286,7 @@ async def test_a_repetition_while_it_is_under_way_waits_for_it(rig: Rig, desk: W
     rig.field.gate = asyncio.Event()
     request = ask()
     first = asyncio.create_task(desk.write(OLGA, request))
-    while not rig.field.sent:
-        await asyncio.sleep(0)
-        await asyncio.to_thread(lambda: None)
+    await rig.until_sent()
     second = asyncio.create_task(desk.write(OLGA, request))
     await refused(desk, ask(value=7, id=request.id), "id-reused", "another write")
     rig.field.gate.set()
@@ -296,8 +298,7 @@ async def test_who_leaves_does_not_end_what_was_begun(rig: Rig, desk: WriteDesk)
     rig.field.gate = asyncio.Event()
     request = ask()
     first = asyncio.create_task(desk.write(OLGA, request))
-    while not rig.field.sent:
-        await asyncio.to_thread(lambda: None)
+    await rig.until_sent()
     first.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await first
@@ -321,8 +322,7 @@ async def test_a_stop_ends_what_is_under_way_as_unknown(rig: Rig, monkeypatch: p
     request = ask()
     async with rig.open() as desk:
         waiting = asyncio.create_task(desk.write(OLGA, request))
-        while not rig.field.sent:
-            await asyncio.to_thread(lambda: None)
+        await rig.until_sent()
     record = await waiting
     assert record.outcome is Outcome.UNKNOWN
     assert (
