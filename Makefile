@@ -11,7 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian keeps brokers in sbin, which ordinary users don't search.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test lint bench conformance faults docs lock clean venv packages-demo packages-test
+.PHONY: help demo test web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,6 +27,12 @@ lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > build/imports.txt || { cat build/imports.txt; exit 1; }
+
+web: packages-test venv ## Look at every page with a real browser (TIDEGATE_PICTURES=1 writes docs/images)
+	@$(BIN)/pytest -v tests/web
+
+web-assets: packages-web ## Build the page's scripts and styles into gateway/web/static
+	@cd gateway/web/frontend && ln -sfn $(WEB_CACHE)/frontend-$$(sha256sum < package-lock.json | cut -c1-16)/node_modules node_modules && npm run --silent build
 
 bench: packages-demo venv ## Measure against the floor; writes build/bench.json
 	@$(BIN)/python -m bench $(BENCH_ARGS)
@@ -54,7 +60,7 @@ clean: ## Remove what was built or installed here
 
 # --- what the targets above need -----------------------------------------------------------------------------
 
-STAMP = $(VENV)/.installed-$(shell cat requirements/dev.lock pyproject.toml | sha256sum | cut -c1-16)
+STAMP = $(VENV)/.installed-$(shell { cat requirements/dev.lock; sed -n "/^\[project/,/^\[dependency/p" pyproject.toml; } | sha256sum | cut -c1-16)
 
 venv: packages-python
 	@mkdir -p build
@@ -84,26 +90,42 @@ packages-python:
 packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
 
-packages-test: packages-demo packages-peers
+packages-test: packages-demo packages-peers packages-web
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
 	$(call need,command -v dbus-daemon,dbus-daemon)
 
-# Protocol peers that come from npm: a folder each under tests/peers. What a lock file names is installed once per user,
-# outside the checkout and without running any package's scripts; tests/support/node.py looks for it there.
-PEERS_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/peers
+# What comes from npm: what a lock file names is installed once per user, outside the checkout and without running any
+# package's scripts. $(call npm,folder with the lock,name,cache,what it is for).
+define npm
+	@mkdir -p $(3); \
+	home=$(3)/$(2)-$$(sha256sum < $(1)/package-lock.json | cut -c1-16); \
+	[ -d $$home ] || { \
+	  echo "installing the npm packages of $(4)"; \
+	  fresh=$$(mktemp -d $(3)/.$(2)-XXXXXX); \
+	  cp $(1)/package.json $(1)/package-lock.json $$fresh; \
+	  npm ci --prefix $$fresh --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null || { rm -rf $$fresh; exit 1; }; \
+	  mv -T $$fresh $$home 2>/dev/null || rm -rf $$fresh; }
+endef
 
-.PHONY: packages-peers
-packages-peers:
+# The page's build, and what its tests bring into the browser: tests/support/browser.py looks for it there.
+WEB_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/web
+
+.PHONY: packages-node packages-web
+packages-node:
 	$(call need,command -v node && command -v npm,nodejs npm)
-	@mkdir -p $(PEERS_CACHE); \
-	for lock in tests/peers/*/package-lock.json; do \
-	  peer=$$(basename $$(dirname $$lock)); \
-	  home=$(PEERS_CACHE)/$$peer-$$(sha256sum < $$lock | cut -c1-16); \
-	  [ -d $$home ] && continue; \
-	  echo "installing the npm packages of the $$peer peer"; \
-	  fresh=$$(mktemp -d $(PEERS_CACHE)/.$$peer-XXXXXX); \
-	  cp $${lock%-lock.json}.json $$lock $$fresh; \
-	  npm ci --prefix $$fresh --ignore-scripts --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null || { rm -rf $$fresh; exit 1; }; \
-	  mv -T $$fresh $$home 2>/dev/null || rm -rf $$fresh; \
-	done
+
+packages-web: packages-node
+	$(call need,command -v chromium,chromium)
+	$(call npm,gateway/web/frontend,frontend,$(WEB_CACHE),the page's scripts)
+	$(call npm,tests/web,tests,$(WEB_CACHE),the page's tests)
+
+# Protocol peers: a folder each under tests/peers; tests/support/node.py looks for their packages there.
+PEERS_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/peers
+PEERS := $(notdir $(patsubst %/package-lock.json,%,$(wildcard tests/peers/*/package-lock.json)))
+
+.PHONY: packages-peers $(PEERS:%=packages-peer-%)
+packages-peers: $(PEERS:%=packages-peer-%)
+
+$(PEERS:%=packages-peer-%): packages-peer-%: packages-node
+	$(call npm,tests/peers/$*,$*,$(PEERS_CACHE),the $* peer)

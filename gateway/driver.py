@@ -6,8 +6,8 @@ A driver knows a protocol. It doesn't know time grids, retries, back-off, report
 - A **driver** is one device on a bus. The runtime never overlaps calls to drivers that share a bus.
 
 What goes beyond reading is an optional power, a runtime-checkable protocol that a driver has or hasn't and never stubs:
-:class:`Subscribes` (the device speaks by itself), :class:`Writes`, :class:`Previews`, :class:`Browses`,
-:class:`Decodes`, :class:`Identifies`; of a bus: :class:`Traces`.
+:class:`Subscribes` (the device speaks by itself), :class:`Releases`, :class:`Writes`, :class:`Previews`,
+:class:`Browses`, :class:`Decodes`, :class:`Identifies`; of a bus: :class:`Traces`.
 
 Errors have three homes:
 
@@ -194,6 +194,24 @@ class Subscribes(Protocol):
         Every point is reported at least once, good or bad, as soon as its state is known; points in error at once, one
         whose values are events as BadWaitingForInitialData: nothing is current about it. A second call for the same
         group ends the first. Closing the bus ends all. Raises LinkDown or DeviceSilent.
+        """
+        ...
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """A driver on whose behalf something is kept beyond a call: subscriptions, a connection of its own, a place among
+    those who hear a bus. Detected with isinstance, never stubbed.
+
+    It lets a group or a device leave a bus that stays open. To end a subscription of a driver that is none, the runtime
+    has to close the bus.
+    """
+
+    async def release(self, group: str | None) -> None:
+        """Let go of what belongs to the group of this name, if there is anything; its plan isn't used any more. None:
+        of everything; this driver isn't called again, and another of the same name may be there already.
+
+        Works, as far as there is something to do, on a bus that isn't connected, too. Raises LinkDown or DeviceSilent.
         """
         ...
 

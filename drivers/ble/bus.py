@@ -180,6 +180,16 @@ class BleBus:
         """See :meth:`gateway.driver.Traces.trace`. Of adverts it shows those of its own devices."""
         self.tracer = None if take is None else Tracer(take)
 
+    def detach(self, device: str, hearing: Hearing) -> None:
+        """Undo :meth:`attach`, unless something else is attached under that name by now."""
+        for hearings in (self._by_address, self._by_name):
+            for key, by_device in [*hearings.items()]:
+                if by_device.get(device) is hearing:
+                    del by_device[device]
+                    self._drops.pop(device)()
+                if not by_device:
+                    del hearings[key]
+
     def alive(self) -> None:
         """The radio works: something was heard."""
         self._life_at = asyncio.get_running_loop().time()

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class BleDevice:
-    """Implements Driver, Subscribes, Writes, Browses and Identifies of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Releases, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: BleBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -106,6 +106,16 @@ class BleDevice:
             plan, receiver, self._bus, self._hearing, self._connection, self._reader
         )
         subscription.begin()
+
+    async def release(self, group: str | None) -> None:
+        """See :meth:`gateway.driver.Releases.release`. The connection goes with the device."""
+        subscriptions = self._bus.subscriptions
+        for key, subscription in [*subscriptions.items()]:
+            if subscription.belongs_to(self._hearing) and group in (None, key[1]):
+                del subscriptions[key]
+                subscription.end()
+        if group is None:
+            self._bus.detach(self._name, self._hearing)
 
     # -- writing
 

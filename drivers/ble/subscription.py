@@ -67,12 +67,16 @@ class Subscription:
         if self._plan.requests:
             self._task = self._bus.spawn(self._attend())
 
+    def belongs_to(self, hearing: Hearing) -> bool:
+        return self._hearing is hearing
+
     # -- how it ends
 
     def end(self) -> None:
         """Say nothing from now on."""
         self._receiver = None
         self._hearing.listeners.discard(self)
+        self._connection.deafen(self)
         if self._task is not None:
             self._task.cancel()
 
@@ -197,7 +201,7 @@ class Subscription:
             if not {"notify", "indicate"} & set(properties):
                 return False
             self._notifications[request.target] = 0
-            await self._connection.notify(request.target, lambda data: self.notified(request, data))
+            await self._connection.notify(request.target, self, lambda data: self.notified(request, data))
         except (NotThere, Refused):
             self._notifications.pop(request.target, None)
             return False

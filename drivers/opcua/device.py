@@ -20,7 +20,7 @@ from gateway.model import Batch, Value
 
 
 class OpcUaDevice:
-    """Implements Driver, Subscribes, Writes, Browses and Identifies of :mod:`gateway.driver`."""
+    """Implements Driver, Subscribes, Releases, Writes, Browses and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: OpcUaBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -62,6 +62,21 @@ class OpcUaDevice:
             subscription.stop()
             raise
         bus.subscriptions[key] = subscription
+
+    async def release(self, group: str | None) -> None:
+        """See :meth:`gateway.driver.Releases.release`. The server deletes the subscription."""
+        mine = [plan for plan in self._bindings if group in (None, plan.group.name)]
+        for plan in mine:
+            del self._bindings[plan]
+        bus = self._bus
+        for key, subscription in [*bus.subscriptions.items()]:
+            if subscription.plan in mine:
+                del bus.subscriptions[key]
+                await subscription.close()
+        for key, kept in [*bus.kept.items()]:
+            if kept.plan in mine:
+                del bus.kept[key]
+                await kept.forsake(bus.session)
 
     async def write(self, point: Point, value: Value) -> Value:
         """See :meth:`gateway.driver.Writes.write`."""

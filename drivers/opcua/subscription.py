@@ -129,6 +129,11 @@ class Subscription:
             with contextlib.suppress(LinkDown, DeviceSilent, ServiceFailed, Garbled):
                 await self._delete()
 
+    async def forsake(self, session: Session) -> None:
+        """Of one that outlived its connection: have `session`, which took up its own, delete it. Raises LinkDown."""
+        with contextlib.suppress(DeviceSilent, ServiceFailed, Garbled):
+            await self._delete_at(session)
+
     def stop(self) -> None:
         """Stop reporting, here and now."""
         self._publisher.remove(self.id)
@@ -266,12 +271,15 @@ class Subscription:
             await self.session.call(Service.CALL, request, services.call_response)
 
     async def _delete(self) -> None:
-        subscription, self.id = self.id, 0
-        self._publisher.remove(subscription)
+        self._publisher.remove(self.id)
         self._forget_items(range(len(self._item_ids)))
+        await self._delete_at(self.session)
+
+    async def _delete_at(self, session: Session) -> None:
+        subscription, self.id = self.id, 0
         if subscription:
             request = services.delete_subscriptions_request([subscription])
-            await self.session.call(Service.DELETE_SUBSCRIPTIONS, request, services.statuses_response)
+            await session.call(Service.DELETE_SUBSCRIPTIONS, request, services.statuses_response)
 
     def _forget_items(self, positions: Sequence[int]) -> None:
         for position in positions:

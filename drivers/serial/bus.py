@@ -116,6 +116,16 @@ class SerialBus(PortReceiver):
         if self._port is not None:
             self._arrange()
 
+    def leave(self, name: str, party: Party) -> None:
+        """Take a device off the bus, unless another of the same name is there by now."""
+        if self._parties.get(name) is not party:
+            return
+        del self._parties[name]
+        if (timer := self._keepalives.pop(party, None)) is not None:
+            timer.cancel()
+        if self._port is not None:
+            self._arrange()
+
     # -- life
 
     async def connect(self) -> None:
@@ -178,6 +188,9 @@ class SerialBus(PortReceiver):
                 stream.parties = []
                 streams.append(stream)
             stream.parties.append(party)
+        for stream in self._streams:
+            if stream not in streams and stream.timer is not None:
+                stream.timer.cancel()
         self._streams = streams
         for party in self._parties.values():
             if party.keepalive is not None and party not in self._keepalives:

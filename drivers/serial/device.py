@@ -59,8 +59,7 @@ class _Subscription:
 
 
 class SerialDevice:
-    """Implements :class:`gateway.driver.Driver`, :class:`~gateway.driver.Subscribes`, :class:`~gateway.driver.Browses`,
-    :class:`~gateway.driver.Writes` and :class:`~gateway.driver.Identifies`."""
+    """Implements Driver, Subscribes, Releases, Browses, Writes and Identifies of :mod:`gateway.driver`."""
 
     def __init__(self, bus: SerialBus, name: str, options: DeviceOptions) -> None:
         self._bus = bus
@@ -265,6 +264,14 @@ class SerialDevice:
         except BaseException:
             self._end(plan.group.name)
             raise
+
+    async def release(self, group: str | None) -> None:
+        """See :meth:`gateway.driver.Releases.release`."""
+        if group is not None:
+            self._end(group)
+            return
+        self.closed()
+        self._bus.leave(self._name, self)
 
     def _is_silent(self, subscription: _Subscription) -> bool:
         """Whether it should have been heard of by now."""

@@ -10,6 +10,7 @@ from gateway import __version__
 
 _COMMANDS = {
     "run": ("gateway.cli.run:run", "Run the gateway."),
+    "web": ("gateway.cli.web:web", "Serve the local page."),
     "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
     "probe": ("gateway.cli.probe:probe", "Read a device's tags once, without the gateway."),
     "scan": ("gateway.cli.scan:scan", "Search for devices; needs no configuration."),

@@ -15,6 +15,7 @@ from gateway.config.build import Builder
 from gateway.config.context import Context
 from gateway.config.document import Document, Source
 from gateway.config.places import Key, Place
+from gateway.config.reading import DiskFiles
 from gateway.config.report import Report
 from gateway.settings import GatewaySettings, LinkSettings, MqttSettings
 
@@ -66,7 +67,8 @@ def candidate_sink(sink: Mapping[str, Any], gateway: GatewaySettings, directory:
 def _read(body: Mapping[str, Any], gateway: GatewaySettings, directory: Path) -> GatewaySettings:
     where = dict(zip(_LEVELS, gateway.location, strict=False))
     head = {"gateway": {"id": gateway.id, "data_dir": str(gateway.data_dir), **where}}
-    document = Document([Source(directory / "candidate.toml", "", {**head, **body})])
+    path = directory / "candidate.toml"
+    document = Document([Source(path, "", {**head, **body})], DiskFiles(path))
     report = Report(document)
     settings = Builder(Context(document, report, check_secrets=True, unfinished=True)).build()
     flaws = tuple(Flaw(_field(place), message, mend) for place, message, mend in report.found())

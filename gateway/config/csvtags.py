@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +22,21 @@ class Rows:
     lines: Sequence[int]
 
 
-def read_rows(path: Path, known: Iterable[str], required: Iterable[str], problems: list[Problem]) -> Rows | None:
-    """Read the file. `known` are the columns there may be, `required` those that must be.
+def read_rows(
+    path: Path,
+    known: Iterable[str],
+    required: Iterable[str],
+    problems: list[Problem],
+    read: Callable[[Path], bytes] = Path.read_bytes,
+) -> Rows | None:
+    """Read the file. `known` are the columns there may be, `required` those that must be; `read` gives its bytes.
 
     Everything wrong is added to `problems`. None if the file or its header can't be used; a bad row is left out.
     """
-    text = read_text(path, problems)
+    text = read_text(path, problems, read)
     if text is None:
         return None
-    delimiter = _delimiter(text)
+    delimiter = delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows: list[dict[str, str]] = []
     lines: list[int] = []
@@ -62,7 +68,8 @@ def read_rows(path: Path, known: Iterable[str], required: Iterable[str], problem
     return Rows(rows, lines)
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
+    """What parts the cells: comma or semicolon, whichever the header has more of."""
     header = next((line for line in text.splitlines() if line.strip()), "")
     return max(",;", key=header.count)
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomli
 
+from gateway.config.archive import Damaged
 from gateway.config.names import quote
 from gateway.config.places import Cell, Key, KeyPath, Place
 from gateway.config.positions import scan
 from gateway.config.problems import ConfigErrors, Problem
+from gateway.config.reading import DiskFiles, Files, Outside, TreeFiles, marker_of, standing_change
+from gateway.config.tree import Tree, csv_named_in, csv_named_in_text
 
+_ATTEMPTS = 20
+"""How often files that are replaced while they are read are read again."""
 _NUMBER = re.compile(r"[+-]?[0-9_]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 
 
@@ -29,8 +35,9 @@ class Source:
 class Document:
     """The merged files. Arrays of tables are concatenated in the order of files; any other key stands in one file."""
 
-    def __init__(self, sources: list[Source]) -> None:
+    def __init__(self, sources: list[Source], files: Files) -> None:
         self.sources = sources
+        self.files = files
         self.body: dict[str, Any] = {}
         self.clashes: list[tuple[Source, Source, str]] = []
         """(first file, second file, key) of every key that stands in two files and can't be merged."""
@@ -92,27 +99,81 @@ class Document:
         return self.sources[0], path
 
 
-def read(path: Path) -> Document:
-    """Read the main file and everything in `conf.d` beside it. Raises ConfigErrors with every unreadable file."""
-    problems: list[Problem] = []
-    files = [path]
-    directory = path.parent / "conf.d"
-    try:
-        files += sorted(entry for entry in directory.iterdir() if entry.suffix == ".toml" and entry.name[0] != ".")
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        problems.append(unreadable(directory, error))
-    sources = [source for file in files if (source := _read_one(file, problems)) is not None]
+def read(path: Path, tree: Tree | None = None) -> Document:
+    """Read the main file and everything in `conf.d` beside it. Raises ConfigErrors with every unreadable file.
+
+    `tree`: read these files instead, as if they stood there. Without it, files that a change is just replacing are read
+    as they all will be: a mix of old and new is never seen.
+    """
+    files, sources, problems = _in_tree(path, tree) if tree is not None else _in_place(path)
     if problems:
         raise ConfigErrors(tuple(problems))
-    return Document(sources)
+    return Document(sources, files)
 
 
-def _read_one(path: Path, problems: list[Problem]) -> Source | None:
-    text = read_text(path, problems)
-    if text is None:
-        return None
+def in_place(path: Path) -> Tree:
+    """The files of the configuration at `path`, whatever they hold. Raises ConfigErrors if one can't be read."""
+    files, _, _ = _in_place(path)
+    if isinstance(files, DiskFiles):
+        try:
+            files.read(path)
+            return files.tree()
+        except OSError as error:
+            raise ConfigErrors((unreadable(Path(error.filename or path), error),)) from None
+    return files.tree
+
+
+_Read: TypeAlias = tuple["TreeFiles | DiskFiles", list[Source], list[Problem]]
+
+
+def _in_tree(path: Path, tree: Tree) -> _Read:
+    files = TreeFiles(path, tree)
+    problems: list[Problem] = []
+    return files, _gather(files, problems), problems
+
+
+def _in_place(path: Path) -> _Read:
+    """What stands at `path`, all of it at one moment."""
+    for _ in range(_ATTEMPTS):
+        try:
+            change = standing_change(path)
+        except OSError as error:
+            return DiskFiles(path), [], [unreadable(marker_of(path), error)]
+        except Damaged as error:
+            hint = "look the files over, which may be half changed, then remove this one"
+            problem = Problem(marker_of(path), None, f"the marker of a change is damaged: {error}", hint)
+            return DiskFiles(path), [], [problem]
+        if change is not None:
+            return _in_tree(path, change)
+        files, problems = DiskFiles(path), list[Problem]()
+        sources = _gather(files, problems)
+        # In this order: a change that ended before the marker is looked for has replaced a file that was read.
+        if not marker_of(path).exists() and files.unchanged():
+            break
+    return files, sources, problems
+
+
+def _gather(files: Files, problems: list[Problem]) -> list[Source]:
+    """Every TOML file, parsed; the CSV files that they name are read with them."""
+    try:
+        tables = files.tables()
+    except OSError as error:
+        problems.append(unreadable(files.main.parent / "conf.d", error))
+        tables = [files.main]
+    sources = []
+    for table in tables:
+        text = read_text(table, problems, files.read)
+        if text is None:
+            continue
+        source = _parse(table, text, problems)
+        for name in csv_named_in(source.body) if source else csv_named_in_text(text):
+            files.exists(table.parent / name)
+        if source:
+            sources.append(source)
+    return sources
+
+
+def _parse(path: Path, text: str, problems: list[Problem]) -> Source | None:
     try:
         return Source(path, text, tomli.loads(text))
     except tomli.TOMLDecodeError as error:
@@ -126,10 +187,10 @@ def _read_one(path: Path, problems: list[Problem]) -> Source | None:
     return None
 
 
-def read_text(path: Path, problems: list[Problem]) -> str | None:
-    """A text file's content, or None and one problem more. A byte order mark is left off."""
+def read_text(path: Path, problems: list[Problem], read: Callable[[Path], bytes]) -> str | None:
+    """A text file's content, or None and one problem more. A byte order mark is left off. `read` may raise OSError."""
     try:
-        body = path.read_bytes()
+        body = read(path)
     except OSError as error:
         problems.append(unreadable(path, error))
         return None
@@ -148,6 +209,9 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
 def unreadable(path: Path, error: OSError) -> Problem:
     """One sentence for a file that can't be opened."""
     match error:
+        case Outside():
+            hint = "name one there, such as filler.csv, and add it to the draft"
+            return Problem(path, None, f"the file can't be part of the configuration: {error.strerror}", hint)
         case FileNotFoundError():
             return Problem(path, None, "the file doesn't exist", "create it, or mend the path")
         case PermissionError():

@@ -170,16 +170,17 @@ class GroupReader:
 
     def _read_csv(self, path: Path, name: str, group: Place, kind: DriverKind | None) -> Tags:
         empty = Tags((), (), (), lambda index: Cell(path, index))
-        if self._context.unfinished and not (path.exists() and path.stat().st_size):
+        files = self._context.document.files
+        if self._context.unfinished and not (files.exists(path) and files.read(path)):
             return empty  # it may be about to be filled with what a device is asked for just now
-        if not path.exists():
+        if not files.exists(path):
             message = f"the file {quote(name)} doesn't exist (looked for {path})"
             self._report.add(group.child("tags_csv"), message, "create it, or mend the path")
             return empty
         own = kind.tag_options.model_fields if kind else {}
         required = [name for name, info in (TagTable.model_fields | own).items() if info.is_required()]
         problems: list[Problem] = []
-        rows = read_rows(path, (*_TAG_COLUMNS, *own), required, problems)
+        rows = read_rows(path, (*_TAG_COLUMNS, *own), required, problems, files.read)
         self._report.add_problems(problems)
         if rows is None or kind is None:
             return empty

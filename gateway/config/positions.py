@@ -1,12 +1,14 @@
-"""The line of every key in a TOML file, which the TOML reader doesn't tell.
+"""Where every key stands in a TOML file, which the TOML reader doesn't tell.
 
-Runs only when an error must be shown, on text that tomli has already accepted, so it needn't judge anything: it follows
-keys and values by their delimiters. Every table, key, array and array element that tomli sees gets a position.
+Runs only when an error must be shown or a file is edited, on text that tomli has already accepted, so it needn't judge
+anything: it follows keys and values by their delimiters. Every table, key, array and array element that tomli sees gets
+a position.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 import tomli
 
@@ -23,8 +25,38 @@ _MULTI_LITERAL = re.compile(r"'''.*?'''(?:'{0,2})", re.DOTALL)
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A [header], or a key with its value that stands in no other value. Offsets leave blanks and comments out."""
+
+    path: KeyPath
+    """Of the table or of the value. The header of an array of tables has the element's: ``("device", 0)``."""
+    start: int
+    end: int
+    header: bool
+
+
+@dataclass(slots=True)
+class Outline:
+    """Everything that stands in a TOML file, and where."""
+
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    """1-based. Tables have the line of their first mention."""
+    statements: list[Statement] = field(default_factory=list)
+    """In the order of the text."""
+    values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    """First offset and the one behind the last, of every value that is written as one."""
+    keys: dict[KeyPath, int] = field(default_factory=dict)
+    """Where the key of a value begins, by the value's path."""
+
+
 def scan(text: str) -> dict[KeyPath, int]:
     """Key path → 1-based line, for a valid TOML document. Tables have the line of their first mention."""
+    return outline(text).lines
+
+
+def outline(text: str) -> Outline:
+    """Everything in a valid TOML document."""
     return _Scanner(text).run()
 
 
@@ -33,20 +65,26 @@ class _Scanner:
         self._text = text
         self._at = 0
         self._line = 1
-        self._lines: dict[KeyPath, int] = {}
+        self._outline = Outline()
+        self._lines = self._outline.lines
         self._counts: dict[KeyPath, int] = {}
         """How many [[tables]] each array of tables has so far."""
 
-    def run(self) -> dict[KeyPath, int]:
+    def run(self) -> Outline:
         table: KeyPath = ()
         self._skip(_BLANK)
         while self._at < len(self._text):
-            if self._text[self._at] == "[":
-                table = self._header()
+            start = self._at
+            header = self._text[start] == "["
+            if header:
+                path = table = self._header()
             else:
-                self._value(self._assignment(table))
+                path = self._assignment(table)
+                self._value(path)
+            end = self._at if header else self._outline.values[path][1]
+            self._outline.statements.append(Statement(path, start, end, header))
             self._skip(_BLANK)
-        return self._lines
+        return self._outline
 
     def _skip(self, pattern: re.Pattern[str]) -> str:
         """Move over a match of `pattern`, counting lines; the text moved over."""
@@ -106,45 +144,49 @@ class _Scanner:
     def _assignment(self, table: KeyPath) -> KeyPath:
         """A key and its equals sign; the key's path."""
         path = table
-        line = self._line
+        line, start = self._line, self._at
         for key in self._dotted():
             path = (*path, key)
             self._lines.setdefault(path, line)
+        self._outline.keys[path] = start
         self._take("=")
         self._skip(_SPACES)
         return path
 
     def _value(self, path: KeyPath) -> None:
         """A value of any kind. Nested ones are kept on a stack, so that depth costs no recursion."""
-        # (path, next element) of every open array; (path, None) of every open inline table
-        open_values: list[tuple[KeyPath, int | None]] = []
+        # (path, next element, start) of every open array; (path, None, start) of every open inline table
+        open_values: list[tuple[KeyPath, int | None, int]] = []
         while True:
+            start = self._at
             if self._take("["):
-                open_values.append((path, 0))
+                open_values.append((path, 0, start))
             elif self._take("{"):
-                open_values.append((path, None))
+                open_values.append((path, None, start))
             else:
-                self._scalar()
+                self._outline.values[path] = start, self._scalar()
             while open_values:
-                path, element = open_values[-1]
+                path, element, start = open_values[-1]
                 self._skip(_BLANK)
                 if self._take(","):
                     self._skip(_BLANK)
                 if self._take("]" if element is not None else "}"):
                     open_values.pop()
+                    self._outline.values[path] = start, self._at
                     continue
                 if element is None:
                     path = self._assignment(path)
                     self._skip(_BLANK)
                 else:
-                    open_values[-1] = (path, element + 1)
+                    open_values[-1] = (path, element + 1, start)
                     path = (*path, element)
                     self._lines[path] = self._line
                 break
             else:
                 return
 
-    def _scalar(self) -> None:
+    def _scalar(self) -> int:
+        """Move over one. Where it ends: the blanks behind a bare one don't belong to it."""
         for opening, pattern in (
             ('"""', _MULTI_BASIC),
             ("'''", _MULTI_LITERAL),
@@ -153,5 +195,6 @@ class _Scanner:
         ):
             if self._text.startswith(opening, self._at):
                 self._skip(pattern)
-                return
-        self._skip(_SCALAR)
+                return self._at
+        start = self._at
+        return start + len(self._skip(_SCALAR).rstrip())

@@ -48,12 +48,27 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, TypeVar
 
-from gateway.driver import Bus, DeviceSilent, Driver, LinkDown, NotWritten, Previews, Subscribes, Traces, WriteFailed
+from gateway.driver import (
+    Bus,
+    DeviceSilent,
+    Driver,
+    LinkDown,
+    NotWritten,
+    Previews,
+    Releases,
+    ScanFailed,
+    Subscribes,
+    Traces,
+    WriteFailed,
+)
 from gateway.model import Batch, Quality, Value
-from gateway.settings import LinkSettings
+from gateway.settings import DeviceSettings, GroupSettings, LinkSettings
+from gateway.southbound.asks import AskFailed, AskQueue
 from gateway.southbound.health import DeviceHealth, HealthState
+from gateway.southbound.refit import refit
 from gateway.southbound.schedule import Backoff
 from gateway.southbound.status import LinkStatus
 from gateway.southbound.subscription import Subscription, require_fit
@@ -64,6 +79,8 @@ from gateway.southbound.writes import WriteQueue, to_be_written
 from gateway.wire import Take
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CALL_LIMIT_S = 60.0
 """Drivers bound their own calls; this only ends one that broke that promise."""
@@ -101,7 +118,7 @@ class Link:
     def __init__(
         self,
         settings: LinkSettings,
-        phases: Sequence[float],
+        phase: Callable[[], float],
         deliver: Callable[[Batch], bool],
         on_health: Callable[[DeviceHealth], None],
         *,
@@ -110,7 +127,7 @@ class Link:
         jitter: Callable[[], float] = random.random,
         call_limit_s: float = CALL_LIMIT_S,
     ) -> None:
-        """`phases`: a fraction of the interval for every group, in the order of devices and their groups.
+        """`phase`: the fraction of its interval by which the next new group is shifted.
 
         `on_state` is told of every change of the link's state or detail and must not raise.
         """
@@ -124,29 +141,31 @@ class Link:
         self.losses = 0
         self.crashes = 0
         self.deliver = deliver
+        self._phase = phase
         self._on_health = on_health
         self._on_state = on_state
         self._clock = clock
+        self._jitter = jitter
         self._watchdog = Watchdog(call_limit_s, clock)
         self._bus: Bus | None = None
         self._connected = False
         self._reconnect = Backoff(RECONNECT_FIRST_S, RECONNECT_CAP_S, jitter)
         self._restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, jitter)
         self._restart.next_s()  # a crash is never followed by an immediate try
-        self.devices: list[Device] = []
-        rest = iter(phases)
-        for device_settings in settings.devices:
-            restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, jitter)
-            restart.next_s()
-            device = Device.of(device_settings, restart)
-            device.groups = [Group.of(device, group, next(rest), self, clock) for group in device_settings.groups]
-            self.devices.append(device)
+        self.devices = refit((), settings.devices, self._device_of, self._group_of).devices
         self._timetable = Timetable()
         self._ended: deque[Group] = deque()
         """Subscribed groups whose end the task has yet to see to."""
         self._writes = WriteQueue(self.name)
         self._take: Take | None = None
         """Who is shown what goes over the wire."""
+        self._asks = AskQueue(self.name)
+        self._refits: deque[tuple[LinkSettings, asyncio.Future[None]]] = deque()
+        """Settings that wait for the call under way to end."""
+        self._partings: deque[tuple[Releases, str | None]] = deque()
+        """Drivers that have yet to let go of a group, or of everything."""
+        self._reopen = False
+        """The bus is to be reopened, because nothing else ends a subscription that left."""
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -158,6 +177,14 @@ class Link:
     @property
     def groups(self) -> list[Group]:
         return [group for device in self.devices for group in device.groups]
+
+    def _device_of(self, settings: DeviceSettings) -> Device:
+        restart = Backoff(RESTART_FIRST_S, RESTART_CAP_S, self._jitter)
+        restart.next_s()
+        return Device.of(settings, restart)
+
+    def _group_of(self, device: Device, settings: GroupSettings) -> Group:
+        return Group.of(device, settings, self._phase(), self, self._clock)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -181,8 +208,7 @@ class Link:
             self._task.cancel()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        first_value = loop.call_later(FIRST_VALUE_S, self._report_waiting)
+        self._expect_values(self.groups)
         assert self._task is not None
         watch = self._watchdog.watch(self._task, self._stuck)
         watchdog = asyncio.create_task(watch, name=f"watchdog of link {self.name}")
@@ -195,9 +221,9 @@ class Link:
                 except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
                     await self._link_crashed(error)
         finally:
-            first_value.cancel()
             watchdog.cancel()
             self._writes.fail_all(" is stopping")
+            self._asks.fail_all(" is stopping")
             await self._close_bus()
             await asyncio.gather(watchdog, return_exceptions=True)
 
@@ -210,6 +236,7 @@ class Link:
                 self.trace(self._take)
             for device in self.devices:
                 device.driver = None
+            self._partings.clear()
         try:
             await self._connect(self._bus)
             self._schedule_all()
@@ -273,18 +300,28 @@ class Link:
             _release(self._wake)
 
     async def _poll(self) -> None:
-        """Read, subscribe and write until the link is lost (LinkDown), is to be reopened (_Reopen) or stopped."""
+        """Read, subscribe, write and ask until the link is lost (LinkDown), to be reopened (_Reopen) or stopped."""
         clock = self._clock
         while not self._stopping:
+            self._refit_now()
+            if self._reopen:
+                if self.state is LinkState.UP:
+                    self._reconnect.reset()
+                raise _Reopen
+            if self._partings:
+                await self._part(*self._partings.popleft())
+                continue
             if self._ended:
                 await self._see_to_end(self._ended.popleft())
                 continue
             if self._writes:
                 await self._write_next()
+            if self._asks:
+                await self._ask_next()
             now = clock()
             due = self._timetable.next_due
             if due > now + _EARLY_S:
-                if not self._writes and not self._ended:
+                if not (self._writes or self._asks or self._ended or self._refits):
                     await self._wait(min(due - now, 3600.0))
                 continue
             group = self._timetable.pop()
@@ -450,9 +487,15 @@ class Link:
         for group in device.groups:
             group.plan = driver.plan(group.poll)
         device.driver = driver
+        self._judge_plans(device)
+        return driver
+
+    def _judge_plans(self, device: Device) -> None:
+        """A device none of whose tags can be read is no use; of one that works, say which can't."""
         if not any(group.asks for group in device.groups):
             self._set_health(device, HealthState.FAILURE, _plan_detail(device))
-        return driver
+        elif device.health.state is HealthState.NORMAL:
+            self._set_health(device, HealthState.NORMAL, _plan_detail(device))
 
     # -- failures ------------------------------------------------------------------------------------------------------
 
@@ -539,8 +582,15 @@ class Link:
         if self.deliver(batch):
             group.reported = int(code)
 
-    def _report_waiting(self) -> None:
+    def _expect_values(self, fresh: Collection[Group]) -> None:
+        asyncio.get_running_loop().call_later(FIRST_VALUE_S, self._report_waiting, frozenset(fresh))
+
+    def _report_waiting(self, fresh: frozenset[Group]) -> None:
+        if self._stopping:
+            return
         for group in self.groups:
+            if group not in fresh:
+                continue
             if group.subscription is not None:
                 group.subscription.mark(Quality.BAD_WAITING_FOR_INITIAL_DATA, group.subscription.image.unreported)
             elif group.reported == NOTHING_REPORTED:
@@ -597,6 +647,7 @@ class Link:
     def _all_bad(self, state: LinkState, sentence: str, code: Quality) -> None:
         self._set_state(state, sentence)
         self._writes.fail_all(f": {sentence}")
+        self._asks.fail_all(f": {sentence}")
         for device in self.devices:
             if device.circuit is not Circuit.CLOSED:
                 # Its tags are bad already, and what it failed of says more. A silent one deserves a try at once when
@@ -610,10 +661,11 @@ class Link:
                 self._mark(group, code)
 
     async def _close_bus(self) -> None:
-        self._connected = False
+        self._connected = self._reopen = False
         for group in self.groups:
             if group.subscription is not None:
                 group.subscription.end()
+        self._refit_now()
         if self._bus is None:
             return
         try:
@@ -628,6 +680,155 @@ class Link:
     def _stuck(self) -> None:
         """A driver's call goes on although it was cancelled."""
         self._all_bad(LinkState.CRASHED, "a driver's call can't be ended", Quality.BAD_INTERNAL_ERROR)
+
+    # -- new settings --------------------------------------------------------------------------------------------------
+
+    def refit(self, settings: LinkSettings) -> asyncio.Future[None]:
+        """Take over settings of the same connection as soon as no driver is being called; done then.
+
+        What is equal runs on: its driver, plans, subscriptions and counters stay, and the bus stays open.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._refits.append((settings, done))
+        if not (self._connected and self._watchdog.busy):
+            self._refit_now()
+        self._nudge()
+        return done
+
+    def _refit_now(self) -> None:
+        """Between two calls of drivers: nothing is on its way from a group that leaves."""
+        while self._refits:
+            settings, done = self._refits.popleft()
+            self._take_over(settings)
+            if not done.done():
+                done.set_result(None)
+
+    def _take_over(self, settings: LinkSettings) -> None:
+        change = refit(self.devices, settings.devices, self._device_of, self._group_of)
+        self.settings, self.devices = settings, change.devices
+        for device in change.left:
+            self._asks.fail_device(device, "was changed or taken out meanwhile")
+            driver, device.driver, device.probe = device.driver, None, None
+            standing = [self._let_go(group) for group in device.groups]
+            device.groups.clear()
+            self._part_from(driver, None, standing=any(standing))
+        for group in change.left_groups:
+            self._part_from(group.device.driver, group.poll.name, standing=self._let_go(group))
+        for device in change.came:
+            self._on_health(device.health)
+            if self.state is LinkState.DOWN or self.state is LinkState.CRASHED:
+                self._set_health(device, HealthState.FAILURE, self.detail)
+            for group in device.groups:
+                self._welcome(group)
+        for device in change.regrouped:
+            self._replan(device, [group for group in change.came_groups if group.device is device])
+        self._expect_values([*change.came_groups, *(group for device in change.came for group in device.groups)])
+
+    def _let_go(self, group: Group) -> bool:
+        """Of a group that leaves; whether the device still speaks to it."""
+        self._timetable.remove(group)
+        subscription, group.subscription = group.subscription, None
+        standing = subscription is not None and subscription.set_up_at is not None
+        if subscription is not None:
+            subscription.end()
+        return standing
+
+    def _part_from(self, driver: object, group: str | None, *, standing: bool) -> None:
+        if isinstance(driver, Releases):
+            self._partings.append((driver, group))
+        elif standing:
+            self._reopen = True
+
+    def _replan(self, device: Device, came: Sequence[Group]) -> None:
+        """A device stays with other groups."""
+        if device.driver is not None:
+            try:
+                for group in came:
+                    group.plan = device.driver.plan(group.poll)
+            except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
+                self._crashed(came[0], error)
+                return
+            self._judge_plans(device)
+        for group in came:
+            self._welcome(group)
+        if device.circuit is not Circuit.CLOSED and device.probe not in device.groups:
+            device.probe = min(device.groups, key=lambda group: not group.asks, default=None)
+            if device.probe is not None and self._connected:
+                self._timetable.push(device.probe, device.retry_at)
+
+    def _welcome(self, group: Group) -> None:
+        """A group that came is read at once; what is known to be bad by now is said."""
+        circuit = group.device.circuit
+        if circuit is not Circuit.CLOSED:
+            self._mark(group, Quality.BAD_TIMEOUT if circuit is Circuit.OPEN else Quality.BAD_INTERNAL_ERROR)
+            return
+        if self.state is LinkState.DOWN:
+            self._mark(group, Quality.BAD_NO_COMMUNICATION)
+        elif self.state is LinkState.CRASHED:
+            self._mark(group, Quality.BAD_INTERNAL_ERROR)
+        if self._connected:
+            self._timetable.push(group, self._clock())
+
+    async def _part(self, driver: Releases, group: str | None) -> None:
+        """Have a driver let go. What goes wrong concerns only what is gone; the bus ends it if nothing else does."""
+        self._watchdog.begin(self._clock())
+        try:
+            await driver.release(group)
+        except DeviceSilent:
+            self._reopen = True
+        except LinkDown:
+            raise
+        except asyncio.CancelledError:
+            if not self._watchdog.survives():
+                raise
+            raise _Reopen from None
+        except Exception as error:
+            log.error("link %s: a driver failed to let go: %s", self.name, _describe(error), exc_info=error)
+            self._reopen = True
+        finally:
+            self._watchdog.end()
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    async def ask(self, device: Device | None, call: Callable[[Any], Awaitable[T]]) -> T:
+        """See :meth:`Supervisor.ask`. `device` None: `call` takes the bus."""
+        connected = self._connected and not self._stopping
+        done = self._asks.put(device, call, connected=connected, why=self.detail)
+        self._nudge()
+        result: T = await done
+        return result
+
+    async def _ask_next(self) -> None:
+        ask = self._asks.take()
+        if ask is None:
+            return
+        device = ask.device
+        self._watchdog.begin(self._clock())
+        try:
+            subject = self._bus if device is None else device.driver or self._build(device)
+            ask.succeed(await ask.call(subject))
+        except (DeviceSilent, ScanFailed, WriteFailed, AskFailed) as error:
+            ask.fail(error)
+        except LinkDown as error:
+            ask.fail(error)
+            raise
+        except asyncio.CancelledError:
+            hung = self._watchdog.fired
+            ask.fail(AskFailed(self._watchdog.sentence if hung else f"link {self.name} is stopping"))
+            if not self._watchdog.survives():
+                raise
+            if device is not None and device.groups:
+                self._crashed(device.groups[0], TimeoutError(self._watchdog.sentence))
+            if hung:
+                raise _Reopen from None
+        except Exception as error:
+            ask.fail(AskFailed(f"the driver failed: {_describe(error)}"))
+            if device is not None and device.groups:
+                self._crashed(device.groups[0], error)
+            else:
+                log.error("link %s: a driver failed: %s", self.name, _describe(error), exc_info=error)
+        finally:
+            self._watchdog.end()
 
     # -- writes --------------------------------------------------------------------------------------------------------
 

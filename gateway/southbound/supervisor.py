@@ -7,10 +7,16 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
 
+from gateway.delta import same_connection
+from gateway.driver import Bus, Decoding, Driver, Item
 from gateway.model import Batch, Value
 from gateway.settings import LinkSettings
+from gateway.southbound import demand
+from gateway.southbound.demand import Reading
 from gateway.southbound.health import DeviceHealth
 from gateway.southbound.histogram import Histogram
 from gateway.southbound.link import CALL_LIMIT_S, Link, LinkState
@@ -21,9 +27,13 @@ from gateway.wire import Take
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FINISH_LIMIT_S = 1.0
 """How long a read under way at a stop may take: what a device has already answered isn't thrown away."""
 STOP_LIMIT_S = 4.0
+REFIT_LIMIT_S = 10.0
+"""How long a driver's call may hold up new settings. Drivers bound their calls; a slow line may take a while."""
 
 
 class Supervisor:
@@ -47,48 +57,83 @@ class Supervisor:
         """
         self._take = deliver
         self._tell = on_health
+        self._on_state = on_link
         self._refused_batches = 0
         self._refused_values = 0
         self._refusing = False
-        index = itertools.count()
-        self._links = [
-            Link(
-                settings,
-                [phase(next(index)) for device in settings.devices for _ in device.groups],
-                self._deliver,
-                self._on_health,
-                on_state=on_link,
-                clock=clock,
-                jitter=jitter,
-                call_limit_s=call_limit_s,
-            )
-            for settings in links
-        ]
-        self._devices: dict[str, tuple[Link, Device]] = {
-            device.name: (link, device) for link in self._links for device in link.devices
-        }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._clock = clock
+        self._jitter = jitter
+        self._call_limit_s = call_limit_s
+        self._index = itertools.count()
+        self._links = [self._link_of(settings) for settings in links]
+        self._devices: dict[str, tuple[Link, Device]] = {}
+        self._know_devices()
+        self._tasks: dict[Link, asyncio.Task[None]] = {}
+
+    def _link_of(self, settings: LinkSettings) -> Link:
+        return Link(
+            settings,
+            lambda: phase(next(self._index)),
+            self._deliver,
+            self._on_health,
+            on_state=self._on_state,
+            clock=self._clock,
+            jitter=self._jitter,
+            call_limit_s=self._call_limit_s,
+        )
+
+    def _know_devices(self) -> None:
+        self._devices = {device.name: (link, device) for link in self._links for device in link.devices}
 
     def start(self) -> None:
         """Start all links on the running loop and return at once; each device is read as soon as it is connected."""
-        self._tasks = [link.start() for link in self._links]
+        self._tasks = {link: link.start() for link in self._links}
 
     async def stop(self) -> None:
         """Close everything within FINISH_LIMIT_S + STOP_LIMIT_S. Idempotent, and safe before :meth:`start`."""
-        if not self._tasks:
+        await self._stop(self._links)
+
+    async def _stop(self, links: Collection[Link]) -> None:
+        tasks = {link: task for link in links if (task := self._tasks.pop(link, None)) is not None}
+        if not tasks:
             return
-        for link in self._links:
+        for link in tasks:
             link.stop()
-        _, busy = await asyncio.wait(self._tasks, timeout=FINISH_LIMIT_S)
+        _, busy = await asyncio.wait(tasks.values(), timeout=FINISH_LIMIT_S)
         if not busy:
-            self._tasks = []
             return
-        for link in self._links:
+        for link in tasks:
             link.abort()
         _, stuck = await asyncio.wait(busy, timeout=STOP_LIMIT_S)
         for task in stuck:
             log.error("%s didn't stop within %g s and is abandoned", task.get_name(), FINISH_LIMIT_S + STOP_LIMIT_S)
-        self._tasks = []
+
+    async def apply(self, links: Sequence[LinkSettings]) -> None:
+        """Run these links from now on. What is equal runs on undisturbed; nothing of what left is handed on after this.
+
+        A link keeps its bus where :func:`gateway.delta.same_connection` says so; one whose driver doesn't return from a
+        call within REFIT_LIMIT_S is started anew. Never overlap two of these; links were started.
+        """
+        running = {link.name: link for link in self._links}
+        stay = {
+            each.name for each in links if each.name in running and same_connection(running[each.name].settings, each)
+        }
+        # What leaves has to be gone before something else takes its place, on a serial port for one.
+        stopping = asyncio.create_task(self._stop([link for name, link in running.items() if name not in stay]))
+        refits = {each.name: running[each.name].refit(each) for each in links if each.name in stay}
+        if refits:
+            await asyncio.wait(refits.values(), timeout=REFIT_LIMIT_S)
+        await stopping
+        stuck = [running[name] for name, done in refits.items() if not done.done()]
+        for link in stuck:
+            log.error("link %s takes no new settings within %g s: it is started anew", link.name, REFIT_LIMIT_S)
+        await self._stop(stuck)
+        kept = {name: running[name] for name, done in refits.items() if running[name] not in stuck}
+        self._links = [kept.get(each.name) or self._link_of(each) for each in links]
+        self._know_devices()
+        for link in self._links:
+            if link not in self._tasks:
+                self._tasks[link] = link.start()
 
     def refresh(self) -> None:
         """Hand on once more what holds now, because a destination may have missed it.
@@ -98,6 +143,33 @@ class Supervisor:
         """
         for link in self._links:
             link.refresh()
+
+    async def ask(self, device: str, call: Callable[[Driver], Awaitable[T]]) -> T:
+        """Make one call of a device's driver between two polls of its link, and return what it gives.
+
+        It is made at most once, and only while somebody waits for it. Raises KeyError for an unknown device, LinkDown
+        if the link isn't connected or is lost, AskFailed if it can't be made or is cut short, and what the driver says:
+        DeviceSilent, ScanFailed, WriteFailed. Anything else it raises is a flaw of the driver.
+        """
+        link, unit = self._devices[device]
+        return await link.ask(unit, call)
+
+    async def ask_link(self, link: str, call: Callable[[Bus], Awaitable[T]]) -> T:
+        """The same with the bus of a link, for a driver that isn't one of its devices. Raises KeyError for no link."""
+        return await {each.name: each for each in self._links}[link].ask(None, call)
+
+    async def read(self, device: str, path: str) -> Reading:
+        """Read one tag afresh, in whatever group it is. Raises KeyError for no such device or tag, and as `ask`."""
+        _, unit = self._devices[device]
+        return await demand.read(partial(self.ask, device), unit.settings, path)
+
+    async def decode(self, device: str, address: str) -> Sequence[Decoding]:
+        """What the bytes at an address may mean. Raises KeyError for no such device, and as `ask`."""
+        return await demand.decode(partial(self.ask, device), address)
+
+    def browse(self, device: str, start: str | None, depth: int | None) -> AsyncIterator[Item]:
+        """What a device has. Its link's polls go on in between. Raises KeyError for no such device, and as `ask`."""
+        return demand.browse(partial(self.ask, device), start, depth)
 
     async def write(
         self,

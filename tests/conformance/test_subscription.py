@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from gateway.driver import DeviceSilent, LinkDown, Subscribes, Writes
+from gateway.driver import DeviceSilent, LinkDown, Releases, Subscribes, Writes
 from gateway.model import Quality, is_bad
 from tests.conformance.adapters import Changing, Written
 from tests.conformance.rig import Listener, Rig
@@ -149,6 +149,44 @@ async def test_closing_ends_it(rig: Rig) -> None:
     await rig.until_right(second)
     await change(rig, second)
     assert len(first.batches) == heard, "one of a closed bus is still spoken to"
+
+
+async def test_a_group_can_leave_and_come_back_while_others_listen(rig: Rig) -> None:
+    if not isinstance(rig.driver, Releases):
+        pytest.skip("this driver's bus has to be closed to end a subscription")
+    await rig.bus.connect()
+    stays = await rig.listen(*rig.adapter.points, name="slow")
+    for _ in range(3):
+        goes = await rig.listen(*rig.adapter.points)
+        await rig.until_right(goes)
+        await rig.driver.release("fast")
+        await rig.driver.release("fast")
+        heard = len(goes.batches)
+        await change(rig, stays)
+        assert (len(goes.batches), goes.ends) == (heard, []), "one that was released is still spoken to"
+    assert stays.ends == []
+    await rig.read_right(rig.plan(*rig.adapter.points))
+
+
+async def test_a_device_can_leave_and_another_take_its_name(rig: Rig) -> None:
+    """Whichever of the two comes first: the one that leaves takes nothing of the other with it."""
+    if not isinstance(rig.driver, Releases):
+        pytest.skip("this driver's bus has to be closed to end a subscription")
+    await rig.bus.connect()
+    for _ in range(3):
+        leaves, former = await rig.listen(*rig.adapter.points), rig.driver
+        await rig.until_right(leaves)
+        rig.driver = rig.adapter.kind.open_device(rig.bus, "device1", rig.adapter.device_options())
+        assert isinstance(former, Releases)
+        await former.release(None)
+        heard = len(leaves.batches)
+        stays = await rig.listen(*rig.adapter.points)
+        await former.release(None)
+        await rig.until_right(stays)
+        await change(rig, stays)
+        assert (len(leaves.batches), leaves.ends) == (heard, [])
+    await rig.bus.close()
+    await former.release(None)
 
 
 async def test_subscribing_without_a_connection_is_link_down(rig: Rig) -> None:

@@ -85,6 +85,9 @@ class Unit:
     subscribe_fault: BaseException | None = None
     on_subscribe: Callable[[Subscribed], None] = lambda subscribed: subscribed.say()
     """What the device says as soon as it is subscribed to."""
+    releases: list[str | None] = field(default_factory=list)
+    release_fault: BaseException | None = None
+    plan_fault: Exception | None = None
     subscribed: dict[str, Subscribed] = field(default_factory=dict)
     """The last subscription to each group, whether or not it stands."""
 
@@ -171,6 +174,8 @@ class _Driver:
         unit.opened += 1
 
     def plan(self, group: PollGroup) -> _Plan:
+        if self.unit.plan_fault is not None:
+            raise self.unit.plan_fault
         points = [PointError(point.path, "no such address") for point in group.points]
         return _Plan(group, [error for error in points if error.path in self.unit.bad_points], self.unit)
 
@@ -213,6 +218,14 @@ class _Driver:
         unit.on_subscribe(subscribed)
 
 
+class _ReleasingDriver(_Driver):
+    async def release(self, group: str | None) -> None:
+        await self._occupy(self.unit.read_s)
+        self.unit.releases.append(group)
+        if self.unit.release_fault is not None:
+            raise self.unit.release_fault
+
+
 class _WritingDriver(_Driver):
     async def write(self, point: Point, value: Value) -> Value:
         await self._occupy(self.unit.read_s)
@@ -252,12 +265,13 @@ def link(
     *,
     breaker: BreakerSettings | None = None,
     writes: bool = False,
+    releases: bool = False,
     rules: TagRules | None = None,
 ) -> tuple[LinkSettings, Wire]:
     """`devices`: name → intervals of its groups, or how they are pushed; they are called g0, g1, …"""
     wire = Wire()
     wire.units = {device: Unit(device, wire) for device in devices}
-    driver = _WritingDriver if writes else _Driver
+    driver = _WritingDriver if writes else _ReleasingDriver if releases else _Driver
     kind = DriverKind(
         name="scripted",
         summary="",
@@ -265,7 +279,7 @@ def link(
         device_options=object,
         tag_options=object,
         open_bus=lambda _name, _options, _site: _Bus(wire),
-        open_device=lambda _bus, device, _options: driver(wire.units[device]),
+        open_device=lambda _bus, device, _options: driver(wire.units.setdefault(device, Unit(device, wire))),
         describe_link=lambda _options: "here",
         counters=lambda _bus: {"frames": 7},
     )
@@ -274,17 +288,19 @@ def link(
         kind,
         None,
         SITE,
-        tuple(
-            DeviceSettings(
-                device,
-                None,
-                tuple(group(device, f"g{i}", pace, rules=rules) for i, pace in enumerate(paces)),
-            )
-            for device, paces in devices.items()
-        ),
+        devices_of(devices, rules),
         breaker or BreakerSettings(),
     )
     return settings, wire
+
+
+def devices_of(
+    devices: Mapping[str, Sequence[float | Pushed]], rules: TagRules | None = None
+) -> tuple[DeviceSettings, ...]:
+    return tuple(
+        DeviceSettings(device, None, tuple(group(device, f"g{i}", pace, rules=rules) for i, pace in enumerate(paces)))
+        for device, paces in devices.items()
+    )
 
 
 @dataclass

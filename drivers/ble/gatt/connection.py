@@ -43,6 +43,8 @@ class Connection:
         self._turn = asyncio.Lock()
         """ATT answers one request at a time; connecting comes first."""
         self._ending: asyncio.Task[None] | None = None
+        self._takers: dict[Target, dict[object, Callable[[bytes], None]]] = {}
+        """Who is told of the notifications that this connection has been asked for."""
         self._not_before_ns = 0
         """Adverts up to here say nothing about whether connecting makes sense."""
 
@@ -111,16 +113,29 @@ class Connection:
         if tracer is not None and response:
             tracer.was_written(self._address)
 
-    async def notify(self, target: Target, take: Callable[[bytes], None]) -> None:
-        """Have every notification of it handed to `take`. Raises as :meth:`read` does."""
+    async def notify(self, target: Target, listener: object, take: Callable[[bytes], None]) -> None:
+        """Have every notification of it handed to `take`, until :meth:`deafen`. Raises as :meth:`read` does."""
+        asked = self._takers
+        known = asked.get(target)
+        if known is not None:  # asked for already, and not asked for twice on one connection
+            known[listener] = take
+            return
+        takers = {listener: take}
 
         def notified(characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
             self._alive()
             if self._bus.tracer is not None:
                 self._bus.tracer.notified(self._address, characteristic.handle + 1, bytes(data))
-            take(bytes(data))
+            for each in [*takers.values()]:
+                each(bytes(data))
 
         await self._request(f"subscribing to {target}", lambda client: client.start_notify(self.find(target), notified))
+        asked[target] = takers
+
+    def deafen(self, listener: object) -> None:
+        """It is told of no notification any more."""
+        for takers in self._takers.values():
+            takers.pop(listener, None)
 
     @property
     def _address(self) -> str:
@@ -136,6 +151,7 @@ class Connection:
         """Let the connection go, without waiting for that."""
         client, self._client = self._client, None
         self._gone.set()
+        self._takers = {}
         if client is not None:
             self._not_before_ns = time.monotonic_ns()
             assert self._slot is not None

@@ -136,7 +136,7 @@ class _ListeningOnly:
 
     def __init__(self, bus: Bus, name: str, options: Any) -> None:
         device = BleDevice(cast(BleBus, bus), name, options)
-        self.plan, self.read, self.subscribe = device.plan, device.read, device.subscribe
+        self.plan, self.read, self.subscribe, self.release = device.plan, device.read, device.subscribe, device.release
 
 
 class BleBeaconAdapter(_BleAdapter):

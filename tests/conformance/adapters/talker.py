@@ -131,6 +131,7 @@ class TalkerDriver:
     def __init__(self, bus: TalkerBus, name: str) -> None:
         self._bus = bus
         self._name = name
+        self._subscribed: dict[str, Receiver] = {}
 
     def plan(self, group: PollGroup) -> _Plan:
         return _Plan(
@@ -149,6 +150,13 @@ class TalkerDriver:
             whole = plan.batch({})
             codes = [_code(impossible=True)] * len(columns)
             receiver.take(Batch(whole.layout, whole.read_ns, whole.mono_ns, [None] * len(columns), codes, columns))
+        self._subscribed[plan.group.name] = receiver
+
+    async def release(self, group: str | None) -> None:
+        for name in [*self._subscribed] if group is None else [group]:
+            receiver = self._subscribed.pop(name, None)
+            if (held := self._bus.subscriptions.get((self._name, name))) is not None and held[1] is receiver:
+                del self._bus.subscriptions[self._name, name]
 
 
 TALKER = DriverKind(

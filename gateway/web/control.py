@@ -1,0 +1,185 @@
+"""The control API as the page's process calls it: HTTP/1.1 over the Unix socket, asynchronous, on h11.
+
+Calls are made for somebody: the control API is told who, checks their role and names them in the audit log. Answers
+may be streams, passed on as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import h11
+import orjson
+
+from gateway.actors import Actor
+from gateway.control.client import NotPermitted, NotRunning, Refused
+
+ACTOR_HEADER = "tidegate-actor"
+"""As `gateway.control.requests` reads it."""
+CALL_TIMEOUT_S = 15.0
+_CHUNK = 65536
+_MAX_DOCUMENT = 64 << 20
+"""Bytes of an answer that is taken whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that was taken whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+class Streaming:
+    """An answer under way. `chunks` may be read once; leaving the context that made it ends the upstream."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        """Names in lower case."""
+        self.chunks = chunks
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it goes on until somebody leaves."""
+        return self.headers.get("content-type", "").partition(";")[0] in {"text/event-stream", "application/x-ndjson"}
+
+
+class ControlGateway:
+    """One gateway's control API. Every call is a connection of its own, which is cheap on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def get(self, actor: Actor, target: str, **query: Any) -> Any:
+        """A document. Raises NotRunning, NotPermitted or Refused. None in `query` is left out."""
+        return await self.call(actor, "GET", target, query)
+
+    async def post(self, actor: Actor, target: str, body: Any = None, **query: Any) -> Any:
+        return await self.call(actor, "POST", target, query, body)
+
+    async def call(
+        self, actor: Actor, method: str, target: str, query: Mapping[str, Any] | None = None, body: Any = None
+    ) -> Any:
+        """`body`: bytes as they are, or what becomes JSON. Returns the parsed document, the bytes of a file, or None.
+
+        Raises NotRunning, NotPermitted or Refused.
+        """
+        headers: dict[str, str] = {}
+        if isinstance(body, bytes):
+            headers["content-type"] = "application/octet-stream"
+        elif body is not None:
+            body = orjson.dumps(body)
+            headers["content-type"] = "application/json"
+        answer = await self.fetch(actor, method, with_query(target, query), headers, body or b"")
+        if answer.status >= 400:
+            raise Refused(answer.status, _problem(answer.body))
+        if answer.headers.get("content-type", "").startswith("application/json"):
+            return answer.json()
+        return answer.body or None
+
+    async def fetch(
+        self, actor: Actor, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        """Any answer, taken whole. Raises NotRunning or NotPermitted."""
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S), self.stream(actor, method, target, headers, body) as answer:
+                whole = bytearray()
+                async for chunk in answer.chunks:
+                    whole += chunk
+                    if len(whole) > _MAX_DOCUMENT:
+                        raise NotRunning(f"the gateway's answer to {target} doesn't end")
+                return Answer(answer.status, answer.headers, bytes(whole))
+        except TimeoutError:
+            raise NotRunning(f"the gateway didn't answer within {CALL_TIMEOUT_S:g} s") from None
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, actor: Actor, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> AsyncIterator[Streaming]:
+        """Any answer, as it comes. Raises NotRunning or NotPermitted."""
+        reader, writer = await self._connect()
+        try:
+            connection = h11.Connection(h11.CLIENT)
+            named = {"host": "gateway", "connection": "close", ACTOR_HEADER: _named(actor), **(headers or {})}
+            if body or method in {"POST", "PUT", "PATCH"}:
+                named["content-length"] = str(len(body))
+            request = h11.Request(method=method, target=target, headers=list(named.items()))
+            writer.write((connection.send(request) or b"") + (connection.send(h11.Data(body)) if body else b""))
+            writer.write(connection.send(h11.EndOfMessage()) or b"")
+            try:
+                await writer.drain()
+                head = await _next(connection, reader)
+                while isinstance(head, h11.InformationalResponse):
+                    head = await _next(connection, reader)
+            except (OSError, h11.RemoteProtocolError) as error:
+                raise NotRunning(f"the gateway broke the connection off: {error}") from None
+            assert isinstance(head, h11.Response)
+            answered = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
+            chunks = _chunks(connection, reader)
+            try:
+                yield Streaming(head.status_code, answered, chunks)
+            finally:
+                await chunks.aclose()
+        finally:
+            writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_unix_connection(str(self._path), limit=4 * _CHUNK)
+        except PermissionError:
+            raise NotPermitted(f"the page has no permission to use {self._path}") from None
+        except FileNotFoundError:
+            raise NotRunning(f"no gateway runs: there is no socket {self._path}") from None
+        except OSError as error:
+            raise NotRunning(f"no gateway answers on {self._path}: {error.strerror or error}") from None
+
+
+def with_query(target: str, query: Mapping[str, Any] | None) -> str:
+    given = {key: _text(value) for key, value in (query or {}).items() if value is not None}
+    return f"{target}?{urlencode(given, doseq=True)}" if given else target
+
+
+def _text(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _named(actor: Actor) -> str:
+    return urlencode({"name": actor.name, "role": actor.role.value, "via": actor.via})
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    try:
+        problem = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+async def _next(connection: h11.Connection, reader: asyncio.StreamReader) -> Any:
+    while (event := connection.next_event()) is h11.NEED_DATA:
+        connection.receive_data(await reader.read(_CHUNK))
+    return event
+
+
+async def _chunks(connection: h11.Connection, reader: asyncio.StreamReader) -> AsyncGenerator[bytes]:
+    try:
+        while True:
+            event = await _next(connection, reader)
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            else:
+                return
+    except (OSError, h11.RemoteProtocolError) as error:
+        raise NotRunning(f"the gateway broke the connection off: {error}") from None

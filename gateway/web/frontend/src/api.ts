@@ -1,0 +1,41 @@
+// Calls to our own origin, for elements: the session's cookie goes along by itself, the token beside it from the page.
+
+export interface Problem {
+  status: number;
+  code: string;
+  detail: string;
+  mend?: string | null;
+  problems?: readonly { message: string; field?: string | null }[];
+}
+
+export class Refused extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.detail);
+  }
+}
+
+export function csrfToken(): string {
+  return document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content ?? "";
+}
+
+/** A document of the control API: `call("GET", "/v1/status")`. Throws Refused, or TypeError where nobody answers. */
+export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const headers: Record<string, string> = { accept: "application/json", "x-csrf-token": csrfToken() };
+  const request: RequestInit = { method, headers };
+  if (body !== undefined) {
+    headers["content-type"] = "application/json";
+    request.body = JSON.stringify(body);
+  }
+  const response = await fetch(`/api${path}`, request);
+  if (response.status === 401) location.assign("/login");
+  if (!response.ok) throw new Refused(await problemOf(response));
+  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  try {
+    return { status: response.status, ...((await response.json()) as Omit<Problem, "status">) };
+  } catch {
+    return { status: response.status, code: "no-answer", detail: `the page answered ${response.status}` };
+  }
+}

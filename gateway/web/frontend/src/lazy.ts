@@ -1,0 +1,13 @@
+// Elements that few pages have, and that are large: loaded when one of them is there.
+
+const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {};
+
+const loaded = new Set<string>();
+
+export function loadElements(): void {
+  for (const [name, load] of Object.entries(LOADERS)) {
+    if (loaded.has(name) || document.querySelector(name) === null) continue;
+    loaded.add(name);
+    void load();
+  }
+}

@@ -1,0 +1,27 @@
+// Whether what this page shows is still true. Everything that fetches by itself says here how that went; when something
+// fails, <html data-offline> greys what is live, and the bar says since when.
+
+const sources = new Map<string, boolean>();
+const listeners = new Set<() => void>();
+let offlineSince: number | undefined;
+
+/** `online`: how the last attempt went; undefined: nobody needs this source any more. */
+export function setSource(name: string, online: boolean | undefined): void {
+  if (online === undefined) sources.delete(name);
+  else sources.set(name, online);
+  const offline = [...sources.values()].includes(false);
+  if (offline === (offlineSince !== undefined)) return;
+  offlineSince = offline ? Date.now() : undefined;
+  document.documentElement.toggleAttribute("data-offline", offline);
+  for (const listener of listeners) listener();
+}
+
+/** Since when the page is offline, in ms; undefined: it isn't. */
+export function since(): number | undefined {
+  return offlineSince;
+}
+
+export function onPresence(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}

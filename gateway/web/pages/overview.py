@@ -1,0 +1,136 @@
+"""Overview: whether everything is well, at one glance; and where nothing is configured yet, the first steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.web.visit import Page, Section, Visit
+
+_SHOWN_BAD_TAGS = 3
+_STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
+
+
+async def show(visit: Visit) -> Response:
+    return await _render(visit, "overview.html")
+
+
+async def _part(visit: Visit) -> Response:
+    return await _render(visit, "overview_live.html")
+
+
+async def _render(visit: Visit, template: str) -> Response:
+    status = await visit.get("/v1/status")
+    devices = list(_devices(status))
+    sinks = list(_sinks(status))
+    return visit.render(
+        template,
+        gateway={**status["gateway"], "place": " / ".join(status["gateway"]["location"])},
+        devices=devices,
+        sinks=sinks,
+        tags=_tags(status),
+        held=max((sink["held"] for sink in sinks), default=0),
+        alarms=list(status["journal"]["alarms"].values()),
+        steps=_first_steps(devices, sinks),
+        copies=[
+            ("Command line", "tidegate status"),
+            ("curl", "curl --unix-socket /run/tidegate/control.sock http://gateway/v1/status"),
+        ],
+    )
+
+
+def _groups(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for link in status["southbound"]["links"].values():
+        for device in link["devices"].values():
+            yield from device["groups"].values()
+
+
+def _devices(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for link_name, link in status["southbound"]["links"].items():
+        for name, device in link["devices"].items():
+            groups = list(device["groups"].values())
+            kind, word = _STATES.get(device["state"], ("uncertain", device["state"]))
+            bad = [f"{path} {quality}" for group in groups for path, quality in group["bad_tags"].items()]
+            if kind == "good" and bad:
+                kind, word = "uncertain", "Some tags bad"
+            detail = device["detail"] or link["detail"]
+            if not detail and bad:
+                more = len(bad) - _SHOWN_BAD_TAGS
+                detail = ", ".join(bad[:_SHOWN_BAD_TAGS]) + (f" and {more} more" if more > 0 else "")
+            times = [group["read_ms"]["p99"] for group in groups if group["read_ms"]["p99"] is not None]
+            yield {
+                "name": name,
+                "link": link_name,
+                "kind": kind,
+                "word": word,
+                "tags": sum(group["tags"] for group in groups),
+                "p99_ms": max(times, default=None),
+                "detail": detail,
+            }
+
+
+def _sinks(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, sink in status["sinks"].items():
+        held = status["journal"]["sinks"][name]["pending"]
+        # A broker that is away is no fault of the gateway's: values wait, and nothing is lost.
+        kind, word = ("good", "Connected") if sink["connected"] else ("buffering", "Buffering")
+        yield {
+            "name": name,
+            "broker": sink["broker"],
+            "kind": kind,
+            "word": word,
+            "messages": sink["messages"],
+            "values": sink["values"],
+            "p99_ms": sink["latency_p99_ms"],
+            "held": held,
+            "detail": "" if sink["connected"] else sink["last_error"] or "",
+        }
+
+
+def _tags(status: dict[str, Any]) -> dict[str, Any]:
+    groups = list(_groups(status))
+    bad = sum(len(group["bad_tags"]) for group in groups)
+    return {"all": sum(group["tags"] for group in groups), "note": f"{bad} bad" if bad else "none bad"}
+
+
+def _first_steps(devices: list[dict[str, Any]], sinks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is left to do until the first value has arrived; nothing once one has."""
+    delivered = any(sink["messages"] for sink in sinks)
+    if devices and sinks and delivered:
+        return []
+    return [
+        {
+            "title": "Add a device",
+            "about": "Choose how it is connected, test the connection step by step, pick the tags.",
+            "done": bool(devices),
+            "href": "/devices/add",
+            "link": "Add a device",
+            "next": not devices,
+        },
+        {
+            "title": "Name a broker",
+            "about": "Where values go: any MQTT broker. It is tested before anything is saved.",
+            "done": bool(sinks),
+            "href": "/delivery",
+            "link": "Name a broker",
+            "next": bool(devices),
+        },
+        {
+            "title": "See the first value arrive",
+            "about": "The gateway says here when the broker has acknowledged the first message.",
+            "done": delivered,
+            "href": None,
+            "link": "",
+            "next": False,
+        },
+    ]
+
+
+SECTION = Section(
+    "Overview",
+    "/",
+    "overview",
+    (Page("/", show), Page("/overview/live", _part)),
+)

@@ -1,0 +1,59 @@
+"""How figures and states are put into words, the same on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.model import quality_name
+
+_GOOD, _UNCERTAIN = 0, 1
+
+
+def duration(seconds: float | None) -> str:
+    """``850 ms``, ``12 s``, ``3 min``, ``2 h 10 min``, ``6 d``."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours and days < 3 else f"{days} d"
+
+
+def count(number: float | None) -> str:
+    """With narrow spaces between thousands: ``12 345``."""
+    return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def size(number: float | None) -> str:
+    """``512 B``, ``3.4 MB``."""
+    if number is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+
+
+def quality(code: int) -> dict[str, str]:
+    """An OPC UA status code as `kind` (good, uncertain, bad), which is an icon and a colour, and its word."""
+    severity = code >> 30
+    kind = "good" if severity == _GOOD else "uncertain" if severity == _UNCERTAIN else "bad"
+    return {"kind": kind, "word": quality_name(code)}
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "duration": duration,
+    "count": count,
+    "size": size,
+    "quality": quality,
+}

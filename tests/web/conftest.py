@@ -1,0 +1,55 @@
+"""A gateway with a broker and a device, its page, and a browser looking at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import Chromium, chromium
+from tests.support.configuration import configuration
+from tests.support.field import Field
+from tests.support.gateway import GatewayProcess
+from tests.support.mosquitto import Mosquitto
+from tests.support.page import PageProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """Everything that runs, the gateway connected on both sides."""
+
+    gateway: GatewayProcess
+    broker: Mosquitto
+    field: Field
+    page: PageProcess
+    admin: dict[str, str]
+    """Cookies of an admin who is signed in."""
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """For all tests of a module: starting it takes a second or two. Who stops a part of it starts it again."""
+    directory = tmp_path_factory.mktemp("plant")
+    with Mosquitto(directory) as broker, Field(2) as field:
+        text = configuration(directory / "data", [slave.port for slave in field.slaves], broker.port)
+        with GatewayProcess(directory, text) as gateway:
+            page = PageProcess(directory, directory / "data" / "control.sock")
+            admin = page.sign_in()
+            with page:
+                yield Plant(gateway, broker, field, page, admin)
+
+
+@pytest.fixture
+async def browser(plant: Plant) -> AsyncIterator[Chromium]:
+    async with chromium(plant.page.url) as browser:
+        yield browser
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A directory of a page's own."""
+    path = tmp_path / "web"
+    path.mkdir(mode=0o700)
+    return path
