@@ -244,8 +244,11 @@ class Accounts:
         """Whether a claim code would be taken now."""
         return self._damage is None and self._state.claim is not None
 
-    async def claim(self, actor: Actor, code: str, name: str, verifier: str) -> User:
-        """Make the first admin with the claim code, which is good for nothing afterwards. Raises AccountError."""
+    async def claim(self, actor: Actor, code: str, name: str, verifier: str, *, address: str = "") -> User:
+        """Make the first admin with the claim code, which is good for nothing afterwards. Raises AccountError.
+
+        `address`: where whoever tries it is, for the audit log.
+        """
         self._require_sound()
         if self._state.claim is None:
             raise AccountError(
@@ -265,10 +268,10 @@ class Accounts:
             return replace(state.with_user(user), claim=None)
 
         try:
-            await self._change(actor, "claim.use", name, claimed)
+            await self._change(actor, "claim.use", name, claimed, address=address)
         except AccountError as error:
             if error.code == "refused":
-                await self._audit(actor, "claim.use", name, "refused")
+                await self._audit(actor, "claim.use", name, "refused", address=address)
             raise
         await asyncio.to_thread(self._claim_path.unlink, missing_ok=True)
         return user

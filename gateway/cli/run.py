@@ -95,10 +95,11 @@ async def _until_stopped(runtime: Runtime, ring: LogRing, settings: GatewaySetti
 
 async def _control(runtime: Runtime, ring: LogRing, path: Path) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
-    from gateway.control.api import Services, operations
+    from gateway.control.api import opened, operations
     from gateway.control.server import ControlServer
 
     try:
-        await ControlServer(operations(Services(runtime, ring)), path).run()
+        async with opened(runtime, ring) as services:
+            await ControlServer(operations(services), path).run()
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)

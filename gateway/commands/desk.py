@@ -25,7 +25,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from gateway.actors import Actor, Role
 from gateway.audit import AuditError, AuditLog
-from gateway.commands.memory import KEPT_S, Memory, MemoryFull
+from gateway.commands.memory import Memory, MemoryFull
 from gateway.commands.pace import Pace
 from gateway.commands.policy import Policy, Target, check_value
 from gateway.commands.request import Outcome, WriteRecord, WriteRefused, WriteRequest, as_json, check_form
@@ -76,6 +76,8 @@ class Preview:
     frames: Sequence[str] | None
     """What would go out, a line a request; None if the driver can't say or there is no value to write."""
     ttl_s: float
+    enabled: bool
+    """Whether anything may be written on this gateway."""
 
 
 class WriteDesk:
@@ -150,7 +152,7 @@ class WriteDesk:
         return await asyncio.shield(task)
 
     async def find(self, write_id: str) -> WriteRecord | None:
-        """What is remembered of a write; None if there was none of this id for KEPT_S. Raises WriteRefused."""
+        """What is remembered of a write; None if there was none of this id for a day. Raises WriteRefused."""
         await self._require_memory()
         if (unkept := self._unkept.get(write_id)) is not None:
             return unkept
@@ -181,7 +183,9 @@ class WriteDesk:
                 refusal = refusal or WriteRefused("out-of-limits", str(error), "write another value")
             except (KeyError, WriteRefused):
                 frames = None
-        return Preview(target, request.value, refusal, frames, request.ttl_s or policy.write.ttl_s)
+        return Preview(
+            target, request.value, refusal, frames, request.ttl_s or policy.write.ttl_s, policy.write.enabled
+        )
 
     # -- the steps -----------------------------------------------------------------------------------------------------
 
@@ -328,15 +332,16 @@ class WriteDesk:
 
     def _ttl_s(self, request: WriteRequest) -> float:
         """Seconds it may take until it is sent. Raises WriteRefused."""
+        ttl_s = request.ttl_s or self._policy_now().write.ttl_s
         if request.expires_ns is None:
-            return request.ttl_s or self._policy_now().write.ttl_s
+            return ttl_s
         if not self._trusted():
             message = "the gateway's clock isn't known to be right, so it can't tell when this expires"
             raise WriteRefused("expired", message, "give a ttl")
         left_s = (request.expires_ns - self._now_ns()) / 1e9
         if left_s <= 0:
             raise WriteRefused("expired", f"it expired {-left_s:.1f} s ago; nothing was sent", "ask anew")
-        return min(left_s, KEPT_S / 2)
+        return left_s if request.ttl_s is None else min(ttl_s, left_s)
 
     def _policy_now(self) -> Policy:
         settings = self._settings()

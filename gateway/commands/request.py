@@ -13,7 +13,7 @@ import orjson
 
 from gateway.model import Value
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{8,64}")
+WRITE_ID = r"[A-Za-z0-9._:-]{8,64}"
 LONGEST_REASON = 500
 LONGEST_VALUE = 16 * 1024
 
@@ -32,7 +32,7 @@ class WriteRequest:
     ttl_s: float | None = None
     """It isn't sent later than this after it was asked. None: the gateway's own bound."""
     expires_ns: int | None = None
-    """The same as a moment, ns since 1970 UTC; needs a gateway whose clock is right."""
+    """Nor later than this moment, ns since 1970 UTC; needs a gateway whose clock is right."""
     expected: Value = None
     """It is only sent if the device reads this right before. None: whatever it reads."""
 
@@ -122,7 +122,7 @@ class WriteRefused(Exception):
 
 def check_form(request: WriteRequest) -> None:
     """Raises WriteRefused for a request that makes no sense, whatever the tag."""
-    if not _ID.fullmatch(request.id):
+    if not re.fullmatch(WRITE_ID, request.id):
         raise WriteRefused(
             "bad-request",
             f"{request.id!r} can't be the id of a write",
@@ -132,8 +132,6 @@ def check_form(request: WriteRequest) -> None:
         raise WriteRefused("bad-request", f"the reason is longer than {LONGEST_REASON} characters", "shorten it")
     if request.ttl_s is not None and not 0 < request.ttl_s <= 86_400:
         raise WriteRefused("bad-request", f"ttl is {request.ttl_s:g} s", "give more than 0 and at most a day")
-    if request.ttl_s is not None and request.expires_ns is not None:
-        raise WriteRefused("bad-request", "both ttl and expires are given", "give one of them")
 
     if len(_encoded(request.value)) > LONGEST_VALUE or len(_encoded(request.expected)) > LONGEST_VALUE:
         raise WriteRefused("bad-request", f"the value is longer than {LONGEST_VALUE} bytes", "write less at once")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.accounts import Accounts
+from gateway.audit import AuditLog
+from gateway.commands import WriteDesk
 from gateway.control.operation import Operation
-from gateway.control.routes import events, live, logs, status, tap
+from gateway.control.routes import accounts, audit, events, live, logs, sign_in, status, tap, writes
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -17,6 +22,27 @@ class Services:
 
     runtime: Runtime
     logs: LogRing
+    audit: AuditLog
+    accounts: Accounts
+    desk: WriteDesk
+
+
+@contextlib.asynccontextmanager
+async def opened(runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
+    """The rooms beside the data plane, opened and closed in order. What can't be opened says so when it is asked."""
+    settings, clock = runtime.settings, runtime.clock
+    async with AuditLog(settings.data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as log:
+        users = Accounts(settings.data_dir, log.record, now_ns=clock.now_ns)
+        await users.open()
+        async with WriteDesk(
+            settings.data_dir / "writes",
+            lambda: runtime.settings,
+            runtime,
+            log,
+            now_ns=clock.now_ns,
+            trusted=lambda: clock.trusted,
+        ) as desk:
+            yield Services(runtime, logs, log, users, desk)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -27,4 +53,8 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *writes.operations(services.desk, services.runtime),
+        *audit.operations(services.audit),
+        *accounts.operations(services.accounts),
+        *sign_in.operations(services.accounts, services.audit),
     ]

@@ -125,7 +125,6 @@ async def test_nothing_is_written_unless_it_was_switched_on(rig: Rig, desk: Writ
         (ask(reason="x" * 501), "bad-request", "longer than 500 characters"),
         (ask(ttl_s=0.0), "bad-request", "ttl is 0 s"),
         (ask(ttl_s=math.nan), "bad-request", "ttl is nan s"),
-        (ask(ttl_s=1.0, expires_ns=1), "bad-request", "both ttl and expires"),
         (ask(value=1 << 64), "bad-request", "can't be understood"),
         (ask("d/recipe", "\ud800"), "bad-request", "can't be understood"),
         (ask("d/recipe", "x" * 20_000), "bad-request", "longer than 16384 bytes"),
@@ -337,10 +336,13 @@ async def test_expiry_and_expectation_reach_the_wire(rig: Rig, desk: WriteDesk) 
     now = asyncio.get_running_loop().time()
     await desk.write(OLGA, ask(ttl_s=2.5, expected=99))
     await desk.write(OLGA, ask(expires_ns=rig.ns + 3_000_000_000))
+    await desk.write(OLGA, ask(expires_ns=rig.ns + 3_000_000_000, ttl_s=1.0))
     await desk.write(OLGA, ask())
-    assert [call["expected"] for call in rig.field.calls] == [99, None, None]
+    assert [call["expected"] for call in rig.field.calls] == [99, None, None, None]
     assert [round(call["expires"] - now, 1) for call in rig.field.calls] == [
-        pytest.approx(2.5, abs=0.2), pytest.approx(3.0, abs=0.2), pytest.approx(10.0, abs=0.3),
+        pytest.approx(2.5, abs=0.2), pytest.approx(3.0, abs=0.2),
+        pytest.approx(1.0, abs=0.2),
+        pytest.approx(10.0, abs=0.3),
     ]  # fmt: skip
     rig.trusted = False
     await refused(desk, ask(expires_ns=rig.ns + 1), "expired", "clock isn't known to be right")
