@@ -11,7 +11,7 @@ from gateway.accounts import Accounts
 from gateway.audit import AuditLog
 from gateway.commands import WriteDesk
 from gateway.control.operation import Operation
-from gateway.control.routes import accounts, audit, events, live, logs, sign_in, status, tap, writes
+from gateway.control.routes import accounts, audit, events, live, logs, signin, status, tap, writes
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -56,5 +56,5 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *writes.operations(services.desk, services.runtime),
         *audit.operations(services.audit),
         *accounts.operations(services.accounts),
-        *sign_in.operations(services.accounts, services.audit),
+        *signin.operations(services.accounts, services.audit.record),
     ]

@@ -56,7 +56,7 @@ class Accounts:
     async def find(self, name: str) -> Account | None:
         """A user, whether disabled or not; None: there is none. Raises what a call raises."""
         try:
-            told = await self._control.get(PAGE, f"/v1/accounts/users/{segment(name)}/verifier")
+            told = await self._control.get(PAGE, f"/v1/sign-in/users/{segment(name)}")
         except Refused as refused:
             if refused.status in {404, 422}:
                 return None
@@ -91,9 +91,8 @@ class Accounts:
         asked, said = self._passes.get(key, (0.0, None))
         if said is None or time.monotonic() - asked > FRESH_S:
             try:
-                told = await self._control.post(PAGE, "/v1/accounts/admit", {"token": token, "part": part})
-                actor = told["actor"]
-                said = Pass(Actor(actor["name"], Role(actor["role"]), actor["via"]), tuple(told["scopes"]))
+                told = await self._control.post(PAGE, "/v1/sign-in/tokens", {"token": token, "part": part})
+                said = Pass(Actor(told["name"], Role(told["role"]), told["via"]), tuple(told["scopes"]))
             except Refused as refused:
                 said = refused
             _keep(self._passes, key, (time.monotonic(), said))
@@ -103,25 +102,23 @@ class Accounts:
 
     async def claimable(self) -> bool:
         """Whether this gateway has no user yet, and a claim code makes the first."""
-        told = await self._control.get(PAGE, "/v1/accounts/claim")
+        told = await self._control.get(PAGE, "/v1/sign-in/claim")
         return bool(told["claimable"])
 
     async def claim(self, code: str, name: str, verifier: str, address: str) -> None:
         """Make the first admin. Raises Refused."""
         body = {"code": code, "name": name, "verifier": verifier, "address": address}
-        await self._control.post(PAGE, "/v1/accounts/claim", body)
+        await self._control.post(PAGE, "/v1/sign-in/claim", body)
 
-    async def set_password(self, actor: Actor, name: str, verifier: str) -> None:
-        """Raises Refused."""
-        await self._control.call(
-            actor, "PUT", f"/v1/accounts/users/{segment(name)}/password", None, {"verifier": verifier}
-        )
-        self.forget(name)
+    async def set_password(self, actor: Actor, verifier: str) -> None:
+        """Give `actor` another password. Raises Refused."""
+        await self._control.call(actor, "PUT", "/v1/sign-in/password", None, {"verifier": verifier})
+        self.forget(actor.name)
 
     async def note(self, name: str, action: str, outcome: str, address: str) -> None:
         """Into the audit log: somebody signed in or out, or tried to. Raises what a call raises."""
         body = {"name": name, "action": action, "outcome": outcome, "address": address}
-        await self._control.post(PAGE, "/v1/accounts/sign-ins", body)
+        await self._control.post(PAGE, "/v1/sign-in/attempts", body)
 
 
 def _keep(table: OrderedDict[str, Any], key: str, value: Any) -> None:

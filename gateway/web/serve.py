@@ -108,6 +108,8 @@ class _Server(QuietServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.door.close()
         await super().shutdown(sockets=sockets)
+        for listener in self._listeners:
+            listener.close()
 
     def _request(self) -> Request:
         return Request(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

@@ -15,13 +15,15 @@ from gateway.control.refusing import ACCOUNT_STATUSES, account_errors
 
 RoleName = Literal["viewer", "operator", "engineer", "admin"]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
-Verifier = Annotated[str, Field(pattern=f"^{VERIFIER}$", description="The password's hash: an argon2id PHC string.")]
+PasswordHash = Annotated[
+    str, Field(pattern=f"^{VERIFIER}$", description="The password's hash: an argon2id PHC string.")
+]
 
 
 class NewUser(Body):
     name: Name
     role: RoleName
-    verifier: Verifier
+    verifier: PasswordHash
     must_change: bool = Field(default=False, description="Good for choosing another password only.")
 
 
@@ -31,13 +33,13 @@ class UserChange(Body):
 
 
 class NewPassword(Body):
-    verifier: Verifier
+    verifier: PasswordHash
     must_change: bool = Field(default=False, description="Good for choosing another password only.")
 
 
 class Reset(Body):
     name: Name
-    verifier: Verifier
+    verifier: PasswordHash
 
 
 class NewToken(Body):

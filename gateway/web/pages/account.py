@@ -51,7 +51,7 @@ async def _password(visit: Visit) -> Response:
             wrong["current"] = "it is wrong"
         if wrong:
             return visit.render("password.html", 422, wrong=wrong, forced=session.must_change)
-        await services.accounts.set_password(visit.actor, session.user, await services.passwords.hash(fresh))
+        await services.accounts.set_password(visit.actor, await services.passwords.hash(fresh))
     except Busy as busy:
         return visit.render("password.html", 503, wrong={"current": str(busy)}, forced=session.must_change)
     changed = await services.accounts.find(session.user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 
 from starlette.responses import RedirectResponse, Response
 
@@ -17,6 +18,8 @@ from gateway.web.words import duration
 
 log = logging.getLogger(__name__)
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+"""As the gateway takes names."""
 _WRONG = "the name or the password is wrong"
 _DEVICE_S = 180 * 86_400
 _FORM_BYTES = 16 << 10
@@ -81,6 +84,8 @@ async def _claim(visit: Visit) -> Response:
         wrong["password"] = found
     elif password != repeated:
         wrong["again"] = "it isn't the same"
+    if not _NAME.fullmatch(name):
+        wrong["name"] = "take 1 to 64 letters, digits and . _ @ -, beginning with a letter or a digit"
     if not code:
         wrong["code"] = "it is on the console, and in the gateway's log"
     if wrong:
