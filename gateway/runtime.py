@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -18,7 +18,7 @@ from gateway import __version__
 from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
 from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch, Layout, Quality, Record
+from gateway.model import Batch, Layout, Quality, Record, Value
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
@@ -232,6 +232,23 @@ class Runtime:
         self._health[health.device] = health
         for running in self._sinks.values():
             running.sink.device_health(health)
+
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expected: Value = None,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
+        """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
+        return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`gateway.southbound.Supervisor.preview`."""
+        return self._supervisor.preview(device, path, value)
 
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""

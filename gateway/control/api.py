@@ -10,8 +10,11 @@ from typing import Any
 
 from gateway.accounts import Accounts
 from gateway.audit import AuditLog
+from gateway.commands import WriteDesk
 from gateway.control.operation import Operation
 from gateway.control.routes import (
+    accounts,
+    audit,
     certificates,
     diagnosis,
     diagnostics,
@@ -27,6 +30,7 @@ from gateway.control.routes import (
     templates,
     trace,
     update,
+    writes,
 )
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.logs import LogRing
@@ -44,6 +48,7 @@ class Services:
     logs: LogRing
     audit: AuditLog
     accounts: Accounts
+    desk: WriteDesk
     diagnostics: Diagnostics
     updates: Updates
 
@@ -51,19 +56,26 @@ class Services:
 @contextlib.asynccontextmanager
 async def opened(config: Path, runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
     """The rooms beside the data plane, opened and closed in order. Raises AuditError or OSError."""
-    settings, clock = runtime.settings, runtime.clock
+    data_dir, clock = runtime.settings.data_dir, runtime.clock
+
+    def trusted() -> bool:
+        return clock.trusted
+
     async with (
         contextlib.AsyncExitStack() as stack,
-        AuditLog(settings.data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as audit,
+        AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=trusted) as log,
+        WriteDesk(
+            data_dir / "writes", lambda: runtime.settings, runtime, log, now_ns=clock.now_ns, trusted=trusted
+        ) as desk,
     ):
-        accounts = Accounts(settings.data_dir, audit.record, now_ns=clock.now_ns)
-        await accounts.open()
+        users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
+        await users.open()
         room = Diagnostics(runtime, config)
         stack.callback(room.close)
         room.start()
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(config, runtime, logs, audit, accounts, room, updates)
+        yield Services(config, runtime, logs, log, users, desk, room, updates)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -74,6 +86,9 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *writes.operations(services.desk, services.runtime),
+        *audit.operations(services.audit),
+        *accounts.operations(services.accounts),
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
