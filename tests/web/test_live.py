@@ -21,7 +21,7 @@ async def watch(page: Page, tag: str) -> None:
     """Put an element for one tag into an open page."""
     await page.evaluate(
         """(tag) => {
-          const value = document.createElement("live-value");
+          const value = document.createElement("tag-now");
           value.setAttribute("tag", tag);
           document.querySelector("main").prepend(value);
           document.dispatchEvent(new Event("htmx:after:swap"));
@@ -30,7 +30,7 @@ async def watch(page: Page, tag: str) -> None:
     )
 
 
-FIGURE = "document.querySelector('live-value .figure-now')?.textContent"
+FIGURE = "document.querySelector('tag-now .value')?.textContent"
 
 
 async def test_eight_tabs_are_live_over_one_stream(plant: Plant, browser: Chromium) -> None:
@@ -42,7 +42,7 @@ async def test_eight_tabs_are_live_over_one_stream(plant: Plant, browser: Chromi
         await until(tab, f"Number({FIGURE}) > 0")
         before = int(await tab.evaluate(FIGURE))
         await until(tab, f"Number({FIGURE}) > {before}")
-        assert await tab.locator("live-value").get_by_text("Good").is_visible()
+        assert await tab.locator("tag-now").get_by_text("Good").is_visible()
     await streams(plant, 1)
     # A tab that closes leaves the others as they are, and the last one ends the stream.
     await tabs[0].close()
@@ -58,7 +58,7 @@ async def test_a_dead_device_shows_its_quality_and_a_gone_gateway_its_age(plant:
     browser.allow("503|ERR_")
     page = await browser.open("/account", cookies=plant.admin)
     await watch(page, "dev1/count")
-    value = page.locator("live-value")
+    value = page.locator("tag-now")
     await value.get_by_text("Good").wait_for()
     plant.field.slaves[1].silent = True
     await value.get_by_text("Bad").wait_for()
@@ -97,7 +97,7 @@ async def test_a_session_that_ends_leads_to_the_sign_in(plant: Plant, browser: C
     context = await browser.profile(plant.viewer)
     page = await browser.open("/account", context=context)
     await watch(page, "dev0/count")
-    await page.locator("live-value").get_by_text("Good").wait_for()
+    await page.locator("tag-now").get_by_text("Good").wait_for()
     await context.clear_cookies()
     plant.gateway.stop()
     plant.gateway.start()
