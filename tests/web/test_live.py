@@ -66,7 +66,7 @@ async def test_a_dead_device_shows_its_quality_and_a_gone_gateway_its_age(plant:
     await value.get_by_text("Good").wait_for()
     plant.gateway.stop()
     await page.get_by_role("status").get_by_text("Offline").wait_for()
-    await value.get_by_text("ago").wait_for()
+    await value.get_by_text("old").wait_for()
     plant.gateway.start()
     await page.get_by_role("status").get_by_text("Live").wait_for()
     await value.get_by_text("Good").wait_for()
