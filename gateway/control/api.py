@@ -11,7 +11,7 @@ from gateway.accounts import Accounts
 from gateway.audit import AuditLog
 from gateway.commands import WriteDesk
 from gateway.control.operation import Operation
-from gateway.control.routes import accounts, audit, events, live, logs, signin, status, tap, writes
+from gateway.control.routes import accounts, audit, events, live, logs, reads, signin, status, tap, writes
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -53,6 +53,7 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *reads.operations(services.runtime),
         *writes.operations(services.desk, services.runtime),
         *audit.operations(services.audit),
         *accounts.operations(services.accounts),
