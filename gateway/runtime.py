@@ -25,6 +25,7 @@ from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged,
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, rehearse
+from gateway.southbound.demand import Reading
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
@@ -245,6 +246,10 @@ class Runtime:
     ) -> Value:
         """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
         return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    async def read(self, device: str, path: str) -> Reading:
+        """See :meth:`gateway.southbound.Supervisor.read`."""
+        return await self._supervisor.read(device, path)
 
     def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
         """See :meth:`gateway.southbound.Supervisor.preview`."""
