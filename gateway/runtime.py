@@ -88,8 +88,8 @@ class Runtime:
         self._taps: set[Tap] = set()
         self._stages = {id(group.poll.layout): Stage(group) for group in groups_of(settings)}
         """By the identity of a group's layout, which `settings` keeps: two groups may have equal ones."""
-        self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
+        self.live = Live(settings, wall_ns=self._clock.now_ns, mono_ns=self._clock.mono_ns)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
         self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
         self._supervisor = Supervisor(
@@ -361,6 +361,10 @@ class Runtime:
             self._taps.discard(tap)
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""

@@ -113,19 +113,15 @@ async def _until_stopped(config: Path, runtime: Runtime, ring: LogRing, stop: as
 
 async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
-    from gateway.audit import AuditError, AuditLog
-    from gateway.control.api import Services, operations
+    from gateway.audit import AuditError
+    from gateway.control.api import opened, operations
     from gateway.control.server import ControlServer
-    from gateway.ops.slots import Updates
 
     path = runtime.settings.socket
-    updates = Updates()
     try:
-        async with AuditLog(runtime.settings.data_dir / "audit") as audit:
-            await ControlServer(operations(Services(runtime, ring, updates, audit, config)), path).run()
+        async with opened(config, runtime, ring) as services:
+            await ControlServer(operations(services), path).run()
+    except AuditError as error:
+        log.error("no control API on %s: %s; collection goes on", path, error)
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)
-    except AuditError as error:
-        log.error("no control API: %s; collection goes on", error)
-    finally:
-        await updates.close()
