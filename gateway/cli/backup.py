@@ -18,6 +18,7 @@ from gateway.cli.calling import answering
 from gateway.cli.loading import load_or_exit, socket_of
 from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, table, yes_option
 from gateway.cli.status import socket_option
+from gateway.cli.stream import Stream
 from gateway.config import ConfigErrors
 from gateway.control.client import ControlClient, NotRunning
 from gateway.ops.backup.archive import Backup, BackupRefused, unpack
@@ -177,6 +178,24 @@ def _restored(
     dry_run: bool,
 ) -> dict[str, Any]:
     """The report, by the running gateway or here."""
+    stream = Stream()
+    stream.progress("looking through it" if dry_run else "restoring it")
+    try:
+        return _asked(config_path, socket, body, opened, passphrase, parts, dry_run=dry_run)
+    finally:
+        stream.end()
+
+
+def _asked(
+    config_path: Path,
+    socket: Path | None,
+    body: bytes,
+    opened: Backup,
+    passphrase: str | None,
+    parts: list[Any],
+    *,
+    dry_run: bool,
+) -> dict[str, Any]:
     if socket is not None or config_path.exists():
         with answering():
             try:
