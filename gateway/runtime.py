@@ -8,15 +8,15 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
 from gateway import __version__
 from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
-from gateway.journal import Journal
+from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch, Quality
+from gateway.model import Batch, Layout, Quality, Record, Value
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
@@ -228,6 +228,23 @@ class Runtime:
         for running in self._sinks.values():
             running.sink.device_health(health)
 
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expected: Value = None,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
+        """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
+        return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`gateway.southbound.Supervisor.preview`."""
+        return self._supervisor.preview(device, path, value)
+
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
         await self._sink_failed.wait()
@@ -365,6 +382,25 @@ class Runtime:
     @property
     def clock(self) -> Clock:
         return self._clock
+
+    # -- for diagnostics: read-only, worked out when somebody asks
+
+    def stage(self, layout: Layout) -> Stage:
+        """What is done to the values of a poll group. Raises KeyError."""
+        return self._stages[id(layout)]
+
+    def fate(self, sink: str, record: Record, position: int) -> Fate:
+        """What has become of one value of a report, for one sink. Raises KeyError."""
+        return self._journal.fate(sink, record, position)
+
+    def refusal(self, sink: str, device: str, topic: str) -> str | None:
+        """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
+        return self._sinks[sink].sink.refusal(device, topic)
+
+    @property
+    def southbound(self) -> Supervisor:
+        """To ask devices something between their polls, and to show what goes over a link."""
+        return self._supervisor
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""

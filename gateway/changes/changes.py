@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.actors import Actor
@@ -19,17 +18,17 @@ from gateway.audit import AuditError
 from gateway.changes import commit
 from gateway.changes.draft import Draft
 from gateway.changes.drafting import Drafting
-from gateway.changes.errors import ChangeRefused, problem_body
+from gateway.changes.errors import ChangeRefused, Invalid, problem_body
 from gateway.changes.history import Kind, Revision
 from gateway.changes.meaning import meanings
 from gateway.changes.owner import new_owner
 from gateway.changes.pending import Pending
 from gateway.changes.ports import Audit, How, Plant
 from gateway.changes.records import Records
-from gateway.changes.start import Load, Start
+from gateway.changes.start import Start
 from gateway.changes.wellness import configured
 from gateway.config.archive import Damaged
-from gateway.config.tree import Tree
+from gateway.config.tree import Tree, trimmed
 from gateway.delta import ApplyFailed, Delta
 from gateway.settings import GatewaySettings
 
@@ -47,13 +46,13 @@ T = TypeVar("T")
 class Changes:
     """The configuration of a running gateway, and every change of it. Methods raise ChangeRefused."""
 
-    def __init__(self, main: Path, start: Start, load: Load, plant: Plant, audit: Audit) -> None:
-        self._main = main
+    def __init__(self, start: Start, plant: Plant, audit: Audit) -> None:
+        self._main = start.main
         self._start = start
         self._plant = plant
         self._audit = audit
-        self.records = Records(main, start.settings.data_dir)
-        self.drafting = Drafting(main, self.records.directory / "draft.tar", load)
+        self.records = Records(start.main, start.settings.data_dir)
+        self.drafting = Drafting(start.main, self.records.directory / "draft.tar", start.load)
         self._running = start.tree
         self._settings = start.settings
         self._problems = start.problems
@@ -116,15 +115,22 @@ class Changes:
         }
 
     async def overview(self) -> dict[str, Any]:
-        """Everything about the configuration but its content, JSON-ready."""
-        tree = await self.drafting.in_place()
+        """Everything about the configuration but its content, JSON-ready.
+
+        ``digest`` is null where the files in place can't be read.
+        """
+        try:
+            tree = await self.drafting.in_place()
+        except Invalid:
+            tree = Tree(self._main.name, {})
         draft = self.drafting.draft
+        before = self._pending.before if self._pending is not None else self._running
         return {
             "main": str(self._main),
-            "digest": tree.digest,
+            "digest": tree.digest if tree.files else None,
             "running_digest": self._running.digest,
             "files": [{"name": name, "bytes": len(tree.files[name])} for name in sorted(tree.files)],
-            "edited_outside": self._pending is None and tree.digest != self._running.digest,
+            "edited_outside": tree.digest != before.digest,
             "owner": self.records.owner.body(),
             "pending": self.pending,
             "draft": None if draft is None else draft.body(),
@@ -132,9 +138,28 @@ class Changes:
             "needs_restart": list(self._plant.compare(self._start.settings, self._settings).needs_restart),
         }
 
+    async def tree_of(self, what: str) -> Tree:
+        """The files of ``files`` (what is in place), ``running``, ``draft``, or a revision by its number."""
+        match what:
+            case "files":
+                return await self.drafting.in_place()
+            case "running":
+                return self._running
+            case "draft":
+                return await asyncio.to_thread(trimmed, self.drafting.required().tree)
+        if not (what.isascii() and what.isdigit()):
+            raise ChangeRefused(
+                422, "bad-name", f"{what} names no configuration", "name files, running, draft, or a revision's number"
+            )
+        return await asyncio.to_thread(self.records.tree, int(what[:9]))
+
     async def effect(self, tree: Tree) -> Delta:
         """What applying a tree would restart. Raises ChangeRefused with the problems of an invalid one."""
         return self._plant.compare(self._settings, await self.drafting.check(tree))
+
+    async def try_out(self, tree: Tree) -> Sequence[Any]:
+        """Read once what a tree would change or add, without applying anything."""
+        return await self._plant.try_out(await self.drafting.check(tree))
 
     # --- changing ---
 
@@ -144,7 +169,8 @@ class Changes:
         Returns ``revision``, ``effect`` (what restarted) and ``pending`` (None if it needed no confirmation).
         """
         draft = self.drafting.required(version)
-        return await self._in_whole(self._apply(actor, how, "change", draft.base, draft.tree, draft))
+        tree = await asyncio.to_thread(trimmed, draft.tree)
+        return await self._in_whole(self._apply(actor, how, "change", draft.base, tree, draft))
 
     async def rollback(self, actor: Actor, how: How, to: int | None = None) -> dict[str, Any]:
         """Go back: from the unconfirmed change to what ran before, or as a new change to an earlier revision.

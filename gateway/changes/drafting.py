@@ -110,7 +110,7 @@ class Drafting:
         async with self._lock:
             if self._draft is None or self._draft.begun_at_ms != applied.begun_at_ms:
                 return
-            if self._draft.tree.digest == tree.digest:
+            if self._draft.version == applied.version:
                 await asyncio.to_thread(self._file.remove)
                 self._draft = None
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,8 @@ class Plant:
     apply: Callable[[GatewaySettings], Awaitable[Delta]]
     """Raises ApplyFailed, and then what ran before still runs."""
     compare: Callable[[GatewaySettings, GatewaySettings], Delta]
+    try_out: Callable[[GatewaySettings], Awaitable[Sequence[Any]]]
+    """Reads what would be new or changed once, and applies nothing."""
     well: Callable[[], frozenset[str]]
     """What is well now, see `gateway.changes.wellness`."""
 

@@ -35,6 +35,8 @@ Load = Callable[[Tree], GatewaySettings]
 class Start:
     """What runs, and why it is that."""
 
+    main: Path
+    load: Load
     tree: Tree
     settings: GatewaySettings
     origin: Literal["files", "revision", "starter"]
@@ -64,7 +66,7 @@ def start(main: Path, load: Load, *, unattended: bool = False) -> Start:
         if not unattended:
             raise
         return _fall_back(main, load, errors.problems)
-    return Start(tree, settings, "files")
+    return Start(main, load, tree, settings, "files")
 
 
 def directory_of(data_dir: Path) -> Path:
@@ -120,10 +122,10 @@ def _fall_back(main: Path, load: Load, problems: tuple[Problem, ...]) -> Start:
                 log.error("revision %d can't be used either: %s", revision.number, errors.problems[0])
                 continue
             log.error("THE CONFIGURATION IS INVALID; revision %d, confirmed before, runs instead", revision.number)
-            return Start(tree, settings, "revision", revision.number, problems)
+            return Start(main, load, tree, settings, "revision", revision.number, problems)
     tree = Tree(main.name, {main.name: starter(_default_data_dir()).encode()})
     log.error("THE CONFIGURATION IS INVALID and nothing ran before; the gateway runs without devices")
-    return Start(tree, load(tree), "starter", None, problems)
+    return Start(main, load, tree, load(tree), "starter", None, problems)
 
 
 def _histories(main: Path) -> Iterator[Path]:

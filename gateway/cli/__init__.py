@@ -28,6 +28,7 @@ _TOPICS = {
     "Configure": {
         "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
         "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
+        "tags": ("gateway.cli.tags:tags", "Tags from and for a spreadsheet."),
         "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     },
     "Devices": {
@@ -36,6 +37,13 @@ _TOPICS = {
         "browse": ("gateway.cli.browse:browse", "List what a device has to offer, ready to be configured."),
         "decode": ("gateway.cli.decode:decode", "Show every way to understand what stands at an address."),
         "cert": ("gateway.cli.cert:cert", "The certificates that drivers trust, and their own."),
+    },
+    "Find out": {
+        "doctor": ("gateway.cli.doctor:doctor", "List what needs repair."),
+        "why": ("gateway.cli.why:why", "Say why a tag isn't in MQTT."),
+        "test": ("gateway.cli.test:test", "Test the way to a device, rung by rung."),
+        "mqtt": ("gateway.cli.mqtt:mqtt", "Test the way to a broker, rung by rung."),
+        "trace": ("gateway.cli.trace:trace", "Watch what goes over a device's wire, decoded."),
     },
     "System": {
         "diag": ("gateway.cli.diag:diag", "Make a diagnostic bundle for whoever is asked for help."),

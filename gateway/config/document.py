@@ -114,13 +114,11 @@ def read(path: Path, tree: Tree | None = None) -> Document:
 def in_place(path: Path) -> Tree:
     """The files of the configuration at `path`, whatever they hold. Raises ConfigErrors if one can't be read."""
     files, _, _ = _in_place(path)
-    if isinstance(files, DiskFiles):
-        try:
-            files.read(path)
-            return files.tree()
-        except OSError as error:
-            raise ConfigErrors((unreadable(Path(error.filename or path), error),)) from None
-    return files.tree
+    if isinstance(files, TreeFiles):
+        return files.tree
+    if failures := files.failures():
+        raise ConfigErrors(tuple(unreadable(file, error) for file, error in failures))
+    return files.tree()
 
 
 _Read: TypeAlias = tuple["TreeFiles | DiskFiles", list[Source], list[Problem]]

@@ -64,6 +64,9 @@ class FakePlant:
         self.settings = settings
         return delta
 
+    async def try_out(self, settings: GatewaySettings) -> list[str]:
+        return [device.name for link in settings.links for device in link.devices]
+
     def well(self) -> frozenset[str]:
         return frozenset({"sink plant", "device filler1"} - self.ill)
 
@@ -104,7 +107,7 @@ async def started(main: Path, *, unattended: bool = False) -> AsyncIterator[Rig]
     check: Load = lambda tree: load(main, tree=tree)  # noqa: E731
     begun = await asyncio.to_thread(functools.partial(start, main, check, unattended=unattended))
     plant, audit = FakePlant(begun.settings), Rows()
-    changes = Changes(main, begun, check, Plant(plant.apply, changes_between, plant.well), audit)
+    changes = Changes(begun, Plant(plant.apply, changes_between, plant.try_out, plant.well), audit)
     await changes.open()
     try:
         yield Rig(changes, plant, audit, main)

@@ -339,11 +339,44 @@ async def test_what_a_draft_may_hold(rig: Rig) -> None:
     assert drafting.draft is None
 
 
+CSV = {"tags.csv": b"name,address,type\nx,a:1,bool\n"}
+NAME_IT = Edit("set", ("device", "filler1", "group", "fast", "tags_csv"), "tags.csv")
+
+
 async def test_files_in_the_way_are_not_lost(rig: Rig) -> None:
-    (rig.main.parent / "new.csv").write_text("mine")
-    await rig.changes.drafting.put_files(ANNA, {"new.csv": b"name\n"})
+    (rig.main.parent / "tags.csv").write_text("mine")
+    await rig.changes.drafting.put_files(ANNA, CSV)
+    await rig.changes.drafting.edit(ANNA, [NAME_IT])
     await refused(rig.changes.apply(ANNA, LONG), "file-in-the-way")
-    assert (rig.main.parent / "new.csv").read_text() == "mine"
+    assert (rig.main.parent / "tags.csv").read_text() == "mine"
+
+
+async def test_files_come_and_go_with_what_names_them(rig: Rig) -> None:
+    file = rig.main.parent / "tags.csv"
+    await rig.changes.drafting.put_files(ANNA, CSV)
+    await refused(rig.changes.apply(ANNA, LONG), "no-change")
+    await rig.changes.drafting.edit(ANNA, [NAME_IT])
+    await rig.changes.apply(ANNA, LONG)
+    assert not file.exists()
+    await rig.changes.confirm(ANNA)
+    assert file.read_bytes() == CSV["tags.csv"]
+    assert not (await rig.changes.overview())["edited_outside"]
+    await rig.changes.drafting.edit(ANNA, [Edit("remove", NAME_IT.path)])
+    await rig.changes.apply(ANNA, How("", 0))
+    assert not file.exists()
+    assert not (await rig.changes.overview())["edited_outside"]
+    await rig.changes.rollback(ANNA, How("", 0))
+    assert file.read_bytes() == CSV["tags.csv"]
+
+
+async def test_looking_at_configurations(rig: Rig) -> None:
+    await rig.draft()
+    assert (await rig.changes.tree_of("files")) == (await rig.changes.tree_of("1")) == rig.changes.running
+    assert b"plant2" in (await rig.changes.tree_of("draft")).files["tidegate.toml"]
+    assert (await rig.changes.effect(await rig.changes.tree_of("draft"))).sinks.restarted == ("plant",)
+    assert await rig.changes.try_out(rig.changes.running) == ["filler1"]
+    await refused(rig.changes.tree_of("7"), "no-such-revision")
+    await refused(rig.changes.tree_of("seven"), "bad-name")
 
 
 async def test_a_full_disk_stops_a_change_before_it_runs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
