@@ -55,6 +55,8 @@ _TOPICS = {
     },
     "System": {
         "diag": ("gateway.cli.diag:diag", "Make a diagnostic bundle for whoever is asked for help."),
+        "backup": ("gateway.cli.backup:backup", "Write all that makes this gateway this gateway to one file."),
+        "restore": ("gateway.cli.backup:restore", "Restore a backup, all of it or nothing."),
         "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),
         "completion": ("gateway.cli.completion:completion", "Complete commands in bash, zsh or fish."),
     },

@@ -16,6 +16,7 @@ import uvloop
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, fail
 from gateway.journal import JournalError
+from gateway.ops.backup.restore import plan_of, resume
 from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
 from gateway.settings import GatewaySettings
 
@@ -41,6 +42,7 @@ def run(config_path: Path, log_level: str) -> None:
     Nothing is started if the configuration has a problem; every problem is printed, and the exit code is 3.
     """
     ring = _log_to_stderr(log_level)
+    _finish_restore(config_path)
     settings = load_or_exit(config_path)
     try:
         uvloop.run(_serve(config_path, settings, ring))
@@ -64,8 +66,24 @@ def _log_to_stderr(level: str) -> LogRing:
     return ring
 
 
+def _finish_restore(config: Path) -> None:
+    """Bring one that a power cut broke off to its end, before anything is read."""
+    if not plan_of(config).exists():
+        return
+    from gateway.control.restoring import standing
+
+    try:
+        log.warning("%s", resume(config, lambda: standing(config)))
+    except (OSError, ValueError) as error:
+        fail(
+            f"a restore that was cut off can't be brought to its end: {error}",
+            f"mend that, or take {plan_of(config)} away to leave things as they are",
+        )
+
+
 async def _serve(config: Path, settings: GatewaySettings, ring: LogRing) -> None:
-    from gateway.runtime import AlreadyRunning, Runtime
+    from gateway.ops.lock import AlreadyRunning
+    from gateway.runtime import Runtime
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
