@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -18,23 +16,21 @@ from gateway import __version__
 from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
 from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch, Layout, Quality, Record
+from gateway.model import Batch, Layout, Quality, Record, Value
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
+from gateway.ops.lock import lock_directory
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, rehearse
+from gateway.southbound.demand import Reading
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
 
 TAP_VALUES = 100_000
 """Values a slow watcher may lag behind before it loses some; collection never waits for it."""
-
-
-class AlreadyRunning(Exception):
-    """Another gateway owns the data directory."""
 
 
 class Tap:
@@ -124,7 +120,7 @@ class Runtime:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.callback(os.close, _lock_directory(self.settings))
+        stack.callback(os.close, lock_directory(self.settings.data_dir))
         await self._journal.start()
         stack.push_async_callback(self._journal.close)
         stack.push_async_callback(self._stop_all_sinks)
@@ -232,6 +228,27 @@ class Runtime:
         self._health[health.device] = health
         for running in self._sinks.values():
             running.sink.device_health(health)
+
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expected: Value = None,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
+        """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
+        return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    async def read(self, device: str, path: str) -> Reading:
+        """See :meth:`gateway.southbound.Supervisor.read`."""
+        return await self._supervisor.read(device, path)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`gateway.southbound.Supervisor.preview`."""
+        return self._supervisor.preview(device, path, value)
 
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
@@ -427,21 +444,3 @@ def _look(task: asyncio.Task[Applied]) -> None:
     """What nobody waits for any more must not be complained about."""
     if not task.cancelled():
         task.exception()
-
-
-def _lock_directory(settings: GatewaySettings) -> int:
-    """One gateway a data directory: two would both number from the same sequence."""
-    path = settings.data_dir / "lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise AlreadyRunning(f"another gateway (process {owner}) uses {settings.data_dir}") from None
-    # Only for whoever finds it locked: a disk too full for it is no reason not to start. In place, for the same reason.
-    with contextlib.suppress(OSError):
-        os.pwrite(handle, f"{os.getpid():<10}\n".encode(), 0)
-    return handle

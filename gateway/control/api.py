@@ -13,8 +13,11 @@ from gateway.changes.changes import Changes
 from gateway.changes.ports import Plant
 from gateway.changes.start import Start
 from gateway.changes.wellness import well
+from gateway.commands import WriteDesk
 from gateway.control.operation import Operation
 from gateway.control.routes import (
+    accounts,
+    audit,
     certificates,
     config,
     diagnosis,
@@ -23,6 +26,7 @@ from gateway.control.routes import (
     events,
     live,
     logs,
+    reads,
     repairs,
     scan,
     signin,
@@ -31,6 +35,7 @@ from gateway.control.routes import (
     templates,
     trace,
     update,
+    writes,
 )
 from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
@@ -48,6 +53,7 @@ class Services:
     audit: AuditLog
     accounts: Accounts
     changes: Changes
+    desk: WriteDesk
     diagnostics: Diagnostics
     updates: Updates
 
@@ -55,15 +61,22 @@ class Services:
 @contextlib.asynccontextmanager
 async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
     """The rooms beside the data plane, opened and closed in order. Raises AuditError or OSError."""
-    settings, clock = runtime.settings, runtime.clock
+    data_dir, clock = runtime.settings.data_dir, runtime.clock
+
+    def trusted() -> bool:
+        return clock.trusted
+
     async with (
+        AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=trusted) as log,
+        WriteDesk(
+            data_dir / "writes", lambda: runtime.settings, runtime, log, now_ns=clock.now_ns, trusted=trusted
+        ) as desk,
         contextlib.AsyncExitStack() as stack,
-        AuditLog(settings.data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as audit,
     ):
-        accounts = Accounts(settings.data_dir, audit.record, now_ns=clock.now_ns)
-        await accounts.open()
+        users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
+        await users.open()
         plant = Plant(runtime.apply, changes_between, runtime.try_out, lambda: well(runtime.status()))
-        changes = Changes(start, plant, audit)
+        changes = Changes(start, plant, log)
         await changes.open()
         stack.push_async_callback(changes.close)
         room = Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left)
@@ -71,7 +84,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         room.start()
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(runtime, logs, audit, accounts, changes, room, updates)
+        yield Services(runtime, logs, log, users, changes, desk, room, updates)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -83,6 +96,10 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
         *config.operations(services.changes),
+        *reads.operations(services.runtime),
+        *writes.operations(services.desk, services.runtime),
+        *audit.operations(services.audit),
+        *accounts.operations(services.accounts),
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
