@@ -276,7 +276,7 @@ class Runtime:
 
     @property
     def southbound(self) -> Supervisor:
-        """What may be asked of running devices: reads on demand, browsing, writes."""
+        """To ask running devices something between their polls, and to show what goes over a link."""
         return self._supervisor
 
     async def _apply(self, settings: GatewaySettings) -> Applied:
@@ -413,11 +413,6 @@ class Runtime:
     def refusal(self, sink: str, device: str, topic: str) -> str | None:
         """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
         return self._sinks[sink].sink.refusal(device, topic)
-
-    @property
-    def southbound(self) -> Supervisor:
-        """To ask devices something between their polls, and to show what goes over a link."""
-        return self._supervisor
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
