@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from gateway.config.document import in_place
 from gateway.control.operation import Operation
-from gateway.control.routes import drivers, events, live, logs, status, tap, templates
+from gateway.control.routes import drivers, events, live, logs, sheets, status, tables, tap, templates
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
 
@@ -17,6 +19,8 @@ class Services:
 
     runtime: Runtime
     logs: LogRing
+    configuration: Path
+    """Its main file."""
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -29,4 +33,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *logs.operations(services.logs),
         *drivers.operations(),
         *templates.operations(),
+        *sheets.operations(services.configuration, lambda: in_place(services.configuration)),
+        *tables.operations(services.configuration, lambda: in_place(services.configuration)),
     ]

@@ -18,12 +18,12 @@ from gateway.web import api
 from gateway.web.assets import Assets
 from gateway.web.control import ControlGateway
 from gateway.web.guard import Shield, route, session_of, unknown
-from gateway.web.pages import overview
+from gateway.web.pages import devices, overview
 from gateway.web.sessions import Sessions
 from gateway.web.view import View
 from gateway.web.visit import Page, Section, Visit
 
-SECTIONS: tuple[Section, ...] = (overview.SECTION,)
+SECTIONS: tuple[Section, ...] = (overview.SECTION, devices.SECTION)
 """The menu, in its order: Overview, Devices, Tags, Namespace, Delivery, Diagnostics, Changes, System."""
 PAGES: tuple[Page, ...] = (*(page for section in SECTIONS for page in section.pages), *api.PAGES)
 """Every path there is."""

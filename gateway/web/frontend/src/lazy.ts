@@ -1,6 +1,8 @@
 // Elements that few pages have, and that are large: loaded when one of them is there.
 
-const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {};
+const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
+  "device-setup": () => import("./elements/device-setup"),
+};
 
 const loaded = new Set<string>();
 
