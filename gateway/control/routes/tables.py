@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ class ConfiguredTable(TypedDict):
     """Its keys; secrets are references."""
 
 
-def operations(main: Path, tree: Callable[[], Tree]) -> list[Operation[Any, Any]]:
+def operations(main: Path, tree: Callable[[], Awaitable[Tree]]) -> list[Operation[Any, Any]]:
     """`main`: where the main file stands. `tree`: the draft, or what is in place where there is none."""
 
-    def found(section: str, name: str) -> ConfiguredTable:
+    async def found(section: str, name: str) -> ConfiguredTable:
         try:
-            body = read(main, tree()).body
+            body = (await asyncio.to_thread(read, main, await tree())).body
         except ConfigErrors as errors:
             message = f"the configuration can't be read: {errors.problems[0].message}"
             raise Refusal(409, "config-unreadable", message, "mend it first") from None
@@ -45,7 +45,7 @@ def operations(main: Path, tree: Callable[[], Tree]) -> list[Operation[Any, Any]
             raise Refusal(
                 404, "no-such-table", f"there is no list of {section}", "ask for link, device, template or sink"
             )
-        return await asyncio.to_thread(found, section, call.path["name"])
+        return await found(section, call.path["name"])
 
     return [
         Operation(

@@ -91,7 +91,7 @@ async def _into_draft(visit: Visit) -> Response:
         edits = json.loads(str(form.get("edits", "")))
     except ValueError:
         raise HTTPException(400, "the edits aren't JSON") from None
-    await visit.post("/v1/draft/edits", {"edits": edits})
+    await visit.call("PATCH", "/v1/config/draft", {"edits": edits})
     return visit.goto("/changes")
 
 

@@ -420,7 +420,7 @@ class DeviceSetup extends HTMLElement {
       device["group"] = [{ name: "main", interval_ms: Number.isFinite(every) ? every : 1000, tag }];
     }
     edits.push({ op: "add", path: ["device"], value: device });
-    await call("POST", "/v1/draft/edits", { edits });
+    await call("PATCH", "/v1/config/draft", { edits });
     location.assign("/changes");
   }
 
