@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.actors import Role
+from gateway.control.client import segment
 from gateway.grids import MAX_BYTES, GridError
 from gateway.web.pages import device_setup, templates
 from gateway.web.visit import Page, Section, Visit
@@ -48,9 +49,10 @@ async def _device_part(visit: Visit) -> Response:
 
 
 async def _download(visit: Visit) -> Response:
-    """The configured tags of one device, or of all, as CSV or as a workbook."""
-    name, form = visit.query.get("device"), visit.path["form"]
-    table = await visit.get("/v1/sheet", device=name, every_column=True if name else None)
+    """The configured tags of one device or template, or of all, as CSV or as a workbook."""
+    device, template, form = visit.query.get("device"), visit.query.get("template"), visit.path["form"]
+    name = device or template
+    table = await visit.get("/v1/sheet", device=device, template=template, every_column=True if name else None)
     if form == "csv":
         body, kind = csv_of(table["header"], table["rows"]), "text/csv; charset=utf-8"
     elif form == "xlsx":
@@ -67,7 +69,13 @@ async def _download(visit: Visit) -> Response:
 
 async def _table(visit: Visit) -> Response:
     device = await _found(visit)
-    return visit.render("device_table.html", device=device)
+    return visit.render("device_table.html", device=device, shared=await _template(visit, device["name"]))
+
+
+async def _template(visit: Visit, device: str) -> str | None:
+    """The template whose tags a device has, if it has none of its own: then it is the template that is edited."""
+    table = (await visit.get(f"/v1/tables/device/{segment(device)}"))["table"]
+    return table.get("template") if not table.get("group") else None
 
 
 async def _try_table(visit: Visit) -> Response:
@@ -86,7 +94,9 @@ async def _try_table(visit: Visit) -> Response:
         )
     finally:
         await form.close()
-    body = {**table, "owner": device["name"], "remove": form.get("remove") == "on"}
+    template = await _template(visit, device["name"])
+    owner = {"section": "template", "owner": template} if template else {"section": "device", "owner": device["name"]}
+    body = {**table, **owner, "remove": form.get("remove") == "on"}
     trial = await visit.post("/v1/sheet/try", body)
     return visit.render(
         "device_trial.html",
