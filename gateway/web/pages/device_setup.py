@@ -34,6 +34,15 @@ _FIRST: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ble": (("name", "adapter", "scanning"), ("name", "address", "format", "connection")),
 }
 """What most people set, of the link and of the device: shown at once. Of other drivers it is what is required."""
+_SERIAL = ("rtu", "ascii")
+_NETWORK = ("tcp", "tls", "udp", "rtu-over-tcp", "ascii-over-tcp")
+_WHEN: Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "modbus": {
+        **dict.fromkeys(("host", "port"), ("transport", _NETWORK)),
+        **dict.fromkeys(("device", "baud", "parity", "stop_bits", "data_bits", "rs485"), ("transport", _SERIAL)),
+    }
+}
+"""Fields of the link that only some choices of another field have a use for."""
 _LINK_WITHOUT = ("driver", "breaker")
 _DEVICE_WITHOUT = ("link", "template", "group")
 
@@ -51,7 +60,8 @@ async def _form(visit: Visit) -> Response:
     status = await visit.get("/v1/status")
     links = [name for name, link in status["southbound"]["links"].items() if link["driver"] == driver["name"]]
     link_fields, device_fields = _fields(driver)
-    first = _FIRST.get(driver["name"], (("name",), ("name",)))
+    name = driver["name"]
+    first = _FIRST.get(name, (("name",), ("name",)))
     templates = await visit.get("/v1/templates", driver=driver["name"]) if driver["templates"] else []
     chosen = visit.query.get("template", "")
     return visit.render(
@@ -61,6 +71,7 @@ async def _form(visit: Visit) -> Response:
         links=links,
         link_fields=split(link_fields, first[0]),
         device_fields=split(device_fields, first[1]),
+        when={f"link.{key}": (f"link.{of}", " ".join(values)) for key, (of, values) in _WHEN.get(name, {}).items()},
         templates=templates,
         chosen=chosen if chosen in {each["name"] for each in templates} else "",
         topic_root="/".join(status["gateway"]["location"]),

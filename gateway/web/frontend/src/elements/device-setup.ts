@@ -59,6 +59,7 @@ class DeviceSetup extends HTMLElement {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
+    this.fit();
     void this.guarded(() => this.choose());
   }
 
@@ -87,6 +88,7 @@ class DeviceSetup extends HTMLElement {
   }
 
   private changed(target: HTMLInputElement): void {
+    this.fit();
     if (target.id === "template") void this.guarded(() => this.choose());
     if (target.id === "use_link") this.spot("link").hidden = target.value !== "";
     if (target.dataset["do"] === "all") {
@@ -100,6 +102,15 @@ class DeviceSetup extends HTMLElement {
     if (target.id === "pattern") this.rename();
     if (target.id === "device.name" || target.dataset["column"] === "name") this.topics();
     this.mend(target);
+  }
+
+  /** Show the fields that the choices made have a use for. */
+  private fit(): void {
+    for (const place of this.querySelectorAll<HTMLElement>("[data-when]")) {
+      const of = this.field(place.dataset["when"]!);
+      const value = of?.value || of?.querySelector("option")?.textContent || "";
+      place.hidden = !place.dataset["values"]!.split(" ").includes(value.trim());
+    }
   }
 
   /** What goes wrong is said below the form, never in the console alone. */
@@ -191,6 +202,7 @@ class DeviceSetup extends HTMLElement {
         for (const [key, value] of Object.entries(keys)) this.fill(`${part}.${key}`, String(value));
       }
     }
+    this.fit();
     this.spot("own").hidden = this.template !== undefined;
     const brought = this.spot("brought");
     brought.hidden = this.template === undefined;
