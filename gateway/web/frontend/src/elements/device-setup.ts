@@ -34,6 +34,16 @@ interface Item {
   options: Table;
 }
 
+interface Way {
+  address: string;
+  type: string;
+  order: string;
+  raw: string;
+  value: unknown;
+  plausible: boolean;
+  options: Table;
+}
+
 interface Template {
   name: string;
   title: string;
@@ -84,12 +94,14 @@ class DeviceSetup extends HTMLElement {
     if (action === "test") void this.guarded(() => this.test());
     if (action === "stop") this.abort?.abort();
     if (action === "browse") void this.guarded(() => this.browse());
+    if (action === "decode") void this.guarded(() => this.decode());
     if (action === "row") this.add({ path: "", address: "", type: "uint16" }, true).querySelector("input")?.focus();
   }
 
   private changed(target: HTMLInputElement): void {
     this.fit();
     if (target.id === "template") void this.guarded(() => this.choose());
+    if (target.id === "every") this.spot("ways").toggleAttribute("data-every", target.checked);
     if (target.id === "use_link") this.spot("link").hidden = target.value !== "";
     if (target.dataset["do"] === "all") {
       for (const row of this.rows()) this.tick(row).checked = target.checked;
@@ -295,6 +307,45 @@ class DeviceSetup extends HTMLElement {
     }
     progress.textContent = found >= MOST_ROWS ? `${found} shown, there is more` : `${found} found`;
     this.rename();
+  }
+
+  /** Every type and order at an address: click the one that makes sense. */
+  private async decode(): Promise<void> {
+    const tables = await this.tables();
+    const address = this.field("place")!.value.trim();
+    if (tables === undefined || address === "") return;
+    const body = { link: await this.link(tables), table: tables.device, address };
+    const ways = await call<Way[]>("POST", "/v1/decode", body);
+    const place = this.spot("ways");
+    place.replaceChildren(...ways.map((way) => this.way(way)));
+    place.closest<HTMLElement>("[hidden]")?.removeAttribute("hidden");
+  }
+
+  private way(way: Way): HTMLTableRowElement {
+    const row = document.createElement("tr");
+    row.dataset["plausible"] = String(way.plausible);
+    const texts = [way.address, way.type, way.order, way.value === null ? "–" : String(way.value), way.raw];
+    for (const [at, text] of texts.entries()) {
+      const cell = document.createElement("td");
+      cell.textContent = text;
+      if (at === 3) cell.className = "number";
+      if (at === 4) cell.className = "mono";
+      row.append(cell);
+    }
+    const take = document.createElement("button");
+    take.type = "button";
+    take.className = "quiet";
+    take.textContent = "Take";
+    take.setAttribute("aria-label", `Take ${way.address} as ${way.type} ${way.order}`);
+    take.addEventListener("click", () => {
+      const { address = way.address, ...options } = way.options as { address?: string };
+      const added = this.add({ path: "", address, type: way.type, value: way.value, options }, true);
+      this.cell(added, "name").focus();
+    });
+    const cell = document.createElement("td");
+    cell.append(take);
+    row.append(cell);
+    return row;
   }
 
   private rows(): HTMLTableRowElement[] {
