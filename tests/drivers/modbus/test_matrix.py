@@ -27,6 +27,6 @@ def test_the_options_of_each_way_configure_that_way(order: str, encoding: Encodi
 
 
 def test_a_bit_has_its_own_address() -> None:
-    ways = list(decodings(Table.HOLDING_REGISTERS, 5, 0, {at: b"\x00\x08" for at in range(20)}))
+    ways = list(decodings(Table.HOLDING_REGISTERS, 5, 0, dict.fromkeys(range(20), b"\x00\x08")))
     bit = next(way for way in ways if way.address == "hr:5" and way.order == "bit 3")
     assert (bit.type, bit.value, bit.options) == (DataType.BOOL, True, {"address": "hr:5.3"})
