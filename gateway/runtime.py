@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -24,7 +24,7 @@ from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
-from gateway.southbound import DeviceHealth, Supervisor, rehearse
+from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
@@ -252,6 +252,16 @@ class Runtime:
         task.add_done_callback(_look)
         return await asyncio.shield(task)
 
+    async def try_out(self, settings: GatewaySettings) -> Sequence[Trial]:
+        """Read once what `settings` would change or add, without applying anything. Takes some ten seconds at most."""
+        wanted = await asyncio.to_thread(in_force, self.settings, settings)
+        return await try_out(self._supervisor, self.settings.links, wanted.links)
+
+    @property
+    def southbound(self) -> Supervisor:
+        """What may be asked of running devices: reads on demand, browsing, writes."""
+        return self._supervisor
+
     async def _apply(self, settings: GatewaySettings) -> Applied:
         async with self._applying:
             if self._stopping:
@@ -271,6 +281,8 @@ class Runtime:
                     raise ApplyFailed(f"{sentence}, and so did going back: restart the gateway") from worse
                 raise ApplyFailed(f"{sentence}; the configuration before runs again") from error
             applied = _done(delta, owed, time.monotonic() - begun)
+            del following
+            gc.collect()  # of what drivers and connections left behind; it doesn't look at what a start has frozen
         log.info("applied a configuration in %.3f s: %s", applied.took_s, applied.summary or "nothing differs")
         for sentence in applied.needs_restart:
             log.warning("%s", sentence)
