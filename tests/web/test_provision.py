@@ -39,6 +39,8 @@ async def test_each_setting_is_applied_or_refused_and_the_page_says_which(tmp_pa
     verifier = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     fleet = tmp_path / "fleet"
     make(fleet)
+    wanted = configuration(tmp_path / "data", [1502], 1883)
+    (tmp_path / "fleet.toml").write_text(wanted)
     file = tmp_path / "provision.toml"
     file.write_text(
         f"""
@@ -60,6 +62,9 @@ password = "in the clear"
 certificate = "fleet/tls/certificate.pem"
 key = "fleet/tls/key.pem"
 
+[configuration]
+file = "fleet.toml"
+
 [wifi]
 password = "?"
 """
@@ -75,8 +80,10 @@ password = "?"
                 "user eve": "refused",
                 "user otto": "refused",
                 "tls": "applied",
+                "configuration": "applied",
                 "wifi": "refused",
             }
+            assert "dev0" in gateway.status()["southbound"]["links"]["link0"]["devices"]
             assert "in the clear" not in (page.state / "provisioned.json").read_text()
             assert not (tmp_path / "data" / "claim-code").exists(), "it belongs to somebody now"
             with Https(page.url) as browser:
@@ -86,7 +93,7 @@ password = "?"
             await the_certificate_is(page, fingerprint(fleet / "tls" / "certificate.pem"))
             async with chromium(page.url) as chrome:
                 tab = await chrome.open("/", cookies=cookies)
-                await tab.get_by_text("3 of 5 settings of the provisioning file were refused.").wait_for()
+                await tab.get_by_text("3 of 6 settings of the provisioning file were refused.").wait_for()
                 await tab.get_by_role("link", name="See which, and why").click()
                 await tab.get_by_role("row", name="user ada").get_by_text("Applied").wait_for()
                 await tab.get_by_role("row", name="wifi").get_by_text("Refused").wait_for()
