@@ -351,6 +351,8 @@ class Scan:
     """A pydantic model. Each field becomes an option of the command line and of the page."""
     run: Callable[[Any, Site], AsyncIterator[Finding | Progress]]
     """(options, site) → findings as they are made. Raises ScanFailed or LinkDown. Closing the iterator ends it."""
+    claims: Callable[[Any], Sequence[str]] = field(default=lambda options: ())
+    """Options → what of this machine the search needs for itself, as :attr:`DriverKind.claims`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from typing import Self
 
 from gateway import __version__
 from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
-from gateway.journal import Journal
+from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch, Quality, Value
+from gateway.model import Batch, Layout, Quality, Record, Value
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
@@ -94,8 +94,8 @@ class Runtime:
         self._taps: set[Tap] = set()
         self._stages = {id(group.poll.layout): Stage(group) for group in groups_of(settings)}
         """By the identity of a group's layout, which `settings` keeps: two groups may have equal ones."""
-        self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
+        self.live = Live(settings, wall_ns=self._clock.now_ns, mono_ns=self._clock.mono_ns)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
         self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
         self._supervisor = Supervisor(
@@ -392,6 +392,25 @@ class Runtime:
     @property
     def clock(self) -> Clock:
         return self._clock
+
+    # -- for diagnostics: read-only, worked out when somebody asks
+
+    def stage(self, layout: Layout) -> Stage:
+        """What is done to the values of a poll group. Raises KeyError."""
+        return self._stages[id(layout)]
+
+    def fate(self, sink: str, record: Record, position: int) -> Fate:
+        """What has become of one value of a report, for one sink. Raises KeyError."""
+        return self._journal.fate(sink, record, position)
+
+    def refusal(self, sink: str, device: str, topic: str) -> str | None:
+        """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
+        return self._sinks[sink].sink.refusal(device, topic)
+
+    @property
+    def southbound(self) -> Supervisor:
+        """To ask devices something between their polls, and to show what goes over a link."""
+        return self._supervisor
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""

@@ -43,7 +43,7 @@ def run(config_path: Path, log_level: str) -> None:
     ring = _log_to_stderr(log_level)
     settings = load_or_exit(config_path)
     try:
-        uvloop.run(_serve(settings, ring))
+        uvloop.run(_serve(config_path, settings, ring))
     except JournalError as error:
         fail(str(error), "see: tidegate journal verify")
     except PermissionError as error:
@@ -64,7 +64,7 @@ def _log_to_stderr(level: str) -> LogRing:
     return ring
 
 
-async def _serve(settings: GatewaySettings, ring: LogRing) -> None:
+async def _serve(config: Path, settings: GatewaySettings, ring: LogRing) -> None:
     from gateway.runtime import AlreadyRunning, Runtime
 
     stop = asyncio.Event()
@@ -73,13 +73,13 @@ async def _serve(settings: GatewaySettings, ring: LogRing) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         async with Runtime(settings) as runtime:
-            await _until_stopped(runtime, ring, settings, stop)
+            await _until_stopped(config, runtime, ring, stop)
     except AlreadyRunning as error:
         fail(str(error), "stop it first, or give this one another data_dir", Exit.CONFLICT)
 
 
-async def _until_stopped(runtime: Runtime, ring: LogRing, settings: GatewaySettings, stop: asyncio.Event) -> None:
-    control = asyncio.create_task(_control(runtime, ring, settings.socket), name="control")
+async def _until_stopped(config: Path, runtime: Runtime, ring: LogRing, stop: asyncio.Event) -> None:
+    control = asyncio.create_task(_control(config, runtime, ring), name="control")
     failed = asyncio.create_task(runtime.failed_sink(), name="sinks")
     stopped = asyncio.create_task(stop.wait(), name="signal")
     try:
@@ -93,13 +93,17 @@ async def _until_stopped(runtime: Runtime, ring: LogRing, settings: GatewaySetti
             await asyncio.gather(control, failed, stopped, return_exceptions=True)
 
 
-async def _control(runtime: Runtime, ring: LogRing, path: Path) -> None:
+async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
+    from gateway.audit import AuditError
     from gateway.control.api import opened, operations
     from gateway.control.server import ControlServer
 
+    path = runtime.settings.socket
     try:
-        async with opened(runtime, ring) as services:
+        async with opened(config, runtime, ring) as services:
             await ControlServer(operations(services), path).run()
+    except AuditError as error:
+        log.error("no control API on %s: %s; collection goes on", path, error)
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)

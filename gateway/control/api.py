@@ -1,18 +1,41 @@
-"""The whole control API: every room's operations in one list."""
+"""The whole control API: the rooms it is the door to, and every room's operations in one list."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway.accounts import Accounts
 from gateway.audit import AuditLog
 from gateway.commands import WriteDesk
 from gateway.control.operation import Operation
-from gateway.control.routes import accounts, audit, events, live, logs, reads, signin, status, tap, writes
+from gateway.control.routes import (
+    accounts,
+    audit,
+    certificates,
+    diagnosis,
+    diagnostics,
+    drivers,
+    events,
+    live,
+    logs,
+    reads,
+    repairs,
+    scan,
+    signin,
+    status,
+    tap,
+    templates,
+    trace,
+    update,
+    writes,
+)
+from gateway.diagnostics.room import Diagnostics
 from gateway.ops.logs import LogRing
+from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
 
 
@@ -20,29 +43,40 @@ from gateway.runtime import Runtime
 class Services:
     """What the API is the door to."""
 
+    config: Path
+    """The configuration's main file."""
     runtime: Runtime
     logs: LogRing
     audit: AuditLog
     accounts: Accounts
     desk: WriteDesk
+    diagnostics: Diagnostics
+    updates: Updates
 
 
 @contextlib.asynccontextmanager
-async def opened(runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
-    """The rooms beside the data plane, opened and closed in order. What can't be opened says so when it is asked."""
-    settings, clock = runtime.settings, runtime.clock
-    async with AuditLog(settings.data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as log:
-        users = Accounts(settings.data_dir, log.record, now_ns=clock.now_ns)
+async def opened(config: Path, runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
+    """The rooms beside the data plane, opened and closed in order. Raises AuditError or OSError."""
+    data_dir, clock = runtime.settings.data_dir, runtime.clock
+
+    def trusted() -> bool:
+        return clock.trusted
+
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=trusted) as log,
+        WriteDesk(
+            data_dir / "writes", lambda: runtime.settings, runtime, log, now_ns=clock.now_ns, trusted=trusted
+        ) as desk,
+    ):
+        users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
-        async with WriteDesk(
-            settings.data_dir / "writes",
-            lambda: runtime.settings,
-            runtime,
-            log,
-            now_ns=clock.now_ns,
-            trusted=lambda: clock.trusted,
-        ) as desk:
-            yield Services(runtime, logs, log, users, desk)
+        room = Diagnostics(runtime, config)
+        stack.callback(room.close)
+        room.start()
+        updates = Updates()
+        stack.push_async_callback(updates.close)
+        yield Services(config, runtime, logs, log, users, desk, room, updates)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -58,4 +92,13 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *audit.operations(services.audit),
         *accounts.operations(services.accounts),
         *signin.operations(services.accounts, services.audit.record),
+        *update.operations(services.updates, services.audit),
+        *certificates.operations(services.runtime, services.audit),
+        *diagnosis.operations(services.runtime, services.logs, services.config),
+        *diagnostics.operations(services.diagnostics),
+        *scan.operations(services.diagnostics),
+        *trace.operations(services.diagnostics),
+        *repairs.operations(services.diagnostics),
+        *drivers.operations(),
+        *templates.operations(),
     ]

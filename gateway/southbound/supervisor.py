@@ -65,13 +65,15 @@ class Supervisor:
         self._jitter = jitter
         self._call_limit_s = call_limit_s
         self._index = itertools.count()
+        self._takes: dict[str, Take | None] = {}
+        """By link: who is shown what goes over it, also after it was started anew."""
         self._links = [self._link_of(settings) for settings in links]
         self._devices: dict[str, tuple[Link, Device]] = {}
         self._know_devices()
         self._tasks: dict[Link, asyncio.Task[None]] = {}
 
     def _link_of(self, settings: LinkSettings) -> Link:
-        return Link(
+        link = Link(
             settings,
             lambda: phase(next(self._index)),
             self._deliver,
@@ -81,6 +83,8 @@ class Supervisor:
             jitter=self._jitter,
             call_limit_s=self._call_limit_s,
         )
+        link.trace(self._takes.get(link.name))
+        return link
 
     def _know_devices(self) -> None:
         self._devices = {device.name: (link, device) for link in self._links for device in link.devices}
@@ -203,6 +207,7 @@ class Supervisor:
     def trace(self, link: str, take: Take | None) -> None:
         """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
         {each.name: each for each in self._links}[link].trace(take)
+        self._takes[link] = take
 
     def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.
