@@ -274,6 +274,11 @@ class Runtime:
         wanted = await asyncio.to_thread(in_force, self.settings, settings)
         return await try_out(self._supervisor, self.settings.links, wanted.links)
 
+    @property
+    def southbound(self) -> Supervisor:
+        """To ask running devices something between their polls, and to show what goes over a link."""
+        return self._supervisor
+
     async def _apply(self, settings: GatewaySettings) -> Applied:
         async with self._applying:
             if self._stopping:
@@ -408,11 +413,6 @@ class Runtime:
     def refusal(self, sink: str, device: str, topic: str) -> str | None:
         """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
         return self._sinks[sink].sink.refusal(device, topic)
-
-    @property
-    def southbound(self) -> Supervisor:
-        """To ask devices something between their polls, and to show what goes over a link."""
-        return self._supervisor
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""

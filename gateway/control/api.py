@@ -14,6 +14,7 @@ from gateway.changes.ports import Plant
 from gateway.changes.start import Start
 from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
+from gateway.config.tree import Tree
 from gateway.control.operation import Operation
 from gateway.control.routes import (
     accounts,
@@ -29,8 +30,10 @@ from gateway.control.routes import (
     reads,
     repairs,
     scan,
+    sheets,
     signin,
     status,
+    tables,
     tap,
     templates,
     trace,
@@ -52,8 +55,8 @@ class Services:
     logs: LogRing
     audit: AuditLog
     accounts: Accounts
-    changes: Changes
     desk: WriteDesk
+    changes: Changes
     diagnostics: Diagnostics
     updates: Updates
 
@@ -84,22 +87,26 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         room.start()
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(runtime, logs, log, users, changes, desk, room, updates)
+        yield Services(runtime, logs, log, users, desk, changes, room, updates)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
     """All of them, in the order of the OpenAPI document."""
+
+    async def tree() -> Tree:
+        return await services.changes.tree_of("files" if services.changes.drafting.draft is None else "draft")
+
     return [
         *status.operations(services.runtime),
         *live.operations(services.runtime),
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
-        *config.operations(services.changes),
         *reads.operations(services.runtime),
         *writes.operations(services.desk, services.runtime),
         *audit.operations(services.audit),
         *accounts.operations(services.accounts),
+        *config.operations(services.changes),
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
@@ -110,4 +117,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *repairs.operations(services.diagnostics),
         *drivers.operations(),
         *templates.operations(),
+        *sheets.operations(services.changes.main, tree),
+        *tables.operations(services.changes.main, tree),
     ]
