@@ -29,7 +29,7 @@ from gateway.changes.start import Start
 from gateway.changes.wellness import configured
 from gateway.config.archive import Damaged
 from gateway.config.tree import Tree, trimmed
-from gateway.delta import Applied, ApplyFailed, Delta
+from gateway.delta import Applied, ApplyFailed, Delta, NothingRuns
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -249,6 +249,11 @@ class Changes:
             if isinstance(error, ChangeRefused):
                 raise
             await self._record(actor, "config.apply", revision, "failed", why=str(error))
+            if isinstance(error, NothingRuns):
+                self._give_up(error, revision)
+                raise ChangeRefused(
+                    409, "nothing-runs", str(error), "the gateway ends, to start anew with the configuration before"
+                ) from None
             if isinstance(error, ApplyFailed):
                 message = f"the configuration can't be applied: {error}"
                 raise ChangeRefused(409, "apply-failed", message, "the one before runs; mend the draft") from None
@@ -374,12 +379,15 @@ class Changes:
         try:
             return await self._plant.apply(settings)
         except Exception as error:
-            # The files in place are those from before: a new start runs them.
-            log.critical("revision %d can't be taken back (%s): a new start must do it", revision.number, error)
-            assert self._broken is not None
-            if not self._broken.done():
-                self._broken.set_exception(error)
+            self._give_up(error, revision)
             raise
+
+    def _give_up(self, error: Exception, revision: Revision) -> None:
+        """The files in place are those from before, so a new start runs them."""
+        log.critical("revision %d can't be taken back (%s): a new start must do it", revision.number, error)
+        assert self._broken is not None
+        if not self._broken.done():
+            self._broken.set_exception(error)
 
     # --- small parts ---
 
