@@ -23,7 +23,8 @@ from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged,
 from gateway.ops.lock import lock_directory
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
-from gateway.southbound import DeviceHealth, Supervisor, rehearse
+from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
+from gateway.southbound.demand import Reading
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
@@ -241,6 +242,10 @@ class Runtime:
         """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
         return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
 
+    async def read(self, device: str, path: str) -> Reading:
+        """See :meth:`gateway.southbound.Supervisor.read`."""
+        return await self._supervisor.read(device, path)
+
     def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
         """See :meth:`gateway.southbound.Supervisor.preview`."""
         return self._supervisor.preview(device, path, value)
@@ -264,6 +269,16 @@ class Runtime:
         task.add_done_callback(_look)
         return await asyncio.shield(task)
 
+    async def try_out(self, settings: GatewaySettings) -> Sequence[Trial]:
+        """Read once what `settings` would change or add, without applying anything. Takes some ten seconds at most."""
+        wanted = await asyncio.to_thread(in_force, self.settings, settings)
+        return await try_out(self._supervisor, self.settings.links, wanted.links)
+
+    @property
+    def southbound(self) -> Supervisor:
+        """To ask running devices something between their polls, and to show what goes over a link."""
+        return self._supervisor
+
     async def _apply(self, settings: GatewaySettings) -> Applied:
         async with self._applying:
             if self._stopping:
@@ -283,6 +298,8 @@ class Runtime:
                     raise ApplyFailed(f"{sentence}, and so did going back: restart the gateway") from worse
                 raise ApplyFailed(f"{sentence}; the configuration before runs again") from error
             applied = _done(delta, owed, time.monotonic() - begun)
+            del following
+            gc.collect()  # of what drivers and connections left behind; it doesn't look at what a start has frozen
         log.info("applied a configuration in %.3f s: %s", applied.took_s, applied.summary or "nothing differs")
         for sentence in applied.needs_restart:
             log.warning("%s", sentence)
@@ -396,11 +413,6 @@ class Runtime:
     def refusal(self, sink: str, device: str, topic: str) -> str | None:
         """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
         return self._sinks[sink].sink.refusal(device, topic)
-
-    @property
-    def southbound(self) -> Supervisor:
-        """To ask devices something between their polls, and to show what goes over a link."""
-        return self._supervisor
 
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""

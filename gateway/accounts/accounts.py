@@ -74,14 +74,18 @@ class Accounts:
 
         A file that can't be understood is left alone: every call but :meth:`reset` then raises AccountError.
         """
+        await self.load()
+        if self._damage is not None:
+            _log.error("%s; nobody can log in until: tidegate user reset NAME", self._damage)
+        elif not self._state.users:
+            await self._offer_claim()
+
+    async def load(self) -> None:
+        """Read the file and offer nothing."""
         try:
             self._take(await asyncio.to_thread(load, self._path))
         except (Damaged, OSError) as error:
             self._damage = f"the accounts in {self._path} can't be used: {error}"
-            _log.error("%s; nobody can log in until: tidegate user reset NAME", self._damage)
-            return
-        if not self._state.users:
-            await self._offer_claim()
 
     # -- users ---------------------------------------------------------------------------------------------------------
 
