@@ -86,7 +86,7 @@ def _described(operation: Operation[Any, Any], schemas: dict[str, Any], componen
         "x-tidegate-role": operation.role.value,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation, schemas, components)],
         "responses": {
-            str(operation.answer.status): _answer(operation, schemas),
+            str(operation.answer.code): _answer(operation, schemas),
             **{
                 str(status): {
                     "description": HTTPStatus(status).phrase,

@@ -119,6 +119,12 @@ class Answer:
     media_types: tuple[str, ...] = ()
     """Of a FILE."""
 
+    @property
+    def code(self) -> int:
+        """The status that is sent: 204 where there is nothing to say."""
+        nothing = self.form is Form.JSON and self.type is None and self.status == 200
+        return 204 if nothing else self.status
+
 
 @dataclass(frozen=True, slots=True)
 class File:
