@@ -14,6 +14,7 @@ from gateway.changes.ports import Plant
 from gateway.changes.start import Start
 from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
+from gateway.config.tree import Tree
 from gateway.control.operation import Operation
 from gateway.control.restoring import RunningAccounts, RunningConfiguration, places_of
 from gateway.control.routes import (
@@ -31,8 +32,10 @@ from gateway.control.routes import (
     reads,
     repairs,
     scan,
+    sheets,
     signin,
     status,
+    tables,
     tap,
     templates,
     trace,
@@ -99,6 +102,10 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
     """All of them, in the order of the OpenAPI document."""
+
+    async def tree() -> Tree:
+        return await services.changes.tree_of("files" if services.changes.drafting.draft is None else "draft")
+
     return [
         *status.operations(services.runtime),
         *live.operations(services.runtime),
@@ -123,4 +130,6 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *repairs.operations(services.diagnostics),
         *drivers.operations(),
         *templates.operations(),
+        *sheets.operations(services.changes.main, tree),
+        *tables.operations(services.changes.main, tree),
     ]
