@@ -194,6 +194,10 @@ class Runtime:
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
     # -- for diagnostics: read-only, worked out when somebody asks
 
     def stage(self, layout: Layout) -> Stage:

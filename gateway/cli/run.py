@@ -95,16 +95,21 @@ async def _until_stopped(runtime: Runtime, ring: LogRing, config_path: Path, sto
 
 async def _control(runtime: Runtime, ring: LogRing, config_path: Path) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
+    from gateway.accounts import Accounts
+    from gateway.audit import AuditError, AuditLog
     from gateway.control.api import Services, operations
     from gateway.control.server import ControlServer
     from gateway.diagnostics.room import Diagnostics
 
-    path = runtime.settings.socket
-    diagnostics = Diagnostics(runtime, config_path)
-    diagnostics.start()
+    path, data_dir, clock = runtime.settings.socket, runtime.settings.data_dir, runtime.clock
     try:
-        await ControlServer(operations(Services(runtime, ring, diagnostics)), path).run()
+        async with AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as audit:
+            accounts = Accounts(data_dir, audit.record, now_ns=clock.now_ns)
+            await accounts.open()
+            with Diagnostics(runtime, config_path) as diagnostics:
+                services = Services(runtime, ring, audit, accounts, diagnostics)
+                await ControlServer(operations(services), path).run()
+    except AuditError as error:
+        log.error("no control API on %s: %s; collection goes on", path, error)
     except OSError as error:
         log.error("no control API on %s: %s; collection goes on", path, error.strerror or error)
-    finally:
-        diagnostics.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.accounts import Accounts
+from gateway.audit import AuditLog
 from gateway.control.operation import Operation
-from gateway.control.routes import diagnostics, events, live, logs, repairs, scan, status, tap, trace
+from gateway.control.routes import diagnostics, events, live, logs, repairs, scan, signin, status, tap, trace
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.logs import LogRing
 from gateway.runtime import Runtime
@@ -18,6 +20,8 @@ class Services:
 
     runtime: Runtime
     logs: LogRing
+    audit: AuditLog
+    accounts: Accounts
     diagnostics: Diagnostics
 
 
@@ -29,6 +33,7 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *signin.operations(services.accounts, services.audit.record),
         *diagnostics.operations(services.diagnostics),
         *scan.operations(services.diagnostics),
         *trace.operations(services.diagnostics),

@@ -86,6 +86,8 @@ class LiveEvent(TypedDict, total=False):
     """The gateway's clock, ms since 1970."""
     generation: int
     """Of the configuration."""
+    interval_ms: int
+    """Between ticks; in a snapshot."""
     groups: list[LiveGroup]
     tags: LiveTags
     i: list[int]
