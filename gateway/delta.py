@@ -5,9 +5,10 @@ Pure functions over settings. The same comparison serves whoever asks beforehand
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.model import Layout
 from gateway.settings import (
     DeviceSettings,
     GatewaySettings,
@@ -60,6 +61,18 @@ class Delta:
         """True if nothing differs."""
         parts = (self.links, self.devices, self.groups, self.sinks)
         return not (any(part.changed for part in parts) or self.in_place or self.needs_restart)
+
+    @property
+    def summary(self) -> str:
+        """What happens, in a line for the log; empty if nothing does."""
+        kinds = (("links", self.links), ("devices", self.devices), ("groups", self.groups), ("sinks", self.sinks))
+        said = [
+            f"{kind} {', '.join(f'{len(names)} {what}' for what, names in counts if names)}"
+            for kind, part in kinds
+            for counts in [(("added", part.added), ("removed", part.removed), ("restarted", part.restarted))]
+            if part.changed
+        ]
+        return "; ".join([*said, *self.in_place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +134,26 @@ def in_force(old: GatewaySettings, new: GatewaySettings) -> GatewaySettings:
 def same_connection(old: LinkSettings, new: LinkSettings) -> bool:
     """Whether a link can keep its bus: what hangs on it and how patient it is may differ."""
     return (old.kind, old.site, old.options) == (new.kind, new.site, new.options)
+
+
+def groups_of(settings: GatewaySettings) -> Iterator[GroupSettings]:
+    """Every group, in the order of the configuration."""
+    return (group for link in settings.links for device in link.devices for group in device.groups)
+
+
+def gone_tags(old: GatewaySettings, new: GatewaySettings) -> Iterator[tuple[Layout, Sequence[int]]]:
+    """Columns of groups of `old` whose tags nothing speaks for under `new`: not under that location and path."""
+    kept = {id(group) for group in groups_of(new)}
+    suspects = [group.poll.layout for group in groups_of(old) if id(group) not in kept]
+    if not suspects:
+        return
+    known = {
+        (layout.location, tag.path) for group in groups_of(new) for layout in [group.poll.layout] for tag in layout.tags
+    }
+    for layout in suspects:
+        columns = [i for i, tag in enumerate(layout.tags) if (layout.location, tag.path) not in known]
+        if columns:
+            yield layout, columns
 
 
 def _link(old: LinkSettings | None, new: LinkSettings) -> LinkSettings:
@@ -187,6 +220,8 @@ def _in_place(old: GatewaySettings, new: GatewaySettings) -> Iterator[str]:
     for name, key in _JOURNAL_KEYS.items():
         if _of(old.journal, name) != _of(new.journal, name):
             yield f"journal.{key}"
+    if old.recent_bytes != new.recent_bytes:
+        yield "gateway.recent_mb"
     known = {link.name: link for link in old.links}
     for link in new.links:
         was = known.get(link.name)

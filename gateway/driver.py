@@ -47,6 +47,10 @@ class NotWritten(WriteFailed):
     """It is certain that nothing was changed: the write couldn't be made, or the device refused it."""
 
 
+class NotAsExpected(NotWritten):
+    """The device didn't read what whoever wrote it expected, so nothing was sent."""
+
+
 class WriteDiffers(WriteFailed):
     """It was sent and accepted, but reads back as something else, or can't be read back."""
 

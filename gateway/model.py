@@ -111,6 +111,7 @@ class Quality(enum.IntEnum):
     BAD_CONFIGURATION_ERROR = 0x80890000
     BAD_DEVICE_FAILURE = 0x808B0000
     BAD_SENSOR_FAILURE = 0x808C0000
+    BAD_OUT_OF_SERVICE = 0x808D0000
 
 
 def is_good(code: int) -> bool:

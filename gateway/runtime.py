@@ -10,19 +10,21 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Self
 
 from gateway import __version__
+from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
 from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch, Layout, Record
-from gateway.northbound import MqttSink
+from gateway.model import Batch, Layout, Quality, Record, Value
+from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
-from gateway.southbound import DeviceHealth, Supervisor
+from gateway.southbound import DeviceHealth, Supervisor, rehearse
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
@@ -58,24 +60,41 @@ class Tap:
             yield batch
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A sink that runs."""
+
+    settings: MqttSettings
+    sink: MqttSink
+    task: asyncio.Task[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """Everything new settings take, made before anything that runs is touched."""
+
+    settings: GatewaySettings
+    stages: Mapping[int, Stage]
+    documents: Mapping[str, Documents]
+    """By sink."""
+    gone: Collection[Batch]
+    """The last word on tags that go."""
+
+
 class Runtime:
     """Owns every part of the data plane. ``async with Runtime(settings)`` starts it and stops it in order."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
+        """What runs. Replaced as a whole by :meth:`apply`."""
         self.events = Events()
         """What changes, for whoever watches."""
         self._started_ns = time.monotonic_ns()
         self._taps: set[Tap] = set()
-        self._sink_tasks: list[asyncio.Task[None]] = []
-        self._stages = {
-            group.poll.layout.digest: Stage(group)
-            for link in settings.links
-            for device in link.devices
-            for group in device.groups
-        }
-        self.live = Live(settings)
+        self._stages = {id(group.poll.layout): Stage(group) for group in groups_of(settings)}
+        """By the identity of a group's layout, which `settings` keeps: two groups may have equal ones."""
         self._clock = Clock(settings.clock, settings.data_dir)
+        self.live = Live(settings, wall_ns=self._clock.now_ns, mono_ns=self._clock.mono_ns)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
         self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
         self._supervisor = Supervisor(
@@ -84,7 +103,11 @@ class Runtime:
             self._on_health,
             on_link=lambda link, state, detail: self.events.tell(LinkChanged(link, state.value, detail)),
         )
-        self._sinks: list[MqttSink] = []
+        self._sinks: dict[str, _Running] = {}
+        self._health: dict[str, DeviceHealth] = {}
+        self._sink_failed = asyncio.Event()
+        self._applying = asyncio.Lock()
+        self._stopping = False
 
     async def __aenter__(self) -> Self:
         """Raises AlreadyRunning, JournalError or OSError; then nothing is left running."""
@@ -104,11 +127,12 @@ class Runtime:
         stack.callback(os.close, _lock_directory(self.settings))
         await self._journal.start()
         stack.push_async_callback(self._journal.close)
-        stack.push_async_callback(self._stop_sinks)
+        stack.push_async_callback(self._stop_all_sinks)
         for mqtt in self.settings.sinks:
-            self._start_sink(mqtt)
+            self._start_sink(mqtt, Documents.of(self.settings, mqtt))
         self._supervisor.start()
         stack.push_async_callback(self._supervisor.stop)
+        stack.push_async_callback(self._finish_applying)
         # What is alive now (configuration, plans, modules) lives as long as the process: the collector needn't
         # walk it again and again. What the data path makes has no cycles, so rare collections are enough.
         gc.collect()
@@ -118,31 +142,62 @@ class Runtime:
             "started, boot %d; links: %d, sinks: %d", self._journal.boot, len(self.settings.links), len(self._sinks)
         )
 
-    def _start_sink(self, mqtt: MqttSettings) -> None:
+    # -- sinks
+
+    def _start_sink(self, mqtt: MqttSettings, documents: Documents, stale: Collection[str] = ()) -> None:
+        journal = self._journal
         sink = MqttSink(
             mqtt,
-            self.settings,
-            self._journal.boot,
-            lambda: self._journal.ledger(mqtt.name),
+            documents,
+            journal.boot,
+            lambda: journal.ledger(mqtt.name),
             self._refresh,
             on_state=lambda connected, detail: self.events.tell(SinkChanged(mqtt.name, connected, detail)),
+            stale=stale,
         )
-        feed = self._journal.feed(
+        feed = journal.feed(
             mqtt.name,
             strict=mqtt.strict_order,
             backfill_values_per_s=mqtt.backfill_values_per_s,
             retry_refused_s=mqtt.refused_retry_s,
             window=mqtt.window,
         )
-        self._sinks.append(sink)
-        self._sink_tasks.append(asyncio.create_task(sink.run(feed), name=f"sink {mqtt.name}"))
+        for health in self._health.values():
+            sink.device_health(health)
+        task = asyncio.create_task(sink.run(feed), name=f"sink {mqtt.name}")
+        task.add_done_callback(self._sink_ended)
+        self._sinks[mqtt.name] = _Running(mqtt, sink, task)
 
-    async def _stop_sinks(self) -> None:
-        for sink in self._sinks:
-            await sink.stop()
-        for task in self._sink_tasks:
-            task.cancel()
-        await asyncio.gather(*self._sink_tasks, return_exceptions=True)
+    def _sink_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._sink_failed.set()
+
+    async def _stop_sink(self, name: str, *, for_good: bool = False) -> int:
+        """Stop one. `for_good`: drop what it owes, too. Returns how many values that is."""
+        running = self._sinks[name]
+        owed: list[int] = []
+
+        def give_up() -> None:
+            if for_good and not owed:
+                owed.append(self._journal.withdraw_sink(name))
+
+        try:
+            await running.sink.stop(give_up)
+        except Exception:
+            log.exception("sink %s didn't stop in order", name)
+        running.task.cancel()
+        await asyncio.gather(running.task, return_exceptions=True)
+        del self._sinks[name]
+        give_up()
+        if for_good:
+            self._journal.forget_sink(name)
+        return sum(owed)
+
+    async def _stop_all_sinks(self) -> None:
+        for name in [*self._sinks]:
+            await self._stop_sink(name)
+
+    # -- the path of a value
 
     def _deliver(self, batch: Batch) -> None:
         """The one path. Report state moves only after the journal took the batch."""
@@ -151,13 +206,16 @@ class Runtime:
             # A board without a battery may think it is 1970: at least never earlier than what was known before.
             batch.trusted = False
             batch.read_ns = clock.now_ns() - (clock.mono_ns() - batch.mono_ns)
-        stage = self._stages[batch.layout.digest]
+        stage = self._stages[id(batch.layout)]
         report = stage.process(batch)
         self.live.take(batch, stage.values, stage.qualities)
         if report is None:
             return
-        record = self._journal.append(report)
+        self._record(report)
         stage.accept()
+
+    def _record(self, report: Batch) -> None:
+        record = self._journal.append(report)
         self.live.reported(record)
         for tap in self._taps:
             tap.offer(report)
@@ -171,16 +229,148 @@ class Runtime:
     def _on_health(self, health: DeviceHealth) -> None:
         since_ms = health.since_ns // 1_000_000
         self.events.tell(DeviceChanged(health.device, health.state.value, health.detail, since_ms))
-        for sink in self._sinks:
-            sink.device_health(health)
+        self._health[health.device] = health
+        for running in self._sinks.values():
+            running.sink.device_health(health)
+
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expected: Value = None,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
+        """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
+        return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`gateway.southbound.Supervisor.preview`."""
+        return self._supervisor.preview(device, path, value)
 
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
-        if not self._sink_tasks:
-            await asyncio.Event().wait()
-        done, _ = await asyncio.wait(self._sink_tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await self._sink_failed.wait()
+        for running in self._sinks.values():
+            if running.task.done():
+                running.task.result()
+
+    # -- other settings
+
+    async def apply(self, settings: GatewaySettings) -> Applied:
+        """Run `settings` from now on. Only what differs restarts: :func:`gateway.delta.changes_between` says what.
+
+        A value that was read under the old settings is delivered under them. Goes on to its end if the caller gives up
+        waiting. One after the other. Raises ApplyFailed, and then the settings before run on, or again.
+        """
+        task = asyncio.create_task(self._apply(settings), name="apply")
+        task.add_done_callback(_look)
+        return await asyncio.shield(task)
+
+    async def _apply(self, settings: GatewaySettings) -> Applied:
+        async with self._applying:
+            if self._stopping:
+                raise ApplyFailed("the gateway is stopping; nothing was changed")
+            begun = time.monotonic()
+            before = self.settings
+            delta, following = await asyncio.to_thread(self._rehearsed, settings)
+            try:
+                owed = await self._run(following)
+            except Exception as error:
+                log.exception("a change of configuration failed half-way; going back")
+                sentence = f"the change failed half-way ({type(error).__name__}: {error})"
+                try:
+                    await self._run(await asyncio.to_thread(self._made_for, before))
+                except Exception as worse:
+                    log.exception("and so did going back")
+                    raise ApplyFailed(f"{sentence}, and so did going back: restart the gateway") from worse
+                raise ApplyFailed(f"{sentence}; the configuration before runs again") from error
+            applied = _done(delta, owed, time.monotonic() - begun)
+        log.info("applied a configuration in %.3f s: %s", applied.took_s, applied.summary or "nothing differs")
+        for sentence in applied.needs_restart:
+            log.warning("%s", sentence)
+        return applied
+
+    def _rehearsed(self, settings: GatewaySettings) -> tuple[Delta, _Next]:
+        """Whatever takes long or may fail, for another thread. Raises ApplyFailed."""
+        try:
+            wanted = in_force(self.settings, settings)
+            rehearse(self.settings.links, wanted.links)
+            return changes_between(self.settings, settings), self._made_for(wanted)
+        except ApplyFailed:
+            raise
+        except Exception as error:
+            raise ApplyFailed(f"it can't be set up ({type(error).__name__}: {error}); nothing was changed") from error
+
+    def _made_for(self, settings: GatewaySettings) -> _Next:
+        """`settings` are made of parts of those that run, wherever they are equal."""
+        before = self.settings
+        stages = {
+            id(group.poll.layout): self._stages.get(id(group.poll.layout)) or Stage(group)
+            for group in groups_of(settings)
+        }
+        known = {name: running for name, running in self._sinks.items() if self._keeps(name, settings)}
+        documents = {
+            mqtt.name: Documents.of(settings, mqtt, known[mqtt.name].sink.documents if mqtt.name in known else None)
+            for mqtt in settings.sinks
+        }
+        gone = []
+        for layout, columns in gone_tags(before, settings):
+            size, whole = len(columns), len(columns) == len(layout.tags)
+            codes = [int(Quality.BAD_OUT_OF_SERVICE)] * size
+            gone.append(Batch(layout, 0, 0, [None] * size, codes, None if whole else columns))
+        return _Next(settings, stages, documents, gone)
+
+    def _keeps(self, sink: str, settings: GatewaySettings) -> bool:
+        """Whether a sink that runs can go on under `settings`: its Last Will names the gateway."""
+        running, before = self._sinks[sink], self.settings
+        same_place = (before.id, before.location) == (settings.id, settings.location)
+        return same_place and running.settings in settings.sinks
+
+    async def _run(self, following: _Next) -> dict[str, int]:
+        """Make what runs what is to run. Returns the values that sinks owed which went, by name."""
+        settings = following.settings
+        stays = {name for name in self._sinks if self._keeps(name, settings)}
+        wanted = {mqtt.name: mqtt for mqtt in settings.sinks}
+        if settings.journal != self._journal.settings:
+            self._journal.reconfigure(settings.journal)
+        self._stages = {**self._stages, **following.stages}
+        self.live.configure(settings)
+        await self._supervisor.apply(settings.links)
+        # Nothing comes any more of what left.
+        self._stages = dict(following.stages)
+        self.settings = settings
+        devices = {device.name for link in settings.links for device in link.devices}
+        self._health = {name: health for name, health in self._health.items() if name in devices}
+        through = 0
+        for batch in following.gone:
+            batch.read_ns, batch.mono_ns = self._clock.now_ns(), self._clock.mono_ns()
+            batch.trusted = self._clock.trusted
+            self._record(batch)
+            through = self._journal.newest
+        for name in stays:
+            self._sinks[name].sink.describe(following.documents[name], through)
+            for health in self._health.values():  # of a device that came, nobody has told it yet
+                self._sinks[name].sink.device_health(health)
+        leaves = [name for name in self._sinks if name not in stays]
+        left = {name: self._sinks[name] for name in leaves}
+        owed = await asyncio.gather(*(self._stop_sink(name, for_good=name not in wanted) for name in leaves))
+        for name, mqtt in wanted.items():
+            if name not in self._journal.feeds:
+                self._journal.add_sink(name)
+            if name not in stays:
+                documents = following.documents[name]
+                self._start_sink(mqtt, documents, _left_behind(left.get(name), mqtt, documents))
+        return {name: count for name, count in zip(leaves, owed, strict=True) if name not in wanted}
+
+    async def _finish_applying(self) -> None:
+        """Before anything is stopped."""
+        async with self._applying:
+            self._stopping = True
+
+    # -- watching
 
     @contextlib.contextmanager
     def tap(self) -> Iterator[Tap]:
@@ -202,7 +392,7 @@ class Runtime:
 
     def stage(self, layout: Layout) -> Stage:
         """What is done to the values of a poll group. Raises KeyError."""
-        return self._stages[layout.digest]
+        return self._stages[id(layout)]
 
     def fate(self, sink: str, record: Record, position: int) -> Fate:
         """What has become of one value of a report, for one sink. Raises KeyError."""
@@ -210,7 +400,7 @@ class Runtime:
 
     def refusal(self, sink: str, device: str, topic: str) -> str | None:
         """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
-        return {each.name: each for each in self._sinks}[sink].refusal(device, topic)
+        return self._sinks[sink].sink.refusal(device, topic)
 
     @property
     def southbound(self) -> Supervisor:
@@ -231,9 +421,29 @@ class Runtime:
             },
             "southbound": self._supervisor.status(),
             "journal": self._journal.status(),
-            "sinks": {sink.name: sink.status() for sink in self._sinks},
-            "ledger": {sink.name: self._journal.ledger(sink.name) for sink in self._sinks},
+            "sinks": {name: running.sink.status() for name, running in self._sinks.items()},
+            "ledger": {name: self._journal.ledger(name) for name in self._sinks},
         }
+
+
+def _left_behind(before: _Running | None, mqtt: MqttSettings, documents: Documents) -> Collection[str]:
+    """Topics at the same broker that a sink before it wrote to and this one doesn't."""
+    if before is None or (before.settings.host, before.settings.port) != (mqtt.host, mqtt.port):
+        return ()
+    return before.sink.documents.retained - documents.retained
+
+
+def _done(delta: Delta, owed: Mapping[str, int], took_s: float) -> Applied:
+    for sink, count in owed.items():
+        if count:
+            log.warning("sink %s is gone: %d values that it owed are dropped, as its last ledger says", sink, count)
+    return Applied(**{each.name: getattr(delta, each.name) for each in fields(delta)}, owed=owed, took_s=took_s)
+
+
+def _look(task: asyncio.Task[Applied]) -> None:
+    """What nobody waits for any more must not be complained about."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _lock_directory(settings: GatewaySettings) -> int:

@@ -43,7 +43,7 @@ def run(config_path: Path, log_level: str) -> None:
     ring = _log_to_stderr(log_level)
     settings = load_or_exit(config_path)
     try:
-        uvloop.run(_serve(settings, ring, config_path))
+        uvloop.run(_serve(config_path, settings, ring))
     except JournalError as error:
         fail(str(error), "see: tidegate journal verify")
     except PermissionError as error:
@@ -64,7 +64,7 @@ def _log_to_stderr(level: str) -> LogRing:
     return ring
 
 
-async def _serve(settings: GatewaySettings, ring: LogRing, config_path: Path) -> None:
+async def _serve(config: Path, settings: GatewaySettings, ring: LogRing) -> None:
     from gateway.runtime import AlreadyRunning, Runtime
 
     stop = asyncio.Event()
@@ -73,13 +73,13 @@ async def _serve(settings: GatewaySettings, ring: LogRing, config_path: Path) ->
         loop.add_signal_handler(number, stop.set)
     try:
         async with Runtime(settings) as runtime:
-            await _until_stopped(runtime, ring, config_path, stop)
+            await _until_stopped(config, runtime, ring, stop)
     except AlreadyRunning as error:
         fail(str(error), "stop it first, or give this one another data_dir", Exit.CONFLICT)
 
 
-async def _until_stopped(runtime: Runtime, ring: LogRing, config_path: Path, stop: asyncio.Event) -> None:
-    control = asyncio.create_task(_control(runtime, ring, config_path), name="control")
+async def _until_stopped(config: Path, runtime: Runtime, ring: LogRing, stop: asyncio.Event) -> None:
+    control = asyncio.create_task(_control(config, runtime, ring), name="control")
     failed = asyncio.create_task(runtime.failed_sink(), name="sinks")
     stopped = asyncio.create_task(stop.wait(), name="signal")
     try:
@@ -93,22 +93,16 @@ async def _until_stopped(runtime: Runtime, ring: LogRing, config_path: Path, sto
             await asyncio.gather(control, failed, stopped, return_exceptions=True)
 
 
-async def _control(runtime: Runtime, ring: LogRing, config_path: Path) -> None:
+async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
-    from gateway.accounts import Accounts
-    from gateway.audit import AuditError, AuditLog
-    from gateway.control.api import Services, operations
+    from gateway.audit import AuditError
+    from gateway.control.api import opened, operations
     from gateway.control.server import ControlServer
-    from gateway.diagnostics.room import Diagnostics
 
-    path, data_dir, clock = runtime.settings.socket, runtime.settings.data_dir, runtime.clock
+    path = runtime.settings.socket
     try:
-        async with AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=lambda: clock.trusted) as audit:
-            accounts = Accounts(data_dir, audit.record, now_ns=clock.now_ns)
-            await accounts.open()
-            with Diagnostics(runtime, config_path) as diagnostics:
-                services = Services(runtime, ring, audit, accounts, diagnostics)
-                await ControlServer(operations(services), path).run()
+        async with opened(config, runtime, ring) as services:
+            await ControlServer(operations(services), path).run()
     except AuditError as error:
         log.error("no control API on %s: %s; collection goes on", path, error)
     except OSError as error:

@@ -315,6 +315,10 @@ class Bounds:
         """The file may be damaged: when a sink is at the end of its backlog, look whether anything was missing."""
         self._doubted = set(self._journal.feeds)
 
+    def forget_sink(self, name: str) -> None:
+        """A sink is no longer there."""
+        self._doubted.discard(name)
+
     def drained(self, feed: JournalFeed) -> None:
         """A sink has delivered its whole backlog. What should have been in it and wasn't is lost."""
         journal = self._journal

@@ -21,7 +21,7 @@ from gateway.journal.alarms import Alarm, Alarms
 from gateway.journal.bounds import Bounds
 from gateway.journal.fate import Fate, fate_of
 from gateway.journal.feed import JournalFeed
-from gateway.journal.intervals import Progress
+from gateway.journal.intervals import IntervalSet, Progress
 from gateway.journal.ledger import Ledger
 from gateway.journal.owner import Owner
 from gateway.journal.record import BOOT_SHIFT, MAX_RECORDS, MAX_WEIGHT, NotStorable
@@ -162,6 +162,8 @@ class Journal:
                 )
         self._each = tuple(self.feeds.values())
         self._forgotten = [name for name in rows if name not in self.feeds]
+        self.accounts.forget_others(opened.ledgers)
+        self._ledger_dirty = bool(self.accounts.changed)
         if opened.newest_id and self._each:
             self._trims.add((0, min(feed.progress.watermark for feed in self._each)))
         self.space = opened.space
@@ -221,6 +223,55 @@ class Journal:
         )
         return found
 
+    def add_sink(self, name: str) -> None:
+        """Give a sink that there wasn't a feed of its own: of everything from now on."""
+        self.accounts.add_sink(name)
+        feed = self.feeds[name] = JournalFeed(self, name, Progress(self._id), {})
+        feed.dirty = self._ledger_dirty = True  # its row must be there before the first chunk is
+        self._each = tuple(self.feeds.values())
+        self.commit_promptly()
+
+    def withdraw_sink(self, name: str) -> int:
+        """A sink is given nothing any more, and all it owes is dropped. Returns how many values that is.
+
+        Its ledger can still be asked for, until :meth:`forget_sink`. Nothing may be on loan. Raises KeyError if there
+        is no such sink.
+        """
+        feed = self.feeds.pop(name)
+        self._each = tuple(self.feeds.values())
+        owed = self.accounts.give_up(name, feed.unwritten_seqs()) + self.accounts.totals(name)["refused"]
+        self._refusals = [refusal for refusal in self._refusals if refusal.sink != name]
+        self._released = [released for released in self._released if released[0] != name]
+        self._forgotten.append(name)
+        self._bounds.forget_sink(name)
+        self._bounds.forget_settled()
+        self._free_settled()
+        self.alarms.clear(f"refused:{name}", f"sink {name!r} is no longer there")
+        self.commit_promptly()
+        return owed
+
+    def forget_sink(self, name: str) -> None:
+        """Close the ledger of a sink that was withdrawn."""
+        self.accounts.remove_sink(name)
+        self._ledger_dirty = True
+        self.commit_promptly()
+
+    def reconfigure(self, settings: JournalSettings) -> None:
+        """Take over another deadline and other bounds; its path stays."""
+        self.settings = settings
+        self._deadline_ns = int(settings.deadline_s * 1e9)
+
+        def done(result: Exception | None) -> None:
+            if isinstance(result, Exception):
+                self.read_failed(result)
+
+        self.submit(
+            lambda store: store.limit(max_bytes=settings.max_bytes, min_free_bytes=settings.min_free_bytes), done
+        )
+        self._bounds.bound_memory()
+        self._bounds.bound_disk()
+        self._arm(self.clock.mono_ns())
+
     def ledger(self, sink: str) -> LedgerStatus:
         """What became of every value, for one sink; numbers count values. Raises KeyError for an unknown sink."""
         return {
@@ -228,6 +279,11 @@ class Journal:
             "boot": self.boot,
             "sources": self.accounts.to_json(sink),
         }
+
+    @property
+    def newest(self) -> int:
+        """Id of the last record that was appended; 0 before :meth:`start`."""
+        return self._id
 
     def fate(self, sink: str, record: Record, position: int) -> Fate:
         """What has become of one value of a record of this boot. Raises KeyError for an unknown sink."""
@@ -497,7 +553,8 @@ class Journal:
         for feed, count in unsaved.items():
             feed.unsaved -= count
         for sink, _, id_ in job.released:
-            self.feeds[sink].released(id_)
+            if sink in self.feeds:
+                self.feeds[sink].released(id_)
         self.alarms.clear("disk", "the journal is being written again")
         self.alarms.clear("memory", "the journal is being written again: memory isn't full any more")
         for feed in self._each:
@@ -506,13 +563,14 @@ class Journal:
 
     def _take_back(self, job: Commit) -> None:
         """A commit failed: everything in it is still to be done. What did reach the disk will be written over."""
-        self._refusals = job.refused + self._refusals
-        self._released = job.released + self._released
+        self._refusals = [each for each in job.refused if each.sink in self.feeds] + self._refusals
+        self._released = [each for each in job.released if each[0] in self.feeds] + self._released
         self._forgotten = job.forgotten + self._forgotten
         self._closed_boots = job.closed_ledgers + self._closed_boots
         self._trims.update(job.trim)
         for row in job.sinks:
-            self.feeds[row.name].dirty = True
+            if row.name in self.feeds:
+                self.feeds[row.name].dirty = True
         if job.ledgers:
             self._ledger_dirty = True
             self.accounts.changed.update(boot for boot in job.ledgers if boot != self.boot)
@@ -627,6 +685,15 @@ class Journal:
                 return
             first, last = max(first, around[0]), min(last, around[1])
         self.free_chunk(first, last)
+
+    def _free_settled(self) -> None:
+        """Chunks may wait only for a sink that is gone."""
+        settled = [(0, self.assigned)]
+        for feed in self._each:
+            ranges = IntervalSet([(0, feed.progress.watermark), *feed.progress.ahead])
+            settled = [part for first, last in settled for part in ranges.within(first, last)]
+        for first, last in settled:
+            self.free_chunk(first, last)
 
     def free_chunk(self, first: int, last: int) -> None:
         """Every sink is done with first..last: chunks inside go with the next commit."""

@@ -22,15 +22,18 @@ _MOST_SETTLED: Final = 50
 """How many of them, at most: a gateway may be started again and again."""
 
 UNKNOWN_AT_CRASH: Final = "unconfirmed at crash"
+REMOVED: Final = "destination removed"
 
 
 class Account:
     """One source in one boot, for one sink. Sequence numbers start at 1."""
 
-    __slots__ = ("delivered", "dropped", "dropped_values", "last", "refused", "stored")
+    __slots__ = ("delivered", "dropped", "dropped_values", "first", "last", "refused", "stored")
 
-    def __init__(self) -> None:
-        self.last = 0
+    def __init__(self, first: int = 1) -> None:
+        self.first = first
+        """Lowest sequence number that is the sink's: higher than 1 if it was added while the source was numbered."""
+        self.last = first - 1
         """Highest sequence number given out. Of the running boot it is set when somebody asks."""
         self.delivered = 0
         self.refused = 0
@@ -41,7 +44,11 @@ class Account:
 
     @property
     def pending(self) -> int:
-        return self.last - self.delivered - self.refused - self.dropped_values
+        return self.count - self.delivered - self.refused - self.dropped_values
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
 
     def drop(self, first: int, last: int, reason: str) -> None:
         """Count first..last as dropped; a range that continues one of the same reason lengthens it."""
@@ -64,7 +71,7 @@ class Account:
 
     def to_json(self) -> AccountStatus:
         return {
-            "first": 1,
+            "first": self.first,
             "last": self.last,
             "delivered": self.delivered,
             "refused": self.refused,
@@ -96,6 +103,34 @@ class Ledger:
         self.next_seq[source] = 1
         for boots in self.accounts.values():
             boots[self.boot][source] = Account()
+
+    def add_sink(self, sink: str) -> None:
+        """It takes part from now on."""
+        self.accounts[sink] = {self.boot: {source: Account(seq) for source, seq in self.next_seq.items()}}
+
+    def remove_sink(self, sink: str) -> None:
+        """It takes part no longer, in no boot."""
+        del self.accounts[sink]
+        self.all_changed()
+
+    def forget_others(self, saved: Mapping[int, Any]) -> None:
+        """Have what was saved of sinks that are no longer there written anew without them."""
+        self.changed.update(boot for boot, body in saved.items() if not body["sinks"].keys() <= self.accounts.keys())
+
+    def give_up(self, sink: str, volatile: Mapping[str, IntervalSet]) -> int:
+        """Drop all that is pending for a sink: what waits on the disk and, per source, `volatile`. How many values."""
+        self.up_to_date()
+        count = 0
+        for boot, accounts in self.accounts[sink].items():
+            for source, account in accounts.items():
+                pending = account.stored.copy()
+                account.stored.clear()
+                for first, last in volatile.get(source, ()) if boot == self.boot else ():
+                    pending.add(first, last)
+                for first, last in pending:
+                    account.drop(first, last, REMOVED)
+                count += pending.size
+        return count
 
     def account(self, sink: str, boot: int, source: str) -> Account:
         """The account, made if there is none; it is expected to change."""
@@ -182,6 +217,7 @@ class Ledger:
                         list(account.stored),
                         list(account.dropped),
                         list(volatile.get(sink, {}).get(source, ())),
+                        account.first,
                     ]
                     for source, account in boots.get(boot, {}).items()
                 }
@@ -210,8 +246,8 @@ class Ledger:
                 if sink not in settled:
                     continue
                 accounts = self.accounts[sink].setdefault(boot, {})
-                for source, (last, delivered, refused, stored, dropped, unwritten) in sources.items():
-                    account = accounts[source] = Account()
+                for source, (last, delivered, refused, stored, dropped, unwritten, *first_of_all) in sources.items():
+                    account = accounts[source] = Account(*first_of_all)
                     account.last, account.delivered, account.refused = last, delivered, refused
                     account.stored = IntervalSet((first, end) for first, end in stored)
                     for first, end, reason in dropped:
@@ -243,7 +279,7 @@ class Ledger:
 
     def _settle_rest(self, sink: str, boot: int, source: str) -> None:
         account = self.account(sink, boot, source)
-        account.delivered = account.last - account.stored.size - account.refused - account.dropped_values
+        account.delivered = account.count - account.stored.size - account.refused - account.dropped_values
 
     def _settle_volatile(self, sink: str, boot: int, source: str, unwritten: IntervalSet) -> None:
         """Some values were only in memory when the ledger was last saved, and no commit came after.

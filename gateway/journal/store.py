@@ -145,7 +145,7 @@ class Commit:
     ledgers: dict[int, Any] = field(default_factory=dict)
     closed_ledgers: list[int] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
-    """Sinks that are no longer configured."""
+    """Sinks that are no longer configured, or were meanwhile. They go before anything in `sinks` comes."""
     clean: bool = False
     """The last commit of an orderly stop."""
 
@@ -294,6 +294,13 @@ class Store:
             except sqlite3.Error as error:
                 _log.warning("closing the journal: %s", error)
 
+    def limit(self, *, max_bytes: int, min_free_bytes: int) -> None:
+        """Take over other bounds. A file that is larger already stays so until records were dropped."""
+        self._max_bytes, self._min_free_bytes = max_bytes, min_free_bytes
+        if self._connection is not None:
+            with self._guard():
+                self._bound_pages(self._connection)
+
     def checkpoint(self) -> None:
         """Move the whole log into the file."""
         with self._guard():
@@ -350,9 +357,7 @@ class Store:
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchall()
             connection.execute("PRAGMA cache_size = -512")
             connection.execute("PRAGMA temp_store = MEMORY")
-            page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-            pages = (self._max_bytes + _HEADROOM_BYTES) // page_bytes
-            connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+            self._bound_pages(connection)
             migrate(connection)
             if self._suspect:
                 # What a failed sync left in the page cache looks written and may not be: write it again.
@@ -366,6 +371,11 @@ class Store:
         self._connection = connection
         self._keep_ballast()
         return connection
+
+    def _bound_pages(self, connection: sqlite3.Connection) -> None:
+        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+        pages = (self._max_bytes + _HEADROOM_BYTES) // page_bytes
+        connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
         """Raise JournalError, having changed nothing, if the file is somebody else's database."""
@@ -441,7 +451,10 @@ class Store:
 
     def _apply(self, connection: sqlite3.Connection, job: Commit) -> bool:
         complete = True
-        # First what makes room: a full file has none for anything else.
+        # First what makes room: a full file has none for anything else. A sink that is forgotten may be new again.
+        for name in job.forgotten:
+            connection.execute("DELETE FROM sink WHERE name = ?", (name,))
+            connection.execute("DELETE FROM refused WHERE sink = ?", (name,))
         for first, last in job.trim:
             done = connection.execute(
                 "DELETE FROM chunk WHERE first IN (SELECT first FROM chunk WHERE first BETWEEN ? AND ? AND last <= ?"
@@ -484,9 +497,6 @@ class Store:
                 (boot, _pack(body)),
             )
         connection.executemany("DELETE FROM ledger WHERE boot = ?", [(boot,) for boot in job.closed_ledgers])
-        for name in job.forgotten:
-            connection.execute("DELETE FROM sink WHERE name = ?", (name,))
-            connection.execute("DELETE FROM refused WHERE sink = ?", (name,))
         if job.clean or not self._marked_dirty:
             connection.execute("INSERT OR REPLACE INTO state (key, value) VALUES ('clean', ?)", (int(job.clean),))
         return complete

@@ -17,7 +17,7 @@ from gateway.model import Batch, Layout, Quality, Record, Value, is_bad
 
 _ROW_NS: Final = 1_000_000_000
 """Rows of a group that is read more often than this are this far apart."""
-_KEPT_ROWS: Final = 8
+_KEPT_ROWS: Final = 12
 """Batches whose columns wait to be narrowed to the least and the greatest: few at once is dear, many is memory."""
 _KEPT_RECORDS: Final = 32
 _WAITING: Final = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)

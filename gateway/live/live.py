@@ -61,9 +61,15 @@ class Live:
         self.generation += 1
 
     def take(self, batch: Batch, values: Sequence[Value], qualities: Sequence[int] | None) -> None:
-        """A batch with its values as they are published, before anything is held back by a report filter."""
+        """A batch with its values as they are published, before anything is held back by a report filter.
+
+        One of a group that is just being taken out is nobody's any more.
+        """
+        current = self._groups.get(batch.layout.digest)
+        if current is None:
+            return
         try:
-            self._groups[batch.layout.digest].take(batch, values, qualities)
+            current.take(batch, values, qualities)
         except Exception:
             # What is only looked at must never stop what is collected.
             if not self._flawed:

@@ -56,11 +56,6 @@ def gateway_topic(settings: GatewaySettings, root: str) -> str:
     return asset_topic(root, (*settings.location, settings.id))
 
 
-def assets(settings: GatewaySettings, mqtt: MqttSettings) -> tuple[Asset, ...]:
-    """Every configured device with at least one poll group, in configuration order."""
-    return tuple(_asset(link, device, mqtt) for link in settings.links for device in link.devices if device.groups)
-
-
 def namespace(settings: GatewaySettings, mqtt: MqttSettings, known: Sequence[Asset]) -> dict[str, Any]:
     """The manifest: which assets this gateway speaks for, where, and which version of each model."""
     return _hashed(
@@ -133,7 +128,8 @@ def digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
-def _asset(link: LinkSettings, device: DeviceSettings, mqtt: MqttSettings) -> Asset:
+def asset(link: LinkSettings, device: DeviceSettings, mqtt: MqttSettings) -> Asset:
+    """A device with at least one poll group."""
     location = device.groups[0].poll.layout.location
     topic = asset_topic(mqtt.root, location)
     tags: dict[str, Any] = {}

@@ -12,18 +12,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gateway.model import Record
 from gateway.northbound import manifest
 from gateway.northbound.backoff import Backoff
+from gateway.northbound.documents import Documents
 from gateway.northbound.mqtt import ConnectionLost, ConnectRefused, Flight, MqttError, Session, Will, connect
 from gateway.northbound.mqtt.packets import MQTT_5, string
 from gateway.northbound.status import MqttStatus
 from gateway.northbound.uns import Encoder, Messages, Unpublishable
-from gateway.settings import GatewaySettings, MqttSettings
+from gateway.settings import MqttSettings
 from gateway.sink import Feed
 
 log = logging.getLogger(__name__)
@@ -82,15 +83,17 @@ class MqttSink:
     def __init__(
         self,
         settings: MqttSettings,
-        gateway: GatewaySettings,
+        documents: Documents,
         boot: int,
         ledger: Callable[[], Mapping[str, Any]],
         refresh: Callable[[], None] = lambda: None,
         on_state: Callable[[bool, str], None] = lambda connected, detail: None,
+        stale: Collection[str] = (),
     ) -> None:
         """`refresh` asks for a new report of every tag; what it brings may come at once or with the next polls.
 
-        `on_state` is told whenever the sink connects, and why it isn't connected whenever that changes.
+        `on_state` is told whenever the sink connects, and why it isn't connected whenever that changes. `stale`: topics
+        that the broker still keeps something under and shouldn't.
         """
         self.name = settings.name
         self._settings = settings
@@ -101,13 +104,13 @@ class MqttSink:
         self._encoder = Encoder(
             root=settings.root, granularity=settings.granularity, profile=settings.profile, retain=settings.retain
         )
-        assets = manifest.assets(gateway, settings)
-        self._asset_topics = {asset.source: asset.topic for asset in assets}
-        self._gateway_topic = manifest.gateway_topic(gateway, settings.root)
-        self._documents = {f"{asset.topic}/_meta": manifest.encode(asset.meta) for asset in assets}
-        self._documents[f"{self._gateway_topic}/_namespace"] = manifest.encode(
-            manifest.namespace(gateway, settings, assets)
-        )
+        self.documents = documents
+        self._stale = set(stale)
+        """Topics to be cleared once nothing is on its way to them any more."""
+        self._stale_through = 0
+        """Id of the last record that may be on its way there."""
+        self._clearing: set[str] = set()
+        """Those that are being cleared on this connection."""
         self._health: dict[str, bytes] = {}
         self._where = f"{settings.host}:{settings.port}"
 
@@ -162,8 +165,11 @@ class MqttSink:
                 await asyncio.sleep(delay_s)
         await asyncio.Event().wait()
 
-    async def stop(self) -> None:
-        """What is there gets a moment to be delivered; then the last ledger, the offline state, the goodbye."""
+    async def stop(self, before_goodbye: Callable[[], None] = lambda: None) -> None:
+        """What is there gets a moment to be delivered; then the last ledger, the offline state, the goodbye.
+
+        `before_goodbye` is called before that ledger, when nothing is on loan any more; not if there is no connection.
+        """
         self._stopping = True
         session = self._session
         if session is None or not session.alive:
@@ -175,9 +181,11 @@ class MqttSink:
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._until_idle(session)
+                before_goodbye()
+                self._clear_stale()
                 self._publish_ledger()
                 self._notify(
-                    f"{self._gateway_topic}/_state",
+                    f"{self.documents.gateway_topic}/_state",
                     manifest.encode(manifest.offline(self._boot, self._since_ns // 1_000_000, _now_ms())),
                 )
                 await self._until_idle(session)
@@ -223,12 +231,32 @@ class MqttSink:
 
     def device_health(self, health: manifest.Health) -> None:
         """Publish the state of a device on its asset's ``_state``; kept for the next connection too."""
-        topic = self._asset_topics.get(health.device)
+        topic = self.documents.asset_topics.get(health.device)
         if topic is None:
             return
         payload = manifest.encode(manifest.device_state(health, self._boot))
+        if self._health.get(f"{topic}/_state") == payload:
+            return
         self._health[f"{topic}/_state"] = payload
         self._notify(f"{topic}/_state", payload)
+
+    def describe(self, documents: Documents, through: int) -> None:
+        """Other devices and tags from now on: say what differs and take back what is gone. The connection stays.
+
+        `through`: id of the last record that may be of what is gone.
+        """
+        before, self.documents = self.documents, documents
+        self._stale |= before.retained - documents.retained
+        self._stale -= documents.retained
+        self._clearing -= documents.retained
+        self._stale_through = through
+        self._notices = {topic: body for topic, body in self._notices.items() if body or topic in self._clearing}
+        self._health = {topic: body for topic, body in self._health.items() if topic in documents.retained}
+        for topic, body in documents.bodies.items():
+            if before.bodies.get(topic) != body:
+                self._notify(topic, body)
+        self._publish_ledger()
+        self._wake()
 
     # One connection
 
@@ -281,13 +309,15 @@ class MqttSink:
         return self.name, self._where
 
     def _will(self, started_ms: int) -> Will:
-        return Will(f"{self._gateway_topic}/_state", manifest.encode(manifest.offline(self._boot, started_ms)))
+        return Will(f"{self.documents.gateway_topic}/_state", manifest.encode(manifest.offline(self._boot, started_ms)))
 
     def _announce(self, started_ms: int) -> None:
         self._notices.clear()
+        self._stale |= self._clearing
+        self._clearing.clear()
         state = manifest.online(self._boot, _now_ms(), started_ms)
-        self._notices[f"{self._gateway_topic}/_state"] = manifest.encode(state)
-        self._notices.update(self._documents)
+        self._notices[f"{self.documents.gateway_topic}/_state"] = manifest.encode(state)
+        self._notices.update(self.documents.bodies)
         self._notices.update(self._health)
         now = asyncio.get_running_loop().time()
         self._muted = {topic: until for topic, until in self._muted.items() if until > now}
@@ -301,8 +331,8 @@ class MqttSink:
         self._ledger_timer = loop.call_later(self._settings.ledger_interval_s, self._tick_ledger)
 
     def _publish_ledger(self) -> None:
-        body = manifest.ledger(self._ledger(), self._asset_topics)
-        self._notify(f"{self._gateway_topic}/_ledger", manifest.encode(body))
+        body = manifest.ledger(self._ledger(), self.documents.asset_topics)
+        self._notify(f"{self.documents.gateway_topic}/_ledger", manifest.encode(body))
 
     def _notify(self, topic: str, payload: bytes) -> None:
         """Publish a retained document when there is room; a newer one of the same topic replaces it until then."""
@@ -348,6 +378,8 @@ class MqttSink:
             if self._loan is None:
                 self._loan = self._next_loan(feed)
                 if self._loan is None:
+                    if self._notices:
+                        continue
                     break
             loan = self._loan
             messages = loan.messages
@@ -361,6 +393,8 @@ class MqttSink:
     def _next_loan(self, feed: Feed) -> _Loan | None:
         while self._taking:
             record = feed.take()
+            if self._stale and self._nothing_on_its_way(record, feed):
+                self._clear_stale()
             if record is None:
                 if self._refresh_overtaken and self._refresh_again and not feed.behind:
                     # Once per connection: a broker too slow to take it live would else be asked for ever.
@@ -388,6 +422,20 @@ class MqttSink:
                 return loan
             feed.settle(record)
         return None
+
+    def _nothing_on_its_way(self, record: Record | None, feed: Feed) -> bool:
+        """Whether nothing that would be retained under a stale topic can follow `record`, the next one."""
+        if self._settings.strict_order:
+            return record is None and not feed.behind
+        # What is live comes first and in order, and what comes late is never retained.
+        return record is None or record.backfill or record.id > self._stale_through
+
+    def _clear_stale(self) -> None:
+        """An empty retained message takes back what the broker keeps under a topic."""
+        topics = self._stale - self._muted.keys()
+        self._notices.update(dict.fromkeys(topics, b""))
+        self._clearing |= topics
+        self._stale -= topics
 
     def _send_notices(self, session: Session, most: int) -> None:
         topics = list(self._notices)[:most]
@@ -421,6 +469,7 @@ class MqttSink:
 
     def _notices_done(self, flight: _Notices) -> None:
         refused = flight.refused or {}
+        self._clearing.difference_update(flight.topics)
         for index, topic in enumerate(flight.topics):
             known = topic in self._refused_documents
             if (reason := refused.get(index)) is not None:

@@ -59,6 +59,14 @@ def asset_topic(root: str, location: Sequence[str]) -> str:
     return "/".join((root, VERSION, *location))
 
 
+def retained_topics(layout: Layout, root: str, granularity: str) -> Sequence[str]:
+    """The topics that the live values of a layout are published under."""
+    base = asset_topic(root, layout.location)
+    if granularity == "asset":
+        return [f"{base}/_values/{layout.group}"]
+    return [f"{base}/{tag.path}" for tag in layout.tags]
+
+
 def topic_problem(topic: str) -> str | None:
     """Why this can't be the topic of a publish (MQTT 5.0 §4.7), or None."""
     if (size := len(topic.encode(errors="replace"))) > MAX_STRING:
@@ -152,8 +160,7 @@ class _TagMessages(_Prepared):
 
     def __init__(self, layout: Layout, root: str, profile: str) -> None:
         super().__init__(layout, root, profile)
-        base = asset_topic(root, layout.location)
-        self._topics = [_topic(f"{base}/{tag.path}") for tag in layout.tags]
+        self._topics = [_topic(topic) for topic in retained_topics(layout, root, "tag")]
         self._units = [b"" if tag.unit is None else b',"unit":' + orjson.dumps(tag.unit) for tag in layout.tags]
         self._good = [b',"quality":0' + unit + b',"seq":' for unit in self._units]
         # A row of numbers and booleans can be split at its commas after it was encoded as a whole.
@@ -232,7 +239,7 @@ class _AssetMessages(_Prepared):
 
     def __init__(self, layout: Layout, root: str, profile: str) -> None:
         super().__init__(layout, root, profile)
-        self._topics = (_topic(f"{asset_topic(root, layout.location)}/_values/{layout.group}"),)
+        self._topics = tuple(_topic(topic) for topic in retained_topics(layout, root, "asset"))
         self._paths = [tag.path for tag in layout.tags]
 
     def encode(self, record: Record, retain: bool) -> Messages:

@@ -1,6 +1,7 @@
 """Runs the drivers: time grid, timeouts, circuit breakers, reconnects, isolation. Knows no protocol and no broker."""
 
 from gateway.southbound.health import DeviceHealth
+from gateway.southbound.rehearsal import rehearse
 from gateway.southbound.supervisor import Supervisor
 
-__all__ = ["DeviceHealth", "Supervisor"]
+__all__ = ["DeviceHealth", "Supervisor", "rehearse"]

@@ -181,18 +181,20 @@ class Supervisor:
         path: str,
         value: Value,
         *,
+        expected: Value = None,
         expires: float | None = None,
         sending: Callable[[], None] = lambda: None,
     ) -> Value:
         """Write one published value, scaled back exactly, and return what the device then read back.
 
-        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock). `sending` is
-        called right before. Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed,
-        representable or in time, WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the
-        message says whether anything was sent.
+        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock); where a
+        value is `expected`, only if the device reads that right before. `sending` is called before it goes out. Raises
+        KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed, representable or in time,
+        WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the message says whether
+        anything was sent.
         """
         link, unit = self._devices[device]
-        return await link.write(unit, path, value, expires, sending)
+        return await link.write(unit, path, value, expected, expires, sending)
 
     def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
         """What :meth:`write` would put on the wire, a line a request; None if the driver can't say. Sends nothing.

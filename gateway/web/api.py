@@ -60,7 +60,8 @@ class _Forwarded(Response):
             async with services.streams:
                 head = [(name.encode(), value.encode("latin-1")) for name, value in passed.items()]
                 await send({"type": "http.response.start", "status": answer.status, "headers": head})
-                await _either(self._pass_on(answer.chunks, send), _gone(receive))
+                await _either(self._pass_on(answer.chunks, send), _gone(receive), _set(services.stopping))
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pass_on(self, chunks: AsyncIterator[bytes], send: Send) -> None:
         checked = time.monotonic()
@@ -70,13 +71,16 @@ class _Forwarded(Response):
                 if time.monotonic() - checked > CHECK_S:
                     checked = time.monotonic()
                     if not await still_in(self._visit):
-                        break
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+                        return
 
 
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _either(*parts: Coroutine[Any, Any, None]) -> None:

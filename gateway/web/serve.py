@@ -67,12 +67,13 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
     )
     serving = asyncio.create_task(server.serve(sockets=[]))
     await server.open.wait()
+    log.info("certificate fingerprint (SHA-256) %s", fingerprint(pair.certificate))
     for listener in listeners:
         print(f"https://{_shown(listener)}/", flush=True)  # noqa: T201 - what whoever started us waits for
-    log.info("certificate fingerprint (SHA-256) %s", fingerprint(pair.certificate))
     try:
         await _until_idle(server.door, settings.idle_exit_s, stop)
     finally:
+        services.stopping.set()
         server.should_exit = True
         await serving
         services.save()
@@ -108,6 +109,7 @@ class _Server(QuietServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.door.close()
         await super().shutdown(sockets=sockets)
+        await self.door.empty()
         for listener in self._listeners:
             listener.close()
 

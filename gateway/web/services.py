@@ -37,6 +37,9 @@ class Services:
     streams: asyncio.Semaphore
     """One for each stream that is passed on: the control API takes 64 connections, and other calls need theirs."""
 
+    stopping: asyncio.Event
+    """Set when the process ends: whatever has no end of its own ends then."""
+
     @classmethod
     def of(cls, control: ControlGateway, state: Path, sections: Sequence[Section]) -> Self:
         """For one gateway. Raises OSError where `state` can't be used."""
@@ -52,6 +55,7 @@ class Services:
             assets,
             View(assets, sections),
             asyncio.Semaphore(MOST_STREAMS),
+            asyncio.Event(),
         )
 
     def save(self) -> None:

@@ -147,6 +147,8 @@ class Checker:
 
     def feed(self, topic: str, payload: bytes, retain: bool) -> None:
         """Take one message. `retain`: it is the broker's stored copy, sent because of a new subscription."""
+        if not payload:
+            return  # the broker is told to keep nothing there any more: no value, and no document
         route = self._routes.get(topic)
         if route is None and not topic.startswith(self._base):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from gateway.journal.feed import JournalFeed
 from gateway.journal.record import BOOT_SHIFT
 from gateway.model import Record, Value
 from tests.journal.toys import MS, T_MS, HandJournal, layout, mixed_layout, row
+from tests.support.effort import times
 
-SINKS = ("live", "strict")
+STEADY = ("live", "strict")
+GUEST = "guest"
+"""A sink that comes and goes while everything runs."""
+SINKS = (*STEADY, GUEST)
 WINDOW = 6
 COUNT = 40
 LAYOUTS = [layout("filler1", COUNT), layout("filler2", COUNT), mixed_layout("mixer", COUNT)]
@@ -24,7 +29,9 @@ LAYOUTS = [layout("filler1", COUNT), layout("filler2", COUNT), mixed_layout("mix
 class ModelSink:
     """What a sink saw, and what it may expect."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int = 0) -> None:
+        self.since = since
+        """Records up to this id aren't for it."""
         self.loans: dict[int, Record] = {}
         self.settled: set[int] = set()
         self.refused: set[int] = set()
@@ -58,27 +65,63 @@ class JournalMachine(RuleBasedStateMachine):
         self._temporary = tempfile.TemporaryDirectory()
         self.appended: dict[int, tuple[str, int, list[Value]]] = {}
         self.born_ns: dict[int, int] = {}
-        self.durable: dict[str, set[int]] = {sink: set() for sink in SINKS}
-        self.lost: dict[str, set[int]] = {sink: set() for sink in SINKS}
-        self.model = {sink: ModelSink() for sink in SINKS}
+        self.durable: dict[str, set[int]] = {sink: set() for sink in STEADY}
+        self.lost: dict[str, set[int]] = {sink: set() for sink in STEADY}
+        self.model = {sink: ModelSink() for sink in STEADY}
         self.next_value = 0
         self.actions = 0
 
     @initialize(small=st.booleans())
     def start(self, small: bool) -> None:
         self.journal = HandJournal(
-            Path(self._temporary.name) / "j", SINKS, max_bytes=20_000 if small else 1 << 30, deadline_s=T_MS / 1000
+            Path(self._temporary.name) / "j", STEADY, max_bytes=20_000 if small else 1 << 30, deadline_s=T_MS / 1000
         )
         self.small = small
         self._configure()
 
     def _configure(self) -> None:
-        self.feeds: dict[str, JournalFeed] = {
-            sink: self.journal.journal.feed(sink, strict=sink == "strict", window=WINDOW, retry_refused_s=1.0)
-            for sink in SINKS
-        }
+        self.feeds: dict[str, JournalFeed] = {sink: self._feed(sink) for sink in self.model}
+
+    def _feed(self, sink: str) -> JournalFeed:
+        return self.journal.journal.feed(sink, strict=sink == "strict", window=WINDOW, retry_refused_s=1.0)
+
+    def _meant_for(self, sink: str) -> set[int]:
+        return {id_ for id_ in self.appended if id_ > self.model[sink].since}
 
     # -- actions
+
+    @rule()
+    def come(self) -> None:
+        if GUEST in self.model:
+            return
+        self.journal.journal.add_sink(GUEST)
+        self.journal.sinks = SINKS
+        self.model[GUEST] = ModelSink(since=max(self.appended, default=0))
+        self.durable[GUEST], self.lost[GUEST] = set(), set()
+        self.feeds[GUEST] = self._feed(GUEST)
+
+    @rule()
+    def go(self) -> None:
+        if GUEST not in self.model:
+            return
+        self.restore(GUEST)
+        self._note_dropped()
+        journal, model = self.journal.journal, self.model[GUEST]
+        owed = self._meant_for(GUEST) - model.settled - model.dropped - self.lost[GUEST]
+        assert journal.withdraw_sink(GUEST) >= COUNT * len(owed), "what it owed isn't all accounted for"
+        for entry in journal.ledger(GUEST)["sources"].values():
+            assert not any(account["pending"] for account in entry["boots"].values())
+        journal.forget_sink(GUEST)
+        self.journal.sinks = STEADY
+        for known in (self.model, self.durable, self.lost, self.feeds):
+            del known[GUEST]  # type: ignore[attr-defined]
+
+    @rule(small=st.booleans())
+    def rebound(self, small: bool) -> None:
+        """Other bounds; larger ones, so that what is dropped stays told apart."""
+        bytes_ = self.journal.journal.settings.max_bytes + 1024 * small
+        self.journal.changes["max_bytes"] = bytes_
+        self.journal.journal.reconfigure(replace(self.journal.journal.settings, max_bytes=bytes_))
 
     @rule(which=st.integers(0, 2), times=st.integers(1, 30))
     def append(self, which: int, times: int) -> None:
@@ -97,6 +140,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(sink=st.sampled_from(SINKS), most=st.integers(1, WINDOW))
     def take(self, sink: str, most: int) -> None:
+        if sink not in self.model:
+            return
         for _ in range(most):
             if len(self.model[sink].loans) < WINDOW and not self._take(sink):
                 self.journal.owner.run()  # what it asked for comes
@@ -107,6 +152,7 @@ class JournalMachine(RuleBasedStateMachine):
         if record is None:
             return False
         assert record.id not in model.loans, "lent twice at once"
+        assert record.id > model.since, "older than the sink"
         source, seq, values = self.appended[record.id]
         assert (record.batch.layout.source, record.seq, list(record.batch.values)) == (source, seq, values)
         assert record.boot == record.id >> BOOT_SHIFT
@@ -130,6 +176,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(sink=st.sampled_from(SINKS), turns=st.integers(1, 12))
     def drain(self, sink: str, turns: int) -> None:
+        if sink not in self.model:
+            return
         for _ in range(turns):
             self.take(sink, WINDOW)
             for id_ in list(self.model[sink].loans):
@@ -137,8 +185,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(sink=st.sampled_from(SINKS), data=st.data())
     def settle(self, sink: str, data: st.DataObject) -> None:
-        model = self.model[sink]
-        if model.loans:
+        model = self.model.get(sink)
+        if model is not None and model.loans:
             for id_ in data.draw(st.lists(st.sampled_from(sorted(model.loans)), unique=True)):
                 self._settle(sink, id_)
 
@@ -151,8 +199,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(sink=st.sampled_from(SINKS), data=st.data())
     def refuse(self, sink: str, data: st.DataObject) -> None:
-        model = self.model[sink]
-        if model.loans:
+        model = self.model.get(sink)
+        if model is not None and model.loans:
             id_ = data.draw(st.sampled_from(sorted(model.loans)))
             self.feeds[sink].refuse(model.loans.pop(id_), "not authorised")
             model.refused.add(id_)
@@ -160,6 +208,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(sink=st.sampled_from(SINKS))
     def restore(self, sink: str) -> None:
+        if sink not in self.model:
+            return
         self.feeds[sink].restore()
         self.model[sink].new_connection()
 
@@ -176,7 +226,7 @@ class JournalMachine(RuleBasedStateMachine):
             self.durable[sink] |= {
                 id_
                 for id_, born in self.born_ns.items()
-                if born <= old and id_ not in model.settled and id_ not in self.lost[sink]
+                if born <= old and id_ > model.since and id_ not in model.settled and id_ not in self.lost[sink]
             }
 
     @rule()
@@ -208,7 +258,7 @@ class JournalMachine(RuleBasedStateMachine):
             # What was settled but not known to be on the disk may come again, no more than the window.
             assert len(model.repeated) <= WINDOW, "more duplicates than the window"
             model.restart()
-            for id_ in self.appended:
+            for id_ in self._meant_for(sink):
                 if id_ not in model.settled and id_ not in self.durable[sink]:
                     self.lost[sink].add(id_)
         self.journal.open()
@@ -229,7 +279,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._configure()
         for sink, model in self.model.items():
             self.durable[sink] |= {
-                id_ for id_ in self.appended if id_ not in model.settled and id_ not in self.lost[sink]
+                id_ for id_ in self._meant_for(sink) if id_ not in model.settled and id_ not in self.lost[sink]
             }
 
     # -- what must hold
@@ -257,8 +307,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def accounts_add_up(self) -> None:
-        for sink in SINKS:
-            model = self.model[sink]
+        for sink, model in self.model.items():
             boot_now = self.journal.journal.boot
             for source, entry in self.journal.journal.ledger(sink)["sources"].items():
                 for boot, account in entry["boots"].items():
@@ -273,6 +322,8 @@ class JournalMachine(RuleBasedStateMachine):
                             if of == source and id_ >> BOOT_SHIFT == boot_now
                         }
                         assert account["last"] == COUNT * len(mine)
+                        earlier = {id_ for id_ in mine if id_ <= model.since}
+                        assert account["first"] == COUNT * len(earlier) + 1
                         assert account["delivered"] == COUNT * len(mine & model.settled), account
                         if not dropped:
                             assert account["refused"] == COUNT * len(mine & model.refused), account
@@ -291,13 +342,13 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.owner.stalled = False
         self.journal.owner.faults.clear()
         self.journal.settle_down()
-        for sink in SINKS:
+        for sink in self.model:
             for id_ in list(self.model[sink].loans):
                 self._settle(sink, id_)
         idle = 0
         for _ in range(2_000):
             moved = False
-            for sink in SINKS:
+            for sink in self.model:
                 while len(self.model[sink].loans) < WINDOW and self._take(sink):
                     moved = True
                 for id_ in list(self.model[sink].loans):
@@ -309,7 +360,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._note_dropped()
         for sink, model in self.model.items():
             assert len(model.repeated) <= WINDOW, "more duplicates than the window"
-            missing = set(self.appended) - model.settled - model.dropped - self.lost[sink]
+            missing = self._meant_for(sink) - model.settled - model.dropped - self.lost[sink]
             assert not missing, f"{len(missing)} records never reached {sink}"
             assert not (self.durable[sink] - model.settled - model.dropped), "what was durable is lost"
             if not self.small:
@@ -323,6 +374,6 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 JournalMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck)
+    max_examples=times(60), stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
 TestJournalModel = JournalMachine.TestCase

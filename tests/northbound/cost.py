@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from gateway.northbound import MqttSink
 from gateway.northbound.mqtt import Flight, connect
 from gateway.northbound.mqtt.packets import string
-from tests.northbound.toy import ToyFeed, gateway_settings, mqtt_settings, records, wide_layout
+from tests.northbound.toy import ToyFeed, documents, mqtt_settings, records, wide_layout
 from tests.support.mosquitto import Mosquitto
 
 MESSAGES = 30_000
@@ -89,7 +89,8 @@ async def sink(port: int, granularity: str) -> tuple[float, float, float]:
     """CPU µs per value of the whole sink at 50 records of 125 values a second; latency p50 and p99 in ms."""
     layouts = [wide_layout(TAGS, f"device{i}") for i in range(DEVICES)]
     feed = ToyFeed()
-    one = MqttSink(mqtt_settings(port, granularity=granularity), gateway_settings(*layouts), 7, dict)
+    settings = mqtt_settings(port, granularity=granularity)
+    one = MqttSink(settings, documents(settings, *layouts), 7, dict)
     task = asyncio.create_task(one.run(feed))
     work = [records(of, SECONDS) for of in layouts]
     feed.put(work[0].pop(0))

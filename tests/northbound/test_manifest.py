@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import DataType, Tag
+from gateway.model import DataType, Layout, Tag
 from gateway.northbound import manifest
 from gateway.northbound.manifest import canonical
 from tests.northbound.toy import gateway_settings, layout, mqtt_settings
@@ -27,6 +27,12 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+
+
+def asset_of(of: Layout) -> manifest.Asset:
+    (link,) = gateway_settings(of).links
+    (device,) = link.devices
+    return manifest.asset(link, device, mqtt_settings(1883))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,7 @@ def test_meta_says_what_is_known_of_every_tag() -> None:
         Tag("motor/speed", DataType.FLOAT64, "Hz", 0.0, 50.0, "Speed of the drive", True, "MOT.1 Drehzahl"),
         Tag("count", DataType.INT64),
     )
-    (asset,) = manifest.assets(gateway_settings(of), mqtt_settings(1883))
+    asset = asset_of(of)
     assert asset.topic == "uns/v1/acme/plant1/filler1"
     body = json.loads(manifest.encode(asset.meta))
     digest = body.pop("hash")
@@ -115,7 +121,7 @@ def test_meta_says_how_to_read_what_is_text_and_how_long_arrays_are() -> None:
         Tag("event", DataType.JSON),
         Tag("wave", DataType.INT64, count=8),
     )
-    (asset,) = manifest.assets(gateway_settings(of), mqtt_settings(1883))
+    asset = asset_of(of)
     common = {"group": "fast", "access": "read"}
     assert asset.meta["tags"] == {
         "id": {**common, "type": "bytes", "contentEncoding": "base16"},
@@ -128,7 +134,7 @@ def test_meta_says_how_to_read_what_is_text_and_how_long_arrays_are() -> None:
 
 def test_the_hash_changes_with_the_model_and_only_then() -> None:
     def digest(tag: Tag) -> str:
-        return manifest.assets(gateway_settings(layout(tag)), mqtt_settings(1883))[0].hash
+        return asset_of(layout(tag)).hash
 
     tag = Tag("speed", DataType.FLOAT64, "Hz")
     assert digest(tag) == digest(dataclasses.replace(tag))

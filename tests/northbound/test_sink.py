@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from gateway.model import DataType, Layout, Tag
+from gateway.model import DataType, Layout, Quality, Tag
 from gateway.northbound import MqttSink
 from gateway.settings import MqttSettings
 from tests.northbound.toy import (
     CONNACK,
     Listener,
     ToyFeed,
-    gateway_settings,
+    documents,
     layout,
     mqtt_settings,
     peer,
@@ -45,7 +45,7 @@ def empty_ledger() -> Mapping[str, Any]:
 
 @contextlib.asynccontextmanager
 async def running(settings: MqttSettings, *layouts: Layout) -> AsyncIterator[tuple[MqttSink, ToyFeed]]:
-    sink = MqttSink(settings, gateway_settings(*layouts), 7, empty_ledger)
+    sink = MqttSink(settings, documents(settings, *layouts), 7, empty_ledger)
     feed = ToyFeed()
     task = asyncio.create_task(sink.run(feed))
     try:
@@ -414,12 +414,102 @@ async def test_a_feed_that_breaks_surfaces(broker: Mosquitto, broken: str) -> No
     """A defect behind the feed must end `run`, not be retried as if the network had failed."""
     of = layout()
     feed = ToyFeed()
-    sink = MqttSink(mqtt_settings(broker.port), gateway_settings(of), 7, empty_ledger)
+    settings = mqtt_settings(broker.port)
+    sink = MqttSink(settings, documents(settings, of), 7, empty_ledger)
     setattr(feed, broken, lambda *_: json.loads("not json"))
     task = asyncio.create_task(sink.run(feed))
     feed.put(record(of, [1.0]))
     with pytest.raises(json.JSONDecodeError):
         await asyncio.wait_for(task, 5)
+
+
+async def test_other_devices_are_told_without_reconnecting(broker: Mosquitto) -> None:
+    stays, goes, comes = layout(), layout(Tag("a/b", DataType.UINT16), source="mixer"), layout(source="kiln")
+    settings = mqtt_settings(broker.port)
+    base = "uns/v1/acme/plant1"
+    async with Listener(broker.host, broker.port) as listener, running(settings, stays, goes) as (sink, feed):
+        feed.put(record(stays, [1.0]), record(goes, [5]))
+        await feed.until_empty()
+        last = record(goes, [None], seq=2, qualities=[int(Quality.BAD_OUT_OF_SERVICE)])
+        feed.put(last)
+        sink.describe(documents(settings, stays, comes, before=sink.documents), last.id)
+        await listener.until(lambda heard: len(heard.cleared) == 3)
+        assert set(listener.cleared) == {f"{base}/mixer/{end}" for end in ("a/b", "_meta", "_state")}
+        of_value = [payload for topic, payload, _ in listener.messages if topic.endswith("mixer/a/b")]
+        assert [bool(payload) for payload in of_value] == [True, True, False], "cleared before its last value came"
+        assert len(listener.payloads("_namespace")) == 2
+        assert [asset["source"] for asset in listener.payloads("_namespace")[1]["assets"]] == ["filler1", "kiln"]
+        assert [meta["source"] for meta in listener.payloads("_meta")] == ["filler1", "mixer", "kiln"], "only news"
+        await until(lambda: sink.status()["in_flight"] == 0)
+        async with Listener(broker.host, broker.port) as fresh:
+            await fresh.until(lambda heard: bool(heard.payloads("_ledger")))
+            assert not [topic for topic, _, _ in fresh.messages if "mixer" in topic], "a ghost is left at the broker"
+        assert sink.status()["connections"] == 1
+
+
+@pytest.mark.parametrize("order", ["live-first", "strict"])
+async def test_nothing_is_cleared_while_something_may_still_be_retained_there(broker: Mosquitto, order: str) -> None:
+    stays, goes = layout(), layout(source="mixer")
+    settings = mqtt_settings(broker.port, strict_order=order == "strict", window=1)
+    async with Listener(broker.host, broker.port) as listener, running(settings, stays, goes) as (sink, feed):
+        await until(lambda: sink.status()["connected"])
+        before = [record(goes, [float(n)], seq=n) for n in range(1, 30)]
+        late = record(stays, [0.0], backfill=True)
+        after = record(stays, [1.0], seq=2)
+        feed.behind = True
+        feed.put(*before, *([after] if order == "strict" else [late]), after if order != "strict" else late)
+        sink.describe(documents(settings, stays), before[-1].id)
+        await feed.until_empty()
+        if order == "strict":
+            await asyncio.sleep(0.1)
+            assert listener.cleared == [], "what is stored comes first, and something live may wait behind it"
+            feed.behind = False
+            feed.put(record(stays, [2.0], seq=3))
+        await listener.until(lambda heard: "uns/v1/acme/plant1/mixer/speed" in heard.cleared)
+        topics = [topic for topic, _, _ in listener.messages if topic.endswith("mixer/speed")]
+        assert len(topics) == len(before) + 1
+
+
+async def test_what_went_while_the_broker_was_away_is_cleared_when_it_is_back(broker: Mosquitto) -> None:
+    stays, goes = layout(), layout(source="mixer")
+    async with Proxy(broker.host, broker.port) as proxy:
+        settings = mqtt_settings(proxy.port, reconnect_max_s=0.2)
+        async with running(settings, stays, goes) as (sink, feed):
+            feed.put(record(goes, [5.0]))
+            await feed.until_empty()
+            await proxy.cut()
+            await until(lambda: not sink.status()["connected"])
+            sink.describe(documents(settings, stays), 0)
+            await proxy.resume()
+            async with Listener(broker.host, broker.port) as listener:
+                await listener.until(lambda heard: "uns/v1/acme/plant1/mixer/speed" in heard.cleared)
+            await until(lambda: sink.status()["connected"] and sink.status()["in_flight"] == 0)
+            sink.describe(documents(settings, stays, goes), 0)
+            feed.put(record(goes, [6.0], seq=2))
+            async with Listener(broker.host, broker.port) as listener:
+                await listener.until(lambda heard: bool(heard.values) and heard.values[-1]["value"] == 6.0)
+                await listener.until(lambda heard: any(m["source"] == "mixer" for m in heard.payloads("_meta")))
+                assert listener.cleared == []
+
+
+async def test_a_sink_that_takes_over_clears_what_the_one_before_left(broker: Mosquitto) -> None:
+    of = layout()
+    old, new = mqtt_settings(broker.port), mqtt_settings(broker.port, root="plant")
+    async with running(old, of) as (sink, feed):
+        feed.put(record(of, [1.0]))
+        await feed.until_empty()
+        before = sink.documents
+    documents_now = documents(new, of)
+    sink = MqttSink(new, documents_now, 7, empty_ledger, stale=before.retained - documents_now.retained)
+    feed = ToyFeed()
+    task = asyncio.create_task(sink.run(feed))
+    await until(lambda: sink.status()["connected"] and sink.status()["in_flight"] == 0)
+    await sink.stop()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with Listener(broker.host, broker.port) as listener:
+        await listener.until(lambda heard: bool(heard.payloads("_namespace")))
+        assert {topic.split("/")[0] for topic, _, _ in listener.messages} == {"plant"}
 
 
 async def test_every_connection_asks_for_all_values_anew_and_once_more_if_they_came_too_late(broker: Mosquitto) -> None:
@@ -431,7 +521,8 @@ async def test_every_connection_asks_for_all_values_anew_and_once_more_if_they_c
         asked += 1
 
     async with Proxy(broker.host, broker.port) as proxy:
-        sink = MqttSink(mqtt_settings(proxy.port), gateway_settings(of), 7, empty_ledger, refresh)
+        settings = mqtt_settings(proxy.port)
+        sink = MqttSink(settings, documents(settings, of), 7, empty_ledger, refresh)
         feed = ToyFeed()
         task = asyncio.create_task(sink.run(feed))
         try:

@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.driver import DriverKind, Point, PollGroup
 from gateway.model import Batch, DataType, Layout, Record, Tag, Value
+from gateway.northbound import Documents
 from gateway.settings import (
     DeviceSettings,
     GatewaySettings,
@@ -115,7 +116,7 @@ class Listener:
 
     def _add(self, message: tuple[str, bytes, bool]) -> None:
         self.messages.append(message)
-        if not message[0].rpartition("/")[2].startswith("_"):
+        if message[1] and not message[0].rpartition("/")[2].startswith("_"):
             self.values.append(json.loads(message[1]))
         self._changed.set()
 
@@ -142,7 +143,12 @@ class Listener:
 
     def payloads(self, suffix: str) -> list[Any]:
         """The decoded payloads of topics that end so."""
-        return [json.loads(payload) for topic, payload, _ in self.messages if topic.endswith(suffix)]
+        return [json.loads(payload) for topic, payload, _ in self.messages if payload and topic.endswith(suffix)]
+
+    @property
+    def cleared(self) -> list[str]:
+        """Topics of which the broker was told to keep nothing."""
+        return [topic for topic, payload, _ in self.messages if not payload]
 
     async def until(self, condition: Callable[[Listener], bool], timeout_s: float = 10) -> None:
         async with asyncio.timeout(timeout_s):
@@ -225,6 +231,10 @@ def mqtt_settings(port: int, **changes: Any) -> MqttSettings:
         "ledger_interval_s": 60.0,
     }
     return MqttSettings(**{**defaults, **changes})
+
+
+def documents(settings: MqttSettings, *layouts: Layout, before: Documents | None = None) -> Documents:
+    return Documents.of(gateway_settings(*layouts), settings, before)
 
 
 def gateway_settings(*layouts: Layout) -> GatewaySettings:

@@ -6,6 +6,7 @@ that expects something of that kind says so: ``browser.allow(...)``.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -117,6 +118,16 @@ async def chromium(url: str) -> AsyncIterator[Chromium]:
             await watched.check()
         finally:
             await browser.close()
+
+
+async def until(page: Page, expression: str) -> Any:
+    """The value of a JavaScript expression as soon as it is true. Playwright's own `wait_for_function` needs a page
+    that lets text become code, which ours don't."""
+    async with asyncio.timeout(TIMEOUT_MS / 1000):
+        while True:
+            if value := await page.evaluate(expression):
+                return value
+            await asyncio.sleep(0.05)
 
 
 async def axe(page: Page) -> list[str]:

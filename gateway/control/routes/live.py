@@ -87,7 +87,7 @@ class LiveEvent(TypedDict, total=False):
     generation: int
     """Of the configuration."""
     interval_ms: int
-    """Between ticks; in a snapshot."""
+    """Time between two ticks, as the gateway grants it."""
     groups: list[LiveGroup]
     tags: LiveTags
     i: list[int]

@@ -12,6 +12,7 @@ from gateway.accounts import AccountError, Accounts
 from gateway.accounts.accounts import Record
 from gateway.actors import Actor, Role
 from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Refusal
+from gateway.control.routes.accounts import Name, PasswordHash
 
 _DONE = Answer(status=204)
 _STATUS = {
@@ -26,14 +27,6 @@ _STATUS = {
     "unwritable": 503,
 }
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
-_Verifier = Annotated[
-    str,
-    Field(
-        pattern=r"^\$argon2id\$v=19\$m=[1-9][0-9]{4},t=[1-9],p=[1-8]\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{27,86}$",
-        description="A password under argon2id, as a PHC string.",
-    ),
-]
 Address = Annotated[str, Field(max_length=64, description="Where the browser is.")]
 
 
@@ -45,12 +38,12 @@ class Admission(Body):
 class Claim(Body):
     code: Annotated[str, Field(max_length=64)]
     name: Name
-    verifier: _Verifier
+    verifier: PasswordHash
     address: Address
 
 
 class OwnPassword(Body):
-    verifier: _Verifier
+    verifier: PasswordHash
 
 
 class Attempt(Body):

@@ -18,6 +18,11 @@ async def _show(visit: Visit) -> Response:
     return visit.render("account.html", sessions=_sessions(visit))
 
 
+async def _alive(_: Visit) -> Response:
+    """For a page that is cut off from its values: whether that is because its session has ended (401 then)."""
+    return Response(status_code=204)
+
+
 async def _sign_out_others(visit: Visit) -> Response:
     assert visit.session is not None
     ended = visit.services.sessions.end_all(visit.session.user, but=visit.session.id)
@@ -81,6 +86,7 @@ def _sessions(visit: Visit) -> list[dict[str, Any]]:
 
 PAGES: tuple[Page, ...] = (
     Page("/account", _show),
+    Page("/session", _alive, unchanged=True),
     Page("/account/sign-out-others", _sign_out_others, methods=("POST",), max_body=_FORM_BYTES),
     Page("/account/password", _show_password, unchanged=True),
     Page("/account/password", _password, methods=("POST",), max_body=_FORM_BYTES, unchanged=True),
