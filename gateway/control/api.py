@@ -88,9 +88,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         changes = Changes(start, plant, log)
         await changes.open()
         stack.push_async_callback(changes.close)
-        room = Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left)
-        stack.callback(room.close)
-        room.start()
+        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
         updates = Updates()
         stack.push_async_callback(updates.close)
         restorer = Restorer(
