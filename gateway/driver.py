@@ -47,6 +47,10 @@ class NotWritten(WriteFailed):
     """It is certain that nothing was changed: the write couldn't be made, or the device refused it."""
 
 
+class NotAsExpected(NotWritten):
+    """The device didn't read what whoever wrote it expected, so nothing was sent."""
+
+
 class WriteDiffers(WriteFailed):
     """It was sent and accepted, but reads back as something else, or can't be read back."""
 
@@ -285,6 +289,8 @@ class Decoding:
     raw: bytes
     value: Value
     """None if these bytes aren't a value of this type."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of a tag, besides those above, that read it so. An `address` here stands for the one above."""
 
 
 @runtime_checkable
@@ -347,6 +353,8 @@ class Scan:
     """A pydantic model. Each field becomes an option of the command line and of the page."""
     run: Callable[[Any, Site], AsyncIterator[Finding | Progress]]
     """(options, site) → findings as they are made. Raises ScanFailed or LinkDown. Closing the iterator ends it."""
+    claims: Callable[[Any], Sequence[str]] = field(default=lambda options: ())
+    """Options → what of this machine the search needs for itself, as :attr:`DriverKind.claims`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
 from gateway import __version__
 from gateway.delta import Applied, ApplyFailed, Delta, changes_between, gone_tags, groups_of, in_force
-from gateway.journal import Journal
+from gateway.journal import Fate, Journal
 from gateway.live import Live
-from gateway.model import Batch, Quality
+from gateway.model import Batch, Layout, Quality, Record, Value
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
+from gateway.ops.lock import lock_directory
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
+from gateway.southbound.demand import Reading
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
 
 TAP_VALUES = 100_000
 """Values a slow watcher may lag behind before it loses some; collection never waits for it."""
-
-
-class AlreadyRunning(Exception):
-    """Another gateway owns the data directory."""
 
 
 class Tap:
@@ -93,8 +89,8 @@ class Runtime:
         self._taps: set[Tap] = set()
         self._stages = {id(group.poll.layout): Stage(group) for group in groups_of(settings)}
         """By the identity of a group's layout, which `settings` keeps: two groups may have equal ones."""
-        self.live = Live(settings)
         self._clock = Clock(settings.clock, settings.data_dir)
+        self.live = Live(settings, wall_ns=self._clock.now_ns, mono_ns=self._clock.mono_ns)
         self._journal = Journal(settings.journal, self._clock, [sink.name for sink in settings.sinks])
         self._journal.on_alarm(lambda alarm: self.events.tell(AlarmChanged(alarm.name, alarm.active, alarm.message)))
         self._supervisor = Supervisor(
@@ -124,7 +120,7 @@ class Runtime:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.callback(os.close, _lock_directory(self.settings))
+        stack.callback(os.close, lock_directory(self.settings.data_dir))
         await self._journal.start()
         stack.push_async_callback(self._journal.close)
         stack.push_async_callback(self._stop_all_sinks)
@@ -233,6 +229,27 @@ class Runtime:
         for running in self._sinks.values():
             running.sink.device_health(health)
 
+    async def write(
+        self,
+        device: str,
+        path: str,
+        value: Value,
+        *,
+        expected: Value = None,
+        expires: float | None = None,
+        sending: Callable[[], None] = lambda: None,
+    ) -> Value:
+        """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
+        return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
+
+    async def read(self, device: str, path: str) -> Reading:
+        """See :meth:`gateway.southbound.Supervisor.read`."""
+        return await self._supervisor.read(device, path)
+
+    def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
+        """See :meth:`gateway.southbound.Supervisor.preview`."""
+        return self._supervisor.preview(device, path, value)
+
     async def failed_sink(self) -> None:
         """Return only if a sink ends by itself, raising what ended it: that is a bug, and the process must say so."""
         await self._sink_failed.wait()
@@ -259,7 +276,7 @@ class Runtime:
 
     @property
     def southbound(self) -> Supervisor:
-        """What may be asked of running devices: reads on demand, browsing, writes."""
+        """To ask running devices something between their polls, and to show what goes over a link."""
         return self._supervisor
 
     async def _apply(self, settings: GatewaySettings) -> Applied:
@@ -379,6 +396,24 @@ class Runtime:
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
 
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    # -- for diagnostics: read-only, worked out when somebody asks
+
+    def stage(self, layout: Layout) -> Stage:
+        """What is done to the values of a poll group. Raises KeyError."""
+        return self._stages[id(layout)]
+
+    def fate(self, sink: str, record: Record, position: int) -> Fate:
+        """What has become of one value of a report, for one sink. Raises KeyError."""
+        return self._journal.fate(sink, record, position)
+
+    def refusal(self, sink: str, device: str, topic: str) -> str | None:
+        """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
+        return self._sinks[sink].sink.refusal(device, topic)
+
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
         return {
@@ -416,21 +451,3 @@ def _look(task: asyncio.Task[Applied]) -> None:
     """What nobody waits for any more must not be complained about."""
     if not task.cancelled():
         task.exception()
-
-
-def _lock_directory(settings: GatewaySettings) -> int:
-    """One gateway a data directory: two would both number from the same sequence."""
-    path = settings.data_dir / "lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise AlreadyRunning(f"another gateway (process {owner}) uses {settings.data_dir}") from None
-    # Only for whoever finds it locked: a disk too full for it is no reason not to start. In place, for the same reason.
-    with contextlib.suppress(OSError):
-        os.pwrite(handle, f"{os.getpid():<10}\n".encode(), 0)
-    return handle

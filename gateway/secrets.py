@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _MAX_BYTES = 64 * 1024
 
@@ -20,15 +22,14 @@ CROSSED_OUT = "•••"
 _read_so_far: set[str] = set()
 """Secrets this process has read: what it must not say."""
 
+_KEYS = r"(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|bindkey)"
 _TELLTALES = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)"),  # user:password@host
     re.compile(r"\$argon2\w*\$\S+"),
     re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]+"),
-    re.compile(
-        r"(?i)\b(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|bindkey)"
-        r"[\"']?\s*[=:]\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;{}\])]+)"
-    ),
+    re.compile(rf"(?i)\b{_KEYS}[\"']?\s*[=:]\s*([\"'])(?P<value>.*?)(?:\1|$)"),
+    re.compile(rf"(?i)\b{_KEYS}[\"']?\s*[=:]\s*(?P<value>(?!(?:null|none|true|false)\b)[^\s,;{{}}\[\]()\"']+)"),
 )
 """What looks like a secret, wherever it came from."""
 
@@ -94,6 +95,17 @@ def redacted(text: str) -> str:
     for telltale in _TELLTALES:
         text = telltale.sub(_crossed_out, text)
     return text
+
+
+def redacted_json(body: Any, key: str = "") -> Any:
+    """The same JSON-ready document with every text in it `redacted`, and those whose key says that they are secret."""
+    if isinstance(body, str):
+        return CROSSED_OUT if body and re.fullmatch(rf"(?i).*{_KEYS}", key) else redacted(body)
+    if isinstance(body, Mapping):
+        return {name: redacted_json(value, str(name)) for name, value in body.items()}
+    if isinstance(body, list | tuple):
+        return [redacted_json(value, key) for value in body]
+    return body
 
 
 def _crossed_out(found: re.Match[str]) -> str:

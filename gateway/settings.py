@@ -197,6 +197,6 @@ class GatewaySettings:
     journal: JournalSettings
     links: tuple[LinkSettings, ...]
     sinks: tuple[MqttSettings, ...]
-    recent_bytes: int = 5 << 20
+    recent_bytes: int = 4 << 20
     """Memory for recent values, the page's sparklines and trends. 0: none."""
     write: WriteSettings = WriteSettings()

@@ -70,7 +70,10 @@ KIND = DriverKind(
     dissect=_dissect,
     capture=capture,
     scan=Scan(
-        "Units at one endpoint or on one serial line, who they are and what they let one read.", ScanOptions, _scan
+        "Units at one endpoint or on one serial line, who they are and what they let one read.",
+        ScanOptions,
+        _scan,
+        lambda options: claims(options.link),
     ),
     templates=Path(__file__).with_name("templates"),
 )

@@ -80,5 +80,10 @@ KIND = DriverKind(
     endpoints=_endpoints,
     dissect=_dissect,
     capture=lambda options: Capture(Layer.SERIAL),
-    scan=Scan("The serial ports of this machine, who has them, and what talks on one.", ScanOptions, _scan),
+    scan=Scan(
+        "The serial ports of this machine, who has them, and what talks on one.",
+        ScanOptions,
+        _scan,
+        lambda options: () if options.listen is None or "://" in options.listen else (options.listen,),
+    ),
 )

@@ -19,6 +19,7 @@ from gateway.accounts.problems import AccountError, check_name, check_scopes, ch
 from gateway.accounts.secrets import TOKEN_MARK, claim_digest, new_claim_code, new_token, token_digest
 from gateway.accounts.tries import Tries
 from gateway.actors import Actor, Role
+from gateway.audit import AuditError
 from gateway.ops.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -73,14 +74,18 @@ class Accounts:
 
         A file that can't be understood is left alone: every call but :meth:`reset` then raises AccountError.
         """
+        await self.load()
+        if self._damage is not None:
+            _log.error("%s; nobody can log in until: tidegate user reset NAME", self._damage)
+        elif not self._state.users:
+            await self._offer_claim()
+
+    async def load(self) -> None:
+        """Read the file and offer nothing."""
         try:
             self._take(await asyncio.to_thread(load, self._path))
         except (Damaged, OSError) as error:
             self._damage = f"the accounts in {self._path} can't be used: {error}"
-            _log.error("%s; nobody can log in until: tidegate user reset NAME", self._damage)
-            return
-        if not self._state.users:
-            await self._offer_claim()
 
     # -- users ---------------------------------------------------------------------------------------------------------
 
@@ -243,8 +248,11 @@ class Accounts:
         """Whether a claim code would be taken now."""
         return self._damage is None and self._state.claim is not None
 
-    async def claim(self, actor: Actor, code: str, name: str, verifier: str) -> User:
-        """Make the first admin with the claim code, which is good for nothing afterwards. Raises AccountError."""
+    async def claim(self, actor: Actor, code: str, name: str, verifier: str, *, address: str = "") -> User:
+        """Make the first admin with the claim code, which is good for nothing afterwards. Raises AccountError.
+
+        `address`: where whoever tries it is, for the audit log.
+        """
         self._require_sound()
         if self._state.claim is None:
             raise AccountError(
@@ -264,10 +272,10 @@ class Accounts:
             return replace(state.with_user(user), claim=None)
 
         try:
-            await self._change(actor, "claim.use", name, claimed)
+            await self._change(actor, "claim.use", name, claimed, address=address)
         except AccountError as error:
             if error.code == "refused":
-                await self._record(actor, "claim.use", name, "refused")
+                await self._audit(actor, "claim.use", name, "refused", address=address)
             raise
         await asyncio.to_thread(self._claim_path.unlink, missing_ok=True)
         return user
@@ -333,17 +341,24 @@ class Accounts:
         async def changing() -> None:
             async with self._changing:
                 state = change(self._state)
-                await self._record(actor, action, subject, "done", **details)
+                await self._audit(actor, action, subject, "done", **details)
                 try:
                     await self._save(state)
                 except AccountError as error:
-                    await self._record(actor, action, subject, "failed", reason=str(error))
+                    with contextlib.suppress(AccountError):
+                        await self._audit(actor, action, subject, "failed", reason=str(error))
                     raise
 
         # What has begun is finished, whoever stops waiting for it meanwhile.
         task = asyncio.create_task(changing())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(task)
+
+    async def _audit(self, actor: Actor, action: str, subject: str, outcome: str, **details: Any) -> None:
+        try:
+            await self._record(actor, action, subject, outcome, **details)
+        except AuditError as error:
+            raise AccountError("unwritable", f"{error}; nothing was changed", "mend the disk") from None
 
     async def _used(self, token_id: str, day: str) -> None:
         """Keep the day a token was last used. No reason to refuse it if that fails."""

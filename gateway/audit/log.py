@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from gateway.audit.chain import MAX_FILE_BYTES, MAX_TOTAL_BYTES, AuditError, Cha
 from gateway.audit.files import files_in, lines_backwards
 from gateway.audit.row import BadLine, Entry, Row, moment, parse
 from gateway.audit.verify import Verification, verify
+
+_log = logging.getLogger(__name__)
 
 MOST_WAITING = 1000
 MOST_ROWS = 1000
@@ -41,12 +44,11 @@ class AuditLog:
         self._waiting: deque[tuple[Entry, asyncio.Future[None]]] = deque()
 
     async def __aenter__(self) -> Self:
-        """Raises AuditError."""
+        """A log that can't be written is said, and every :meth:`record` tries again."""
         try:
             await self._in_thread(self._chain.open)
-        except BaseException:
-            self._thread.shutdown(wait=False)
-            raise
+        except AuditError as error:
+            _log.error("%s; what must be recorded is refused until it can be", error)
         return self
 
     async def __aexit__(self, *_: object) -> None:

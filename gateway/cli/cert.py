@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import click
 
 from gateway.cli.drivers import driver, installed, not_permitted
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.driver import Certificate, Certificates
+from gateway.driver import Certificates
+from gateway.ops.certificates import (
+    SHOWN,
+    CertificateProblem,
+    KnownCertificate,
+    described,
+    known_for_sinks,
+    known_in,
+    known_of_page,
+    one_of,
+    page_certificate,
+)
 from gateway.settings import site_of
 
 Result = TypeVar("Result")
 
 _DAY_S = 86_400
 _SOON_S = 30 * _DAY_S
-_SHOWN = 16
-"""Digits of a fingerprint that a table shows: enough to name it by."""
-
-
-class _Known(NamedTuple):
-    driver: str
-    certificate: Certificate
+_EXITS = {"no-such-certificate": Exit.FAILED, "ambiguous": Exit.USAGE, "other-state": Exit.CONFLICT}
 
 
 _driver_option = click.option("--driver", "name", help="Only of this driver. Default: all that are configured.")
@@ -54,22 +60,31 @@ def cert() -> None:
 @_driver_option
 @json_option
 def list_(config_path: Path, name: str | None, as_json: bool) -> None:
-    """List every certificate, and how long it is valid."""
-    known = list(_known(_stores(config_path, name)))
+    """List every certificate, and how long it is valid: those of drivers, for brokers, and the local page's."""
+    others: list[KnownCertificate] = []
+    if name is None:
+        settings = load_or_exit(config_path, check_secrets=False, unfinished=True)
+        others = [*known_for_sinks(settings), *known_of_page(page_certificate(settings.socket))]
+    known = [*_known(_stores(config_path, name, required=not others)), *others]
     if as_json:
-        emit_json([_body(each) for each in known])
+        emit_json([asdict(each) for each in known])
     else:
         table(
-            ["driver", "state", "fingerprint", "valid until", "subject"],
+            ["holder", "state", "fingerprint", "valid until", "subject"],
             [
-                (each.driver, cert.state, cert.fingerprint[:_SHOWN], _date(cert.not_after_s), cert.subject)
+                (
+                    each.driver or each.holder,
+                    each.state,
+                    each.fingerprint[:SHOWN],
+                    _date(each.not_after_s),
+                    each.subject,
+                )
                 for each in known
-                for cert in [each.certificate]
             ],
         )
     for each in known:
         _warn(each)
-    if not as_json and any(each.certificate.state == "quarantined" for each in known):
+    if not as_json and any(each.state == "quarantined" for each in known):
         note("  → compare the fingerprint with the far end's own, then: tidegate cert accept FINGERPRINT")
 
 
@@ -97,9 +112,10 @@ def accept(fingerprint: str, config_path: Path, name: str | None, as_json: bool)
     """
     stores = _stores(config_path, name)
     found = _one(list(_known(stores)), fingerprint, "quarantined")
-    changed = _done(lambda: stores[found.driver].accept(found.certificate.fingerprint))
-    _print(_Known(found.driver, changed), as_json=as_json)
-    _warn(_Known(found.driver, changed))
+    store = stores[found.driver or ""]
+    changed = described(found.driver or "", _done(lambda: store.accept(found.fingerprint)))
+    _print(changed, as_json=as_json)
+    _warn(changed)
 
 
 @cert.command()
@@ -111,8 +127,9 @@ def reject(fingerprint: str, config_path: Path, name: str | None, as_json: bool)
     """No longer trust a certificate, or throw it out of quarantine. The beginning of its FINGERPRINT is enough."""
     stores = _stores(config_path, name)
     found = _one(list(_known(stores)), fingerprint, "quarantined", "trusted", "issuer")
-    changed = _done(lambda: stores[found.driver].reject(found.certificate.fingerprint))
-    _print(_Known(found.driver, changed), as_json=as_json)
+    store = stores[found.driver or ""]
+    changed = described(found.driver or "", _done(lambda: store.reject(found.fingerprint)))
+    _print(changed, as_json=as_json)
 
 
 @cert.command()
@@ -123,7 +140,7 @@ def reject(fingerprint: str, config_path: Path, name: str | None, as_json: bool)
 def add(file: Path, config_path: Path, name: str | None, as_json: bool) -> None:
     """Trust the certificate in FILE (PEM or DER)."""
     of, store = _only(_stores(config_path, name))
-    changed = _Known(of, _done(lambda: store.add(file), "name a PEM or DER file that holds a certificate"))
+    changed = described(of, _done(lambda: store.add(file), "name a PEM or DER file that holds a certificate"))
     _print(changed, as_json=as_json)
     _warn(changed)
 
@@ -135,12 +152,12 @@ def add(file: Path, config_path: Path, name: str | None, as_json: bool) -> None:
 def renew(config_path: Path, name: str | None, as_json: bool) -> None:
     """Make the driver's own certificate anew. The far ends must then be told to trust it."""
     of, store = _only(_stores(config_path, name))
-    changed = _Known(of, _done(store.renew))
+    changed = described(of, _done(store.renew))
     _print(changed, as_json=as_json)
-    note(f"  → let the far ends trust {changed.certificate.file}")
+    note(f"  → let the far ends trust {changed.file}")
 
 
-def _stores(config_path: Path, name: str | None) -> dict[str, Certificates]:
+def _stores(config_path: Path, name: str | None, *, required: bool = True) -> dict[str, Certificates]:
     """The trust list of every driver meant, by its name. Ends the command if there is none."""
     settings = load_or_exit(config_path, check_secrets=False, unfinished=True)
     kinds = {link.kind.name: link.kind for link in settings.links} if name is None else {name: driver(name)}
@@ -149,11 +166,14 @@ def _stores(config_path: Path, name: str | None) -> dict[str, Certificates]:
         for kind in kinds.values()
         if kind.certificates is not None
     }
-    if not stores and name is not None:
-        fail(f"the driver {name!r} keeps no certificates", None, Exit.USAGE)
+    if not stores and not required:
+        return {}
     if not stores:
         able = ", ".join(kind.name for kind in installed() if kind.certificates is not None) or "none"
-        fail("no configured driver keeps certificates", f"name one that does with --driver: {able}", Exit.USAGE)
+        what = (
+            "no configured driver keeps certificates" if name is None else f"the driver {name!r} keeps no certificates"
+        )
+        fail(what, f"name one that does with --driver: {able}", Exit.USAGE)
     return stores
 
 
@@ -163,26 +183,16 @@ def _only(stores: dict[str, Certificates]) -> tuple[str, Certificates]:
     return next(iter(stores.items()))
 
 
-def _known(stores: dict[str, Certificates]) -> Iterator[_Known]:
-    for name, store in stores.items():
-        for certificate in _done(store.list):
-            yield _Known(name, certificate)
+def _known(stores: dict[str, Certificates]) -> list[KnownCertificate]:
+    return _done(lambda: list(known_in(stores)))
 
 
-def _one(known: Sequence[_Known], fingerprint: str, *states: str) -> _Known:
-    """The one certificate that is meant, in one of these states if any are given. Ends the command if it isn't one."""
-    beginning = fingerprint.replace(":", "").replace(" ", "").lower()
-    named = [each for each in known if beginning and each.certificate.fingerprint.startswith(beginning)]
-    meant = [each for each in named if not states or each.certificate.state in states]
-    if len(meant) > 1:
-        all_of_them = ", ".join(f"{each.driver} {each.certificate.fingerprint[:_SHOWN]}" for each in meant)
-        fail(f"{fingerprint!r} can mean {all_of_them}", "write more of it, or add --driver", Exit.USAGE)
-    if meant:
-        return meant[0]
-    if named:
-        other = named[0].certificate
-        fail(f"the certificate {other.fingerprint[:_SHOWN]} is {other.state}", "see: tidegate cert list", Exit.CONFLICT)
-    return fail(f"there is no certificate whose fingerprint begins with {fingerprint!r}", "see: tidegate cert list")
+def _one(known: Sequence[KnownCertificate], fingerprint: str, *states: str) -> KnownCertificate:
+    """The one that is meant, in one of these states if any are given. Ends the command if it isn't one."""
+    try:
+        return one_of(known, fingerprint, *states)
+    except CertificateProblem as error:
+        fail(str(error), error.mend, _EXITS[error.code])
 
 
 def _done(call: Callable[[], Result], mend: str = "see: tidegate cert list") -> Result:
@@ -199,13 +209,12 @@ def _done(call: Callable[[], Result], mend: str = "see: tidegate cert list") -> 
         fail(str(error), mend)
 
 
-def _print(known: _Known, *, as_json: bool) -> None:
+def _print(certificate: KnownCertificate, *, as_json: bool) -> None:
     if as_json:
-        emit_json(_body(known))
+        emit_json(asdict(certificate))
         return
-    certificate = known.certificate
     lines = [
-        ("driver", known.driver),
+        ("driver", certificate.driver),
         ("state", certificate.state),
         ("fingerprint", certificate.fingerprint),
         ("subject", certificate.subject),
@@ -217,28 +226,14 @@ def _print(known: _Known, *, as_json: bool) -> None:
     table(["certificate", ""], lines)
 
 
-def _body(known: _Known) -> dict[str, Any]:
-    certificate = known.certificate
-    return {
-        "driver": known.driver,
-        "state": certificate.state,
-        "fingerprint": certificate.fingerprint,
-        "subject": certificate.subject,
-        "uris": list(certificate.uris),
-        "not_before_s": certificate.not_before_s,
-        "not_after_s": certificate.not_after_s,
-        "file": str(certificate.file),
-    }
-
-
 def _date(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _warn(known: _Known) -> None:
+def _warn(certificate: KnownCertificate) -> None:
     """On stderr, if it isn't valid now or soon won't be."""
-    certificate, now_s = known.certificate, time.time()
-    what = f"{known.driver} {certificate.fingerprint[:_SHOWN]} ({certificate.state})"
+    now_s = time.time()
+    what = f"{certificate.driver or certificate.holder} {certificate.fingerprint[:SHOWN]} ({certificate.state})"
     left_s = certificate.not_after_s - now_s
     if certificate.not_before_s > now_s:
         note(f"{what} isn't valid before {_date(certificate.not_before_s)}: is the clock right?")

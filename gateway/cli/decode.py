@@ -15,7 +15,7 @@ import click
 from gateway.cli.drivers import ask, link_of
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, colourful, config_option, emit_json, emit_line, fail, json_option, printable, table
-from gateway.cli.plausible import is_plausible
+from gateway.diagnostics.plausible import is_plausible
 from gateway.driver import Browses, Bus, Decodes, Decoding, DeviceSilent
 from gateway.model import DataType
 from gateway.southbound.link import CALL_LIMIT_S

@@ -44,6 +44,7 @@ config_option = click.option(
     help="The configuration file; conf.d/*.toml beside it is read too.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask. Without a terminal nobody can be asked.")
 
 
 def fail(message: str, mend: str | None = None, code: Exit = Exit.FAILED) -> NoReturn:
@@ -53,6 +54,16 @@ def fail(message: str, mend: str | None = None, code: Exit = Exit.FAILED) -> NoR
     if mend:
         click.echo(f"  → {mend}", err=True)
     sys.exit(int(code))
+
+
+def confirmed(question: str, *, yes: bool) -> None:
+    """Go on only if that is wanted: by `yes`, or by an answer on the terminal. Else the command ends."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        fail("this needs a yes, and there is no terminal to ask on", "add --yes if it is meant", Exit.USAGE)
+    if not click.confirm(question, err=True):
+        fail("nothing was done", "call it again with --yes if it is meant")
 
 
 def note(message: str) -> None:

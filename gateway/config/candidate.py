@@ -54,7 +54,9 @@ def candidate_link(
     """
     link = {"name": "link", **link}
     own = {key: value for key, value in device.items() if key != "link"}
-    groups = [*own.get("group", []), *([{"name": _GROUP, "interval_ms": 1000, "tag": [*tags]}] if tags else [])]
+    groups = own.get("group", [])
+    if tags and isinstance(groups, list):
+        groups = [*groups, {"name": _GROUP, "interval_ms": 1000, "tag": [*tags]}]
     device = {"name": "device", **own, "link": link["name"], "group": groups}
     return _read({"link": [link], "device": [device]}, gateway, directory).links[0]
 

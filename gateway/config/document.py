@@ -114,13 +114,11 @@ def read(path: Path, tree: Tree | None = None) -> Document:
 def in_place(path: Path) -> Tree:
     """The files of the configuration at `path`, whatever they hold. Raises ConfigErrors if one can't be read."""
     files, _, _ = _in_place(path)
-    if isinstance(files, DiskFiles):
-        try:
-            files.read(path)
-            return files.tree()
-        except OSError as error:
-            raise ConfigErrors((unreadable(Path(error.filename or path), error),)) from None
-    return files.tree
+    if isinstance(files, TreeFiles):
+        return files.tree
+    if failures := files.failures():
+        raise ConfigErrors(tuple(unreadable(file, error) for file, error in failures))
+    return files.tree()
 
 
 _Read: TypeAlias = tuple["TreeFiles | DiskFiles", list[Source], list[Problem]]
@@ -133,16 +131,16 @@ def _in_tree(path: Path, tree: Tree) -> _Read:
 
 
 def _in_place(path: Path) -> _Read:
-    """What stands at `path`, all of it at one moment."""
+    """What stands at `path`, all of it at one moment. Raises ConfigErrors if a change's marker can't be read."""
     for _ in range(_ATTEMPTS):
         try:
             change = standing_change(path)
         except OSError as error:
-            return DiskFiles(path), [], [unreadable(marker_of(path), error)]
+            raise ConfigErrors((unreadable(marker_of(path), error),)) from None
         except Damaged as error:
             hint = "look the files over, which may be half changed, then remove this one"
-            problem = Problem(marker_of(path), None, f"the marker of a change is damaged: {error}", hint)
-            return DiskFiles(path), [], [problem]
+            message = f"the marker of a change is damaged: {error}"
+            raise ConfigErrors((Problem(marker_of(path), None, message, hint),)) from None
         if change is not None:
             return _in_tree(path, change)
         files, problems = DiskFiles(path), list[Problem]()

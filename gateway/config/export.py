@@ -22,7 +22,7 @@ def json_schema(drivers: Iterable[str] | None = None) -> dict[str, Any]:
     names = registry.driver_names() if drivers is None else tuple(drivers)
     definitions: dict[str, Any] = {}
     for name in names:
-        definitions |= _driver_definitions(name)
+        definitions |= {f"{name}.{table}": schema for table, schema in driver_schemas(name).items()}
     properties: dict[str, Any] = {}
     for key, (model, array) in SECTIONS.items():
         if model in (LinkTable, TemplateTable):
@@ -54,7 +54,9 @@ def table_schema(model: type[BaseModel]) -> dict[str, Any]:
     return plain
 
 
-def _driver_definitions(driver: str) -> dict[str, Any]:
+def driver_schemas(driver: str) -> dict[str, dict[str, Any]]:
+    """The schemas of one driver's tables: `link`, `device`, `template`, `group`, `tag`, our keys and its own. Raises as
+    `registry.load_driver` does."""
     kind = registry.load_driver(driver)
     link = _merged(LinkTable, kind.link_options)
     template = table_schema(TemplateTable)
@@ -66,11 +68,11 @@ def _driver_definitions(driver: str) -> dict[str, Any]:
     for table in (device, template):
         table["properties"]["group"]["items"] = {"$ref": f"#/$defs/{driver}.group"}
     return {
-        f"{driver}.link": link,
-        f"{driver}.device": device,
-        f"{driver}.template": template,
-        f"{driver}.group": group,
-        f"{driver}.tag": _merged(TagTable, kind.tag_options),
+        "link": link,
+        "device": device,
+        "template": template,
+        "group": group,
+        "tag": _merged(TagTable, kind.tag_options),
     }
 
 

@@ -108,5 +108,10 @@ def _mended(text: str) -> list[str]:
     return [mended for level in plain.split("/") if (mended := re.sub("_+", "_", _ILLEGAL.sub("_", level)).strip("_"))]
 
 
+def mended_path(text: str) -> str:
+    """A path spelt with what is allowed; empty if nothing is left."""
+    return "/".join(_mended(text))
+
+
 def _write(text: str) -> str:
     return f"write {quote(text)}" if text else _NO_NAME

@@ -75,7 +75,11 @@ class DiskFiles:
         self._listing: list[Path] | None = None
 
     def tables(self) -> list[Path]:
-        self._listing = _conf_d(self.main)
+        try:
+            self._listing = _conf_d(self.main)
+        except OSError as error:
+            self._read[self.main.parent / "conf.d"] = error
+            raise
         return [self.main, *self._listing]
 
     def read(self, path: Path) -> bytes:
@@ -102,6 +106,16 @@ class DiskFiles:
         return all(_stat(path) == seen for path, seen in self._seen.items()) and (
             self._listing is None or self._listing == _conf_d(self.main)
         )
+
+    def failures(self) -> list[tuple[Path, OSError]]:
+        """What couldn't be read. A CSV file that isn't there is no failure of reading: who names it says so."""
+        tables = {self.main, *(self._listing or ())}
+        return [
+            (path, error)
+            for path, error in self._read.items()
+            if isinstance(error, OSError)
+            and (path in tables or not isinstance(error, FileNotFoundError | NotADirectoryError))
+        ]
 
     def tree(self) -> Tree:
         """What was read."""

@@ -61,7 +61,7 @@ class GatewayTable(Table):
         description="`auto`: the wall clock is trusted once the kernel says it is synchronised; `trusted`: always.",
     )
     recent_mb: float = Field(
-        default=5.0,
+        default=4.0,
         ge=0,
         le=1024,
         description="Memory for recent values, the sparklines and trends of the page, in MiB; all tags reach back "

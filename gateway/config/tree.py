@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from gateway.config.names import Mendable, quote
 
@@ -86,6 +89,19 @@ def check_size(tree: Tree) -> Tree:
             f"has {tree.size >> 20} MiB, but at most {MAX_BYTES >> 20} are possible", "use templates for equal devices"
         )
     return tree
+
+
+def trimmed(tree: Tree) -> Tree:
+    """The tree without the CSV files that nothing in it names: the files of a configuration, as they are read."""
+    named = set(tree.tables)
+    for name in tree.tables:
+        text = tree.files.get(name, b"").decode("utf-8-sig", "replace")
+        try:
+            found = csv_named_in(tomli.loads(text))
+        except (ValueError, RecursionError):
+            found = csv_named_in_text(text)
+        named |= {posixpath.normpath(posixpath.join(posixpath.dirname(name), each)) for each in found}
+    return tree.replaced(dict.fromkeys(tree.files.keys() - named))
 
 
 def name_in(directory: Path, path: Path, main: str) -> str | None:

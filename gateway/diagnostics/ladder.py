@@ -15,11 +15,12 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.diagnostics import way
 from gateway.diagnostics.rungs import Failed, Outcome, Rung, Step, climb
-from gateway.driver import Bus, DeviceSilent, Driver, Identifies, LinkDown
+from gateway.driver import Bus, DeviceSilent, Driver, Identifies, LinkDown, PollGroup, Releases
 from gateway.model import Batch, is_bad, quality_name
 from gateway.pipeline import Stage
 from gateway.sentences import with_mend
 from gateway.settings import DeviceSettings, GroupSettings, LinkSettings
+from gateway.southbound.demand import ON_DEMAND
 from gateway.southbound.link import CALL_LIMIT_S, CLOSE_LIMIT_S
 from gateway.wire import Endpoint, Medium
 
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 IDENTITY_LIMIT_S = 20.0
 READ_LIMIT_S = 60.0
+_BACK_S = 5.0
+"""Within this a running link that a question has cost its connection is back."""
+_LOOK_S = 0.05
 _SHOWN = 200
 """Tags of a test read that are listed."""
 _NETWORK = (Medium.TCP, Medium.UDP)
@@ -122,7 +126,7 @@ class _Test:
         groups = self.device.groups
         if groups:
             with contextlib.suppress(LinkDown, DeviceSilent):
-                await self.ask(lambda driver: driver.read(driver.plan(groups[0].poll)))
+                await self.ask(lambda driver: _read(driver, groups[0]))
                 return Outcome("it answers reads, but not the question who it is")
         raise self.failed(error)
 
@@ -254,11 +258,26 @@ class _Through(_Test):
     async def ask(self, call: Callable[[Driver], Awaitable[T]]) -> T:
         return await self._running.ask(call)
 
+    async def unidentified(self, error: Exception) -> Outcome:
+        if isinstance(error, LinkDown):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BACK_S):
+                    while self._running.link_state()[0] != "up":  # noqa: ASYNC110 - a link tells nobody but the events
+                        await asyncio.sleep(_LOOK_S)
+        return await super().unidentified(error)
 
-async def _read(driver: Driver, group: GroupSettings) -> list[dict[str, Any]]:
-    """One row a tag."""
+
+async def _read(driver: Driver, settings: GroupSettings) -> list[dict[str, Any]]:
+    """One row a tag. Beside the groups that run: what is asked here is none of them."""
+    poll = settings.poll
+    group = GroupSettings(PollGroup(ON_DEMAND, poll.layout, poll.points, poll.interval_s), settings.rules)
     plan = driver.plan(group.poll)
-    wire = await driver.read(plan)
+    try:
+        wire = await driver.read(plan)
+    finally:
+        keeper: object = driver
+        if isinstance(keeper, Releases):
+            await keeper.release(ON_DEMAND)
     published = Stage(group).process(wire)
     errors = {error.path: error.message for error in plan.errors}
     return list(_rows(group, wire, published, errors))

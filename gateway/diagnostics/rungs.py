@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.sentences import with_mend
+from gateway.sentences import one_line, with_mend
+
+log = logging.getLogger(__name__)
 
 
 class State(enum.StrEnum):
@@ -98,6 +101,11 @@ async def climb(steps: Sequence[Step]) -> AsyncGenerator[Rung, None]:
             rung = replace(
                 rung, state=State.FAILED, sentence=sentence, mend="look whether it is overloaded, and try again"
             )
+        except Exception as error:
+            log.exception("a test's step %r failed", step.id)
+            failed = step.title.lower()
+            sentence = f"the driver failed: {type(error).__name__}: {one_line(str(error))}"
+            rung = replace(rung, state=State.FAILED, sentence=sentence, mend="report it: the log has the details")
         else:
             state = State.SKIPPED if outcome.skipped else State.PASSED
             rung = replace(rung, state=state, sentence=outcome.sentence, details=outcome.details)

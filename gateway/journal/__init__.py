@@ -10,7 +10,8 @@ The only package that knows SQLite.
 """
 
 from gateway.journal.alarms import Alarm
+from gateway.journal.fate import Fate, Where
 from gateway.journal.journal import Journal
 from gateway.journal.store import JournalError
 
-__all__ = ["Alarm", "Journal", "JournalError"]
+__all__ = ["Alarm", "Fate", "Journal", "JournalError", "Where"]

@@ -474,6 +474,10 @@ class JournalFeed:
         yield from self._parked
         yield from self.live
 
+    def lent(self, id_: int) -> bool:
+        """Whether the sink has it now."""
+        return id_ in self._loans or id_ in self._stored_loans or id_ in self._retry_loans
+
     def oldest_ns(self) -> int | None:
         """Monotonic time of the oldest record that is in memory only."""
         stamps = [record.batch.mono_ns for record in self._loans.values()]

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from gateway.journal.alarms import Alarm, Alarms
 from gateway.journal.bounds import Bounds
+from gateway.journal.fate import Fate, fate_of
 from gateway.journal.feed import JournalFeed
 from gateway.journal.intervals import IntervalSet, Progress
 from gateway.journal.ledger import Ledger
@@ -283,6 +284,14 @@ class Journal:
     def newest(self) -> int:
         """Id of the last record that was appended; 0 before :meth:`start`."""
         return self._id
+
+    def fate(self, sink: str, record: Record, position: int) -> Fate:
+        """What has become of one value of a record of this boot. Raises KeyError for an unknown sink."""
+        feed = self.feeds[sink]
+        self.accounts.up_to_date()
+        account = self.accounts.accounts[sink][self.boot][record.batch.layout.source]
+        ahead = self.accounts.totals(sink)["pending"]
+        return fate_of(feed, account, record, position, assigned=self.assigned, ahead=ahead)
 
     def on_alarm(self, listener: Callable[[Alarm], None]) -> None:
         """Call `listener` at every transition of a condition somebody should know of."""

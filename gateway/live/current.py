@@ -7,6 +7,7 @@ columns, from devices that speak by themselves, are put into the row only when s
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,8 +17,9 @@ from gateway.model import Batch, Layout, Quality, Record, Value, is_bad
 
 _ROW_NS: Final = 1_000_000_000
 """Rows of a group that is read more often than this are this far apart."""
-_KEPT_ROWS: Final = 8
+_KEPT_ROWS: Final = 12
 """Batches whose columns wait to be narrowed to the least and the greatest: few at once is dear, many is memory."""
+_KEPT_RECORDS: Final = 32
 _WAITING: Final = int(Quality.BAD_WAITING_FOR_INITIAL_DATA)
 _NEVER: Final = -1
 _ABOVE: Final = math.inf
@@ -56,8 +58,9 @@ class Current:
         self.fast = fast
         self.track: Track | None = None
         """Where recent values go; None: nowhere."""
-        self.record: Record | None = None
-        """What of the group was reported last."""
+        self.records: deque[Record] = deque(maxlen=_KEPT_RECORDS)
+        """What of the group was reported last, the newest at the end: the last report of all columns, and later ones of
+        some of them."""
         self._ranged: Track | None = None
         """The track, if it wants least and greatest values."""
         self._window_ns = _ROW_NS if fast else 0
@@ -204,11 +207,32 @@ class Current:
                 highs[place] = high if highs[place] is None else max(high, highs[place])
         return lows, highs, self._broken
 
+    def reported(self, record: Record) -> None:
+        """The journal took a report of the group."""
+        if record.batch.columns is None:
+            self.records.clear()
+        self.records.append(record)
+
     # -- for those who look --------------------------------------------------------------------------------------------
 
     @property
     def version(self) -> int:
         return self._version
+
+    @property
+    def record(self) -> Record | None:
+        """What of the group was reported last."""
+        return self.records[-1] if self.records else None
+
+    def last_record(self, column: int) -> tuple[Record, int] | None:
+        """The last report that had a column, and the column's position in it; None: too long ago."""
+        for record in reversed(self.records):
+            columns = record.batch.columns
+            if columns is None:
+                return record, column
+            if column in columns:
+                return record, columns.index(column)
+        return None
 
     def state(self) -> State:
         if self._singles:

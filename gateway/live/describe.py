@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from gateway.live.directory import Directory, Entry
 from gateway.live.plain import whole
-from gateway.model import Batch, Record
+from gateway.model import Record
 from gateway.northbound.uns import Encoder, Unpublishable
 from gateway.settings import MqttSettings, ReportPolicy
 
@@ -66,19 +66,12 @@ def describe(directory: Directory, entry: Entry) -> dict[str, Any]:
 
 def payloads(directory: Directory, entry: Entry) -> list[dict[str, Any]]:
     """The message in which each sink publishes the tag, of the last report that had it: ``sink``, ``topic``,
-    ``payload`` (text), ``bytes`` (its length) and ``retain``; ``error`` instead where there can't be one. Empty if the
-    last report of the tag's group was without it: nothing of it changed enough."""
-    record = entry.group.current.record
-    position = None if record is None else _position(record.batch, entry.column)
-    if record is None or position is None:
+    ``payload`` (text), ``bytes`` (its length) and ``retain``; ``error`` instead where there can't be one. Empty if that
+    is too many reports of the tag's group ago."""
+    last = entry.group.current.last_record(entry.column)
+    if last is None:
         return []
-    return [{"sink": sink.name, **_payload(record, position, sink)} for sink in directory.sinks]
-
-
-def _position(batch: Batch, column: int) -> int | None:
-    if batch.columns is None:
-        return column
-    return batch.columns.index(column) if column in batch.columns else None
+    return [{"sink": sink.name, **_payload(*last, sink)} for sink in directory.sinks]
 
 
 def _payload(record: Record, position: int, sink: MqttSettings) -> dict[str, Any]:

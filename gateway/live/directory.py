@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gateway.live.current import Current
 from gateway.model import Layout, Tag
@@ -60,7 +61,11 @@ class Directory:
     def __init__(self, groups: Sequence[Group], sinks: Sequence[MqttSettings]) -> None:
         self.groups = groups
         self.sinks = sinks
-        self._tags = {f"{group.device.name}/{tag.path}": (group, i) for group, i, tag in _all(groups)}
+
+    @cached_property
+    def _tags(self) -> dict[str, tuple[Group, int]]:
+        """Made when it is first asked for: on a gateway that nobody looks at, nobody needs it."""
+        return {f"{group.device.name}/{tag.path}": (group, i) for group, i, tag in _all(self.groups)}
 
     def __len__(self) -> int:
         return len(self._tags)

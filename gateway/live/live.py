@@ -79,7 +79,7 @@ class Live:
     def reported(self, record: Record) -> None:
         """What the journal took of a group last: what sinks publish."""
         if (current := self._groups.get(record.batch.layout.digest)) is not None and not record.batch.history:
-            current.record = record
+            current.reported(record)
 
 
 def is_fast(group: GroupSettings) -> bool:

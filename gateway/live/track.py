@@ -6,8 +6,8 @@ than rows are kept also the least and the greatest since the row before. What is
 
 from __future__ import annotations
 
+import mmap
 import struct
-from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -86,8 +86,9 @@ class Track:
         self._width = width
         self._zeros = [0] * size
         self._ones = [1] * size
-        self._times = array("q", bytes(_TIME_BYTES * rows))
-        self._data = bytearray(self._pack.size * rows)
+        # Pages of the system's own, which become memory as they are written to.
+        self._times = memoryview(_pages(_TIME_BYTES * rows)).cast("q")
+        self._data = _pages(self._pack.size * rows)
         self._next = 0
         self._filled = 0
         self._bytes: dict[int, int] = {0: 0}
@@ -206,3 +207,7 @@ class Track:
         self._filled = count
         self._next = count % self.rows
         self._bytes, self._qualities = dict(older._bytes), list(older._qualities)
+
+
+def _pages(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -226,6 +226,10 @@ class MqttSink:
             "latency_p99_ms": _quantile_ms(latencies, 0.99),
         }
 
+    def refusal(self, device: str, topic: str) -> str | None:
+        """Why the broker refuses what is published there; None if it doesn't, or never said so."""
+        return self._refusals.get(device, {}).get(string(topic))
+
     def device_health(self, health: manifest.Health) -> None:
         """Publish the state of a device on its asset's ``_state``; kept for the next connection too."""
         topic = self.documents.asset_topics.get(health.device)

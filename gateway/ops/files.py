@@ -14,16 +14,21 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     """
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)  # of a crash, perhaps with another mode
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    write_synced(draft, body, mode)
+    os.replace(draft, path)
+    sync_directory(path.parent)
+
+
+def write_synced(path: Path, body: bytes, mode: int = 0o644) -> None:
+    """Write a file that isn't there yet, and sync its bytes but not its name. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         view = memoryview(body)
-        while view:
+        while view:  # on a disk that is nearly full a part is written, and only the next call fails
             view = view[os.write(handle, view) :]
         os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(draft, path)
-    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

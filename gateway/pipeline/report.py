@@ -17,6 +17,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -49,6 +50,20 @@ class Columns:
         else:
             for i, value in zip(self.positions, values, strict=True):
                 row[i] = value
+
+
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """What of one tag was reported last, and when it may or must be again. Times are CLOCK_MONOTONIC, ns."""
+
+    value: Value
+    quality: int
+    at_ns: int
+    band: float | None
+    """Least change worth reporting; 0: any; None: no filter by value."""
+    not_before_ns: int
+    due_ns: int | None
+    """From then on it is reported in any case; None: never for that reason."""
 
 
 class ReportFilter:
@@ -166,6 +181,24 @@ class ReportFilter:
                 if band is None or (_differs(value, old, band) if band else value != old):
                     keep.append(at)
         return keep
+
+    def last(self, column: int) -> LastReport | None:
+        """None if nothing was reported, since the start or since :meth:`forget`. Without any policy in the group no
+        value is remembered: it is None then, and the time is that of the group."""
+        quality = self._qualities[column]
+        if quality == _NEVER and not self.all_good:
+            return None
+        quality = max(quality, 0)
+        at_ns = self._reported_ns[column] if self.filters else self.mono_ns
+        longest = self._max_ns[column]
+        return LastReport(
+            None if is_bad(quality) or not self.filters else self._values[column],
+            quality,
+            at_ns,
+            self._bands[column],
+            at_ns + self._min_ns[column],
+            None if longest == _FAR else at_ns + longest,
+        )
 
     def forget(self) -> None:
         """Take nothing for reported: every tag passes at its next value, good or bad."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.model import Batch, Value
 from gateway.pipeline.convert import Conversion
-from gateway.pipeline.report import ReportFilter
+from gateway.pipeline.report import LastReport, ReportFilter
 from gateway.settings import GroupSettings
 
 
@@ -25,6 +25,8 @@ class Stage:
         self.values: Sequence[Value] = ()
         self.qualities: Sequence[int] | None = None
         """What the last processed batch says, as it would be published: of the batch's columns, all of them."""
+        self.wire: Batch | None = None
+        """The last processed batch as the driver read it."""
         self._pending: tuple[Sequence[Value], Sequence[int] | None, Sequence[int] | None, int] | None = None
 
     def process(self, batch: Batch) -> Batch | None:
@@ -33,6 +35,7 @@ class Stage:
         A batch of the past, of events, or older than the newest accepted one is reported whole and doesn't touch the
         report state.
         """
+        self.wire = batch
         values, qualities, columns, mono_ns = batch.values, batch.qualities, batch.columns, batch.mono_ns
         apart = batch.history or batch.event or mono_ns < self._filter.mono_ns
         if self._transparent and qualities is None and columns is None:
@@ -74,6 +77,10 @@ class Stage:
                 return converted
         values, codes = conversion.each(values, qualities, self._all if columns is None else columns)
         return values, codes if any(codes) else None
+
+    def last_report(self, column: int) -> LastReport | None:
+        """See :meth:`ReportFilter.last`."""
+        return self._filter.last(column)
 
     def forget(self) -> None:
         """Report every tag once more, whatever was reported before."""

@@ -845,17 +845,23 @@ class Link:
     # -- writes --------------------------------------------------------------------------------------------------------
 
     async def write(
-        self, device: Device, path: str, value: Value, expires: float | None, sending: Callable[[], None]
+        self,
+        device: Device,
+        path: str,
+        value: Value,
+        expected: Value,
+        expires: float | None,
+        sending: Callable[[], None],
     ) -> Value:
         """See :meth:`Supervisor.write`."""
         connected = self._connected and not self._stopping
-        done = self._writes.put(device, path, value, expires, sending, connected=connected)
+        done = self._writes.put(device, path, value, expected, expires, sending, connected=connected)
         self._nudge()
         return await done
 
     def preview(self, device: Device, path: str, value: Value) -> Sequence[str] | None:
         """See :meth:`Supervisor.preview`."""
-        point, _, wire = to_be_written(device, path, value)
+        point, _, _, wire = to_be_written(device, path, value)
         kind, settings = self.settings.kind, self.settings
         try:
             # While nothing is connected there is no driver; one on a bus that is never opened will do.
@@ -877,6 +883,12 @@ class Link:
         device = write.device
         self._watchdog.begin(self._clock())
         try:
+            if write.expected is not None:
+                assert device.driver is not None
+                await write.compare(device.driver)
+                if write.done.done():
+                    return  # its time ran out, or nobody waits for it any more
+            write.start()
             wire = await driver.write(write.point, write.wire)
         except (WriteFailed, DeviceSilent) as error:
             write.fail(error)
@@ -884,7 +896,7 @@ class Link:
             write.fail(error)
             raise
         except asyncio.CancelledError:
-            write.fail(WriteFailed(f"writing {write.point.path} was cut short; the outcome is unknown"))
+            write.fail(WriteFailed(f"writing {write.point.path} was cut short; {write.doubt}"))
             hung = self._watchdog.fired
             if not self._watchdog.survives():
                 raise
@@ -892,7 +904,7 @@ class Link:
             if hung:
                 raise _Reopen from None
         except Exception as error:  # noqa: BLE001 - a driver's code may raise anything
-            write.fail(WriteFailed(f"the driver failed: {_describe(error)}; the outcome is unknown"))
+            write.fail(WriteFailed(f"the driver failed: {_describe(error)}; {write.doubt}"))
             self._crashed(device.groups[0], error)
         else:
             write.succeed(wire)

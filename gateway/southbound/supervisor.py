@@ -65,13 +65,15 @@ class Supervisor:
         self._jitter = jitter
         self._call_limit_s = call_limit_s
         self._index = itertools.count()
+        self._takes: dict[str, Take | None] = {}
+        """By link: who is shown what goes over it, also after it was started anew."""
         self._links = [self._link_of(settings) for settings in links]
         self._devices: dict[str, tuple[Link, Device]] = {}
         self._know_devices()
         self._tasks: dict[Link, asyncio.Task[None]] = {}
 
     def _link_of(self, settings: LinkSettings) -> Link:
-        return Link(
+        link = Link(
             settings,
             lambda: phase(next(self._index)),
             self._deliver,
@@ -81,6 +83,8 @@ class Supervisor:
             jitter=self._jitter,
             call_limit_s=self._call_limit_s,
         )
+        link.trace(self._takes.get(link.name))
+        return link
 
     def _know_devices(self) -> None:
         self._devices = {device.name: (link, device) for link in self._links for device in link.devices}
@@ -185,18 +189,20 @@ class Supervisor:
         path: str,
         value: Value,
         *,
+        expected: Value = None,
         expires: float | None = None,
         sending: Callable[[], None] = lambda: None,
     ) -> Value:
         """Write one published value, scaled back exactly, and return what the device then read back.
 
-        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock). `sending` is
-        called right before. Raises KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed,
-        representable or in time, WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the
-        message says whether anything was sent.
+        It is sent at most once, between two polls of its link, and not after `expires` (the loop's clock); where a
+        value is `expected`, only if the device reads that right before. `sending` is called before it goes out. Raises
+        KeyError for an unknown device or tag, NotWritten if it isn't possible, allowed, representable or in time,
+        WriteDiffers if the read-back does, other WriteFailed, DeviceSilent or LinkDown; the message says whether
+        anything was sent.
         """
         link, unit = self._devices[device]
-        return await link.write(unit, path, value, expires, sending)
+        return await link.write(unit, path, value, expected, expires, sending)
 
     def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
         """What :meth:`write` would put on the wire, a line a request; None if the driver can't say. Sends nothing.
@@ -209,6 +215,7 @@ class Supervisor:
     def trace(self, link: str, take: Take | None) -> None:
         """Show every frame on a link to `take` from now on, over reconnects too; None: to nobody. Raises KeyError."""
         {each.name: each for each in self._links}[link].trace(take)
+        self._takes[link] = take
 
     def status(self) -> SouthboundStatus:
         """JSON-ready: ``links`` by name, each with ``devices`` and these with ``groups``; ``totals`` over all groups.

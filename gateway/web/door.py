@@ -108,6 +108,14 @@ class Door:
             task.cancel()
         await asyncio.gather(*self._listening, return_exceptions=True)
 
+    async def empty(self) -> None:
+        """Whoever is still here goes."""
+        guests = dict(self._guests)
+        for guest in guests:
+            guest.show_out()
+        if guests:
+            await asyncio.wait(guests.values(), timeout=_GOODBYE_S)
+
     async def _listen(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         listener.setblocking(False)

@@ -17,15 +17,18 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.control.client import NotPermitted, NotRunning, Refused
+from gateway.web.accounts import Pass
 from gateway.web.sessions import COOKIE, Session, csrf_token
 from gateway.web.visit import CSRF_FIELD, CSRF_HEADER, Page, Visit
 
 if TYPE_CHECKING:
-    from gateway.web.app import Services
+    from gateway.web.services import Services
 
 log = logging.getLogger(__name__)
 
 SAFE = frozenset({"GET", "HEAD"})
+_CHALLENGE = {"www-authenticate": 'Bearer realm="tidegate"'}
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 # Everything from our own origin and nothing from elsewhere; no script or style inside a page.
@@ -83,7 +86,9 @@ def route(services: Services, page: Page) -> Route:
     """The route of a page, guarded."""
 
     async def endpoint(request: Request) -> Response:
-        session = session_of(services, request)
+        if page.tokens and "authorization" in request.headers:
+            return await page.handle(Visit(request, services, page, None, await token_of(services, request)))
+        session = await session_of(services, request)
         if page.role is not None:
             refusal = _refusal(request, page, session)
             if refusal is not None:
@@ -95,18 +100,62 @@ def route(services: Services, page: Page) -> Route:
     return Route(page.path, endpoint, methods=list(page.methods), max_body_size=page.max_body)
 
 
-def session_of(services: Services, request: Request) -> Session | None:
+async def session_of(services: Services, request: Request) -> Session | None:
+    """Whose browser this is: a session that stands, of an account as it was when it began."""
     cookie = request.cookies.get(COOKIE)
-    return services.sessions.find(cookie) if cookie else None
+    session = services.sessions.find(cookie) if cookie else None
+    if session is not None and not await services.accounts.stands(session.user, session.version):
+        services.sessions.end(session.id)
+        return None
+    return session
+
+
+async def still_in(visit: Visit) -> bool:
+    """Whether whoever asked for something that takes long may still come in."""
+    services, session = visit.services, visit.session
+    if session is not None:
+        return services.sessions.alive(session.id) and await services.accounts.stands(session.user, session.version)
+    try:
+        await token_of(services, visit.request)
+    except (HTTPException, Refused):
+        return False
+    except (NotRunning, NotPermitted):
+        return True
+    return True
+
+
+async def token_of(services: Services, request: Request) -> Pass:
+    """Raises HTTPException (401, 403) or what a call raises. Cookies count for nothing then."""
+    kind, _, token = request.headers["authorization"].partition(" ")
+    if kind.lower() != "bearer":
+        raise HTTPException(401, "a token is given as: Authorization: Bearer TOKEN", _CHALLENGE)
+    part = request.path_params["path"].partition("/")[0]
+    try:
+        return await services.accounts.admit(token.strip(), part)
+    except Refused as refused:
+        if refused.status in {401, 404, 422}:
+            raise HTTPException(401, str(refused), _CHALLENGE) from None
+        raise
 
 
 def _refusal(request: Request, page: Page, session: Session | None) -> Response | None:
     if session is None:
         return unknown(request)
     assert page.role is not None
+    if session.must_change and not page.unchanged:
+        return elsewhere(request, "/account/password")
     if not session.role.covers(page.role):
         raise HTTPException(403, f"this needs the role {page.role}, and you are {session.role}")
     return None
+
+
+def elsewhere(request: Request, path: str) -> Response:
+    """To another page first, by the way that fits who asks."""
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=204, headers={"hx-redirect": path})
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(path, 303)
+    raise HTTPException(403, f"something else is to be done first, at {path}")
 
 
 def unknown(request: Request) -> Response:

@@ -15,11 +15,11 @@ import uvloop
 from uvicorn import Config
 
 from gateway.control.http import QuietServer
-from gateway.web.app import create_app
+from gateway.web.app import SECTIONS, create_app
 from gateway.web.certificate import Pair, fingerprint
 from gateway.web.control import ControlGateway
 from gateway.web.door import LONGEST_HEAD, Door, Request
-from gateway.web.sessions import Sessions
+from gateway.web.services import Services
 from gateway.web.settings import WebSettings
 
 log = logging.getLogger(__name__)
@@ -48,11 +48,10 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     pair = Pair.of(settings.state)
-    sessions = Sessions(settings.state)
-    app = create_app(ControlGateway(settings.socket), sessions)
+    services = Services.of(ControlGateway(settings.socket), settings.state, SECTIONS)
     server = _Server(
         Config(
-            app,
+            create_app(services),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -68,16 +67,16 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
     )
     serving = asyncio.create_task(server.serve(sockets=[]))
     await server.open.wait()
+    log.info("certificate fingerprint (SHA-256) %s", fingerprint(pair.certificate))
     for listener in listeners:
         print(f"https://{_shown(listener)}/", flush=True)  # noqa: T201 - what whoever started us waits for
-    log.info("certificate fingerprint (SHA-256) %s", fingerprint(pair.certificate))
     try:
         await _until_idle(server.door, settings.idle_exit_s, stop)
     finally:
+        services.stopping.set()
         server.should_exit = True
         await serving
-        with contextlib.suppress(OSError):
-            sessions.save()
+        services.save()
 
 
 async def _until_idle(door: Door, idle_exit_s: float | None, stop: asyncio.Event) -> None:
@@ -110,6 +109,9 @@ class _Server(QuietServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.door.close()
         await super().shutdown(sockets=sockets)
+        await self.door.empty()
+        for listener in self._listeners:
+            listener.close()
 
     def _request(self) -> Request:
         return Request(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

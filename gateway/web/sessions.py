@@ -46,6 +46,10 @@ class Session:
     address: str
     agent: str
     """The browser, as it calls itself."""
+    version: int
+    """Of the account: under another one the session is over."""
+    must_change: bool = False
+    """The password was given by somebody else: it is good for choosing another one only."""
 
     @property
     def actor(self) -> Actor:
@@ -60,7 +64,7 @@ class Sessions:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "sessions.json"
-        self._boot = _boot_id()
+        self._boot = boot_id()
         self._sessions: dict[str, Session] = {session.id: session for session in self._load()}
         self._saved_s = now_s()
 
@@ -68,7 +72,9 @@ class Sessions:
         now = now_s()
         return iter([session for session in self._sessions.values() if not session.ended(now)])
 
-    def begin(self, user: str, role: Role, address: str, agent: str) -> str:
+    def begin(
+        self, user: str, role: Role, address: str, agent: str, version: int = 1, *, must_change: bool = False
+    ) -> str:
         """A new session; returns its cookie. The oldest of a user who has too many ends."""
         cookie, now = secrets.token_urlsafe(32), now_s()
         self._forget_ended()
@@ -77,7 +83,7 @@ class Sessions:
         for old in (*mine[: max(0, len(mine) - MOST_PER_USER + 1)], *everybodys[: max(0, len(everybodys) - MOST + 1)]):
             self._sessions.pop(old.id, None)
         key = _hash(cookie)
-        self._sessions[key] = Session(key, user, role, now, now, address[:64], agent[:200])
+        self._sessions[key] = Session(key, user, role, now, now, address[:64], agent[:200], version, must_change)
         self._save()
         return cookie
 
@@ -97,14 +103,14 @@ class Sessions:
         session = self._sessions.get(session_id)
         return session is not None and not session.ended(now_s())
 
-    def renew(self, cookie: str, role: Role) -> str | None:
-        """The same session under a new cookie and role: what was known of it before is worth nothing now."""
+    def renew(self, cookie: str, version: int) -> str | None:
+        """The same session under a new cookie, after its user chose a new password."""
         session = self._sessions.pop(_hash(cookie), None)
         if session is None:
             return None
         fresh = secrets.token_urlsafe(32)
         key = _hash(fresh)
-        self._sessions[key] = replace(session, id=key, role=role)
+        self._sessions[key] = replace(session, id=key, version=version, must_change=False)
         self._save()
         return fresh
 
@@ -133,7 +139,7 @@ class Sessions:
     def _save(self) -> None:
         self._saved_s = now_s()
         body = {"boot": self._boot, "sessions": [asdict(session) for session in self._sessions.values()]}
-        write_atomically(self._path, orjson.dumps(body))
+        write_atomically(self._path, orjson.dumps(body), 0o600)
 
     def _load(self) -> list[Session]:
         try:
@@ -151,6 +157,7 @@ def csrf_token(cookie: str) -> str:
 
 
 def now_s() -> float:
+    """The boot clock: it counts while the machine sleeps, and no change of the date moves it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -158,5 +165,6 @@ def _hash(cookie: str) -> str:
     return hashlib.sha256(cookie.encode()).hexdigest()
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Another one after each start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

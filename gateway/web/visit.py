@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.actors import Actor, Role
+from gateway.web.accounts import Pass
 from gateway.web.sessions import COOKIE, Session, csrf_token
 
 if TYPE_CHECKING:
-    from gateway.web.app import Services
+    from gateway.web.services import Services
 
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
@@ -35,6 +36,10 @@ class Page:
     methods: tuple[str, ...] = ("GET",)
     max_body: int = 256 << 10
     """Bytes a form or an upload may have."""
+    tokens: bool = False
+    """Whether a program may come with a token instead of a session."""
+    unchanged: bool = False
+    """Whether somebody may see it who has yet to choose a password of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,20 @@ class Visit:
     services: Services
     page: Page
     session: Session | None
-    messages: list[tuple[str, str]] = field(default_factory=list)
-    """(kind, sentence) shown above the content: ``good``, ``warn``, ``bad``."""
+    token: Pass | None = None
 
     @property
     def actor(self) -> Actor:
         """For whom calls are made. Only where the page has a role."""
+        if self.token is not None:
+            return self.token.actor
         assert self.session is not None, "a page without a role has no actor"
         return self.session.actor
+
+    @property
+    def address(self) -> str:
+        """Of who asks."""
+        return self.request.client.host if self.request.client is not None else ""
 
     @property
     def path(self) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.model import quality_name
 
 _GOOD, _UNCERTAIN = 0, 1
+_EXACT = 2**53
 
 
 def duration(seconds: float | None) -> str:
@@ -44,6 +45,17 @@ def size(number: float | None) -> str:
     return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
 
 
+def plain(value: Any) -> str:
+    """A value as it is, no digit changed: ``71.3``, ``true``, ``[1, 2]``; ``–`` for none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    return f"[{', '.join(map(plain, value))}]" if isinstance(value, list) else str(value)
+
+
 def quality(code: int) -> dict[str, str]:
     """An OPC UA status code as `kind` (good, uncertain, bad), which is an icon and a colour, and its word."""
     severity = code >> 30
@@ -55,5 +67,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "count": count,
     "size": size,
+    "plain": plain,
     "quality": quality,
 }

@@ -94,11 +94,22 @@ async def test_numbers_and_chain_go_on_after_a_restart(tmp_path: Path) -> None:
     assert (found.rows, found.first, found.last) == (5, 1, 5)
 
 
-async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    async with AuditLog(tmp_path):
+async def test_a_second_writer_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with AuditLog(tmp_path), AuditLog(tmp_path) as second:
+        assert "another process writes the audit log" in caplog.text
         with pytest.raises(AuditError, match="another process writes"):
-            async with AuditLog(tmp_path):
-                pass
+            await second.record(ANNA, "write.done", "a/b", "written")
+
+
+async def test_a_log_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    place = tmp_path / "audit"
+    place.write_text("no directory")
+    async with AuditLog(place) as log:
+        with pytest.raises(AuditError, match="can't be written: File exists"):
+            await log.record(ANNA, "write.done", "a/b", "written")
+        place.unlink()
+        await log.record(ANNA, "write.done", "a/b", "written")
+        assert len(await log.query()) == 1
 
 
 async def test_it_is_bounded_and_says_what_it_dropped(tmp_path: Path) -> None:

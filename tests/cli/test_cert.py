@@ -42,7 +42,7 @@ def test_list_is_what_is_meant_without_a_word(cert: Cert) -> None:
     done = cert()
     assert done.exit_code == 0
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert rows[0] == ["driver", "state", "fingerprint", "valid until", "subject"]
+    assert rows[0] == ["holder", "state", "fingerprint", "valid until", "subject"]
     assert [row[1:3] for row in rows[1:]] == [
         ["own", OWN[:16]],
         ["quarantined", WAITING[:16]],

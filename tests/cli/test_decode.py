@@ -13,7 +13,7 @@ import click
 import pytest
 
 from gateway.cli import decode, main
-from gateway.cli.plausible import is_plausible
+from gateway.diagnostics.plausible import is_plausible
 from gateway.driver import Decoding
 from gateway.model import DataType, Value
 from tests.cli import acme

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,29 @@ def test_a_tree_is_what_the_configuration_names(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_parsed_still_names_its_table(tmp_path: Path) -> None:
     path = write(tmp_path, WITH_CSV + "oops", tags_csv=CSV)
     assert sorted(in_place(path).files) == ["tags.csv", "tidegate.toml"]
+
+
+@pytest.mark.parametrize("name", ["conf.d/a.toml", "tags.csv"])
+def test_a_file_that_can_not_be_read_is_not_left_out_in_silence(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, WITH_CSV, tags_csv=CSV)
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.toml").write_text("")
+    open_any = Path.open
+
+    def refuse(self: Path, *args: Any, **named: Any) -> Any:
+        if self == tmp_path / name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return open_any(self, *args, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigErrors, match="permission denied"):
+        in_place(path)
+    monkeypatch.undo()
+    path.unlink()
+    with pytest.raises(ConfigErrors, match="doesn't exist"):
+        in_place(path)
 
 
 def test_the_digest_tells_every_difference() -> None:

@@ -141,7 +141,8 @@ async def test_all_about_one_tag(tmp_path: Path, known: tuple[Live, Clock]) -> N
             }
         ]
         live.reported(Record(8, 2, 44, batch(OF, [False], columns=[1])))
-        assert (await asyncio.to_thread(client.get, "/v1/tags/filler/motor/speed"))["published"] == []
+        again = await asyncio.to_thread(client.get, "/v1/tags/filler/motor/speed")
+        assert again["published"] == found["published"]
         with pytest.raises(Refused) as refused:
             await asyncio.to_thread(client.get, "/v1/tags/filler/motor")
         assert (refused.value.status, refused.value.code) == (404, "no-such-tag")
@@ -186,3 +187,12 @@ async def test_a_stream_is_never_faster_than_it_may_be(
         with pytest.raises(Refused) as refused:
             await asyncio.to_thread(lambda: next(client.events("/v1/live", **query)))
         assert refused.value.status == 422
+
+
+async def test_the_apis_description_knows_what_is_streamed(tmp_path: Path, known: tuple[Live, Clock]) -> None:
+    async with serving(known[0], tmp_path / "s") as client:
+        document = await asyncio.to_thread(client.get, "/v1/openapi.json")
+    described = document["paths"]["/v1/live"]["get"]
+    item = described["responses"]["200"]["content"]["text/event-stream"]["x-tidegate-item"]
+    assert item == {"$ref": "#/components/schemas/LiveEvent"}
+    assert document["components"]["schemas"]["LiveEvent"]["properties"]["ga"]["type"] == "array"

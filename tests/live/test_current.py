@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.live.current import Current
 from gateway.live.track import Sample, Track, row_bytes
-from gateway.model import DataType, Quality, Tag, Value
+from gateway.model import DataType, Quality, Record, Tag, Value
 from tests.live.build import START_NS, batch, feed, group, live_of, numbers, settings
 
 BAD = int(Quality.BAD_TIMEOUT)
@@ -60,13 +60,21 @@ def test_single_columns_are_put_over_what_was_known() -> None:
 
 
 def test_a_flaw_in_here_never_reaches_the_data_path(caplog: pytest.LogCaptureFixture) -> None:
-    of, other = group("d", *numbers(1)), group("e", *numbers(1))
+    of = group("d", *numbers(1), subscribed=True)
     live, _ = live_of(of)
-    feed(live, batch(other, [1]))
-    feed(live, batch(other, [1]))
+    for at in range(3):
+        feed(live, batch(of, [at], at_s=2 * at, columns=[99]))
     assert len(caplog.records) == 1
+
+
+def test_what_comes_late_of_a_layout_that_is_gone_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    of, gone = group("d", *numbers(1)), group("e", *numbers(1))
+    live, _ = live_of(of)
+    feed(live, batch(gone, [1]))
+    live.reported(Record(1, 1, 1, batch(gone, [1])))
     feed(live, batch(of, [7]))
     assert live.directory.find("d/t0").group.current.state().values[0] == 7
+    assert not caplog.records
 
 
 def recent(current: Current, column: int = 0) -> list[Sample]:

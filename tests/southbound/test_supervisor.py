@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from gateway.driver import DeviceSilent, LinkDown, NotWritten, WriteFailed
-from gateway.model import DataType, Quality
+from gateway.driver import DeviceSilent, LinkDown, NotAsExpected, NotWritten, WriteFailed
+from gateway.model import DataType, Quality, Value
 from gateway.settings import TagRules
 from gateway.southbound.probe import probe
 from tests.southbound.harness import SILENT, Field, link, run
@@ -328,6 +328,38 @@ def test_a_write_that_is_under_way_does_not_expire() -> None:
             await asyncio.sleep(0.5)
             wire.units["d"].read_s = 2.0
             assert await field.supervisor.write("d", "g0/t0", 5, expires=loop.time() + 0.5) == 5
+
+    run(main)
+
+
+def test_a_write_with_an_expectation_is_sent_only_if_the_device_reads_that() -> None:
+    settings, wire = link("l", {"d": [0.1]}, writes=True, rules=TENTHS)
+    unit = wire.units["d"]
+    sent: list[int] = []
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(0.5)
+
+            async def write(expected: float) -> Value:
+                return await field.supervisor.write(
+                    "d", "g0/t0", 71.3, expected=expected, sending=lambda: sent.append(1)
+                )
+
+            with pytest.raises(NotAsExpected, match=r"d/g0/t0 reads 0\.1 now, not 0\.2; nothing was sent"):
+                await write(0.2)
+            unit.values = lambda group: [None if group.name == "write" else 1] * len(group.points)
+            with pytest.raises(NotWritten, match="can't be compared, it is BadInternalError now; nothing was sent"):
+                await write(0.1)
+            unit.values = lambda group: [1] * len(group.points)
+            unit.fault = SILENT
+            with pytest.raises(DeviceSilent, match="; nothing was sent"):
+                await write(0.1)
+            assert (unit.writes, sent) == ([], [])
+            unit.fault = None
+            await asyncio.sleep(10)
+            assert await write(0.1) == 71.3
+            assert (unit.writes, sent) == ([("g0/t0", 713)], [1])
 
     run(main)
 

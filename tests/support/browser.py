@@ -6,6 +6,7 @@ that expects something of that kind says so: ``browser.allow(...)``.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -43,7 +44,7 @@ class Chromium:
     def __init__(self, browser: Browser, url: str) -> None:
         """`url`: the page's origin."""
         self._browser = browser
-        self._url = url
+        self.url = url
         self._contexts: list[BrowserContext] = []
         self._faults: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
@@ -67,7 +68,7 @@ class Chromium:
         page.set_default_timeout(TIMEOUT_MS)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self._faults.append(f"error: {error}"))
-        await page.goto(self._url + path)
+        await page.goto(self.url + path)
         return page
 
     async def profile(
@@ -84,7 +85,7 @@ class Chromium:
         context.on("request", self._asked)
         if cookies:
             await context.add_cookies(
-                [{"name": name, "value": value, "url": self._url, "secure": True} for name, value in cookies.items()]
+                [{"name": name, "value": value, "url": self.url, "secure": True} for name, value in cookies.items()]
             )
         self._contexts.append(context)
         return context
@@ -102,7 +103,7 @@ class Chromium:
 
     def _asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in {"data", "blob"} and f"{parts.scheme}://{parts.netloc}" != self._url:
+        if parts.scheme not in {"data", "blob"} and f"{parts.scheme}://{parts.netloc}" != self.url:
             self._faults.append(f"a request off the origin: {request.url}")
 
 
@@ -117,6 +118,16 @@ async def chromium(url: str) -> AsyncIterator[Chromium]:
             await watched.check()
         finally:
             await browser.close()
+
+
+async def until(page: Page, expression: str) -> Any:
+    """The value of a JavaScript expression as soon as it is true. Playwright's own `wait_for_function` needs a page
+    that lets text become code, which ours don't."""
+    async with asyncio.timeout(TIMEOUT_MS / 1000):
+        while True:
+            if value := await page.evaluate(expression):
+                return value
+            await asyncio.sleep(0.05)
 
 
 async def axe(page: Page) -> list[str]:

@@ -26,15 +26,30 @@ class Slave:
         """time.monotonic() of every answered read; read number n (from 1) is at index n - 1."""
         self.silent = False
         """While set, requests are swallowed: the connection stands, nothing comes back."""
+        self.written: dict[int, int] = {}
+        """Registers that somebody wrote, which read as written from then on."""
+        self.deaf: set[int] = set()
+        """Registers that take a write for done and stay as they are."""
 
     def reply(self, request: bytes) -> bytes:
-        """The PDU of the answer to a read of holding registers."""
-        function, start, count = _READ.unpack(request)
-        assert function == 3, f"this field only answers function 3, not {function}"
+        """The PDU of the answer to a read or a write of holding registers; anything else is an illegal function."""
+        if request[0] not in (3, 6, 16):
+            return bytes((request[0] | 0x80, 1))
+        function, start, count = _READ.unpack_from(request)
+        if function == 6:
+            return self._write(start, [count], request)
+        if function == 16:
+            return self._write(start, list(struct.unpack_from(f">{count}H", request, 6)), request[:5])
         self.answered.append(time.monotonic())
         number = len(self.answered)
         registers = [*struct.unpack(">4H", struct.pack(">Q", number)), *((number + i) & 0xFFFF for i in range(4, 2000))]
+        for address, value in self.written.items():
+            registers[address] = value
         return struct.pack(f">BB{count}H", 3, 2 * count, *registers[start : start + count])
+
+    def _write(self, start: int, values: list[int], answer: bytes) -> bytes:
+        self.written.update({start + i: value for i, value in enumerate(values) if start + i not in self.deaf})
+        return answer
 
 
 class Field:

@@ -28,7 +28,7 @@ class PageProcess:
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.url = ""
         """Without a slash at its end."""
-        self._socket = socket
+        self.socket = socket
         self._options = options
         self._log = directory / "web.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,7 +56,7 @@ class PageProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "gateway", "web", "--socket", str(self._socket)),
+                    *(sys.executable, "-m", "gateway", "web", "--socket", str(self.socket)),
                     *("--state", str(self.state), "--listen", "127.0.0.1:0", *self._options),
                 ],
                 stdin=subprocess.DEVNULL,

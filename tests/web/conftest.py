@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from gateway.actors import Role
 from tests.support.browser import Chromium, chromium
 from tests.support.configuration import configuration
 from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
 from tests.support.mosquitto import Mosquitto
 from tests.support.page import PageProcess
+from tests.support.people import settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,9 @@ class Plant:
     field: Field
     page: PageProcess
     admin: dict[str, str]
-    """Cookies of an admin who is signed in."""
+    """Cookies of an admin who is signed in: ada."""
+    viewer: dict[str, str]
+    """Cookies of a viewer: vera."""
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +38,14 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """For all tests of a module: starting it takes a second or two. Who stops a part of it starts it again."""
     directory = tmp_path_factory.mktemp("plant")
     with Mosquitto(directory) as broker, Field(2) as field:
+        settle(directory / "data")
         text = configuration(directory / "data", [slave.port for slave in field.slaves], broker.port)
         with GatewayProcess(directory, text) as gateway:
+            asyncio.run(gateway.until(lambda status: status["sinks"]["plant"]["connected"], "connected"))
             page = PageProcess(directory, directory / "data" / "control.sock")
-            admin = page.sign_in()
+            admin, viewer = page.sign_in(), page.sign_in("vera", Role.VIEWER)
             with page:
-                yield Plant(gateway, broker, field, page, admin)
+                yield Plant(gateway, broker, field, page, admin, viewer)
 
 
 @pytest.fixture

@@ -86,6 +86,8 @@ class LiveEvent(TypedDict, total=False):
     """The gateway's clock, ms since 1970."""
     generation: int
     """Of the configuration."""
+    interval_ms: int
+    """Time between two ticks, as the gateway grants it."""
     groups: list[LiveGroup]
     tags: LiveTags
     i: list[int]

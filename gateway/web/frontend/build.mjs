@@ -14,6 +14,7 @@ const output = resolve(process.argv[2] ?? join(here, "..", "static"));
 
 const common = {
   absWorkingDir: here,
+  preserveSymlinks: true, // paths go into the hashes of chunks, and packages lie elsewhere on every machine
   bundle: true,
   minify: true,
   legalComments: "none",

@@ -1,6 +1,13 @@
 // Elements that few pages have, and that are large: loaded when one of them is there.
 
-const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {};
+const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
+  "device-setup": () => import("./elements/device-setup"),
+  "live-table": () => import("./elements/live-table"),
+  "spark-line": () => import("./elements/spark-line"),
+  "tag-now": () => import("./elements/tag-now"),
+  "tag-tree": () => import("./elements/tag-tree"),
+  "trend-plot": () => import("./elements/trend-plot"),
+};
 
 const loaded = new Set<string>();
 

@@ -3,6 +3,7 @@
 
 const sources = new Map<string, boolean>();
 const listeners = new Set<() => void>();
+const PROBE_MS = 5_000;
 let offlineSince: number | undefined;
 
 /** `online`: how the last attempt went; undefined: nobody needs this source any more. */
@@ -14,6 +15,23 @@ export function setSource(name: string, online: boolean | undefined): void {
   offlineSince = offline ? Date.now() : undefined;
   document.documentElement.toggleAttribute("data-offline", offline);
   for (const listener of listeners) listener();
+  if (offline) void probe();
+}
+
+/** A stream that is refused doesn't say why. If it is because the session has ended, what helps is to sign in. */
+async function probe(): Promise<void> {
+  while (offlineSince !== undefined) {
+    try {
+      const { status } = await fetch("/session", { headers: { accept: "application/json" } });
+      if (status === 401) {
+        location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+        return;
+      }
+    } catch {
+      // Nobody answers: offline is what it is.
+    }
+    await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
+  }
 }
 
 /** Since when the page is offline, in ms; undefined: it isn't. */

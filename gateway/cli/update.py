@@ -1,0 +1,128 @@
+"""``tidegate update``: the slots of an image."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.calling import answering
+from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, table, yes_option
+from gateway.cli.status import client_for, socket_option
+from gateway.cli.stream import Stream
+from gateway.control.client import ControlClient
+
+
+@click.group()
+def update() -> None:
+    """Update the whole system, where it is an image that runs from two slots.
+
+    Elsewhere the package manager does it, and every command but status says so.
+    """
+
+
+@update.command()
+@config_option
+@socket_option
+@json_option
+def status(config_path: Path, socket: Path | None, as_json: bool) -> None:
+    """Show what runs, what the other slot holds, and how the latest update went."""
+    with answering():
+        body = client_for(config_path, socket).get("/v1/update")
+    _show(body, as_json=as_json)
+
+
+@update.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@config_option
+@socket_option
+@json_option
+def install(bundle: Path, config_path: Path, socket: Path | None, as_json: bool) -> None:
+    """Install the signed BUNDLE into the slot that doesn't run. It runs after the next restart.
+
+    Ctrl-C stops only the watching: the installation goes on.
+    """
+    if not bundle.is_file():
+        fail(f"there is no file {bundle}", "name the bundle that was downloaded", Exit.USAGE)
+    client = client_for(config_path, socket)
+    with answering():
+        client.post("/v1/update/install", {"path": str(bundle.resolve())})
+        try:
+            _watch(client)
+        except KeyboardInterrupt:
+            note("it goes on without being watched\n  → tidegate update status")
+            return
+        body = client.get("/v1/update")
+    latest = body["installation"]
+    if latest["state"] != "done":
+        fail(f"the update wasn't installed: {latest['detail']}", "what runs is as it was; see: tidegate logs")
+    _show(body, as_json=as_json)
+    note("  → restart when it suits: systemctl reboot; then: tidegate update status")
+
+
+@update.command("mark-good")
+@config_option
+@socket_option
+@json_option
+def mark_good(config_path: Path, socket: Path | None, as_json: bool) -> None:
+    """Keep the slot that runs, though it hasn't run for long yet."""
+    with answering():
+        body = client_for(config_path, socket).post("/v1/update/mark-good")
+    _show(body, as_json=as_json)
+
+
+@update.command()
+@config_option
+@socket_option
+@json_option
+@yes_option
+def rollback(config_path: Path, socket: Path | None, as_json: bool, yes: bool) -> None:
+    """Have the other slot run after the next restart."""
+    client = client_for(config_path, socket)
+    confirmed("Run the other slot after the next restart?", yes=yes)
+    with answering():
+        body = client.post("/v1/update/roll-back")
+    _show(body, as_json=as_json)
+    note("  → restart when it suits: systemctl reboot")
+
+
+def _watch(client: ControlClient) -> None:
+    stream = Stream()
+    try:
+        for event in client.events("/v1/update/progress"):
+            stream.progress(event.data["doing"], event.data["percent"], 100)
+    finally:
+        stream.end()
+
+
+def _show(body: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(body)
+        return
+    if body["image"] is None:
+        click.echo(f"version {body['version']}")
+        note("this installation has no update slots: its package manager updates it")
+        note("  → apt upgrade, or: pip install --upgrade tidegate")
+        return
+    click.echo(f"{body['image']}, version {body['version']}\n")
+    table(
+        ["slot", "version", "state", "installed"],
+        (
+            (slot["name"], slot["version"] or "empty", _state(slot), _time(slot["installed_ms"]))
+            for slot in body["slots"]
+        ),
+    )
+    latest = body["installation"]
+    if latest is not None:
+        click.echo(f"\n{latest['bundle']}: {latest['state']} {latest['detail'] or latest['doing']}")
+
+
+def _state(slot: dict[str, Any]) -> str:
+    words = [word for key, word in (("booted", "runs"), ("next", "next")) if slot[key]]
+    return ", ".join([*words, "good" if slot["good"] else "on trial" if slot["booted"] else "not proved"])
+
+
+def _time(ms: int | None) -> str:
+    return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")

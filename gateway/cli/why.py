@@ -1,0 +1,53 @@
+"""``tidegate why``: where on its way to MQTT a tag stops."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.output import Exit, colourful, config_option, emit_json, fail, json_option, note, printable
+from gateway.cli.status import client_for, socket_option
+from gateway.control.client import NotPermitted, NotRunning, Refused, segment
+
+_MARKS = {"ok": ("✔", "green"), "note": ("▲", "yellow"), "stop": ("✖", "red")}
+
+
+@click.command()
+@click.argument("tag")
+@config_option
+@socket_option
+@json_option
+def why(tag: str, config_path: Path, socket: Path | None, as_json: bool) -> None:
+    """Say why TAG (DEVICE/PATH) isn't in MQTT, or that it is: its whole way, with what was last seen at each stage.
+
+    The exit code is 1 if it doesn't arrive.
+    """
+    try:
+        answer = client_for(config_path, socket).get(f"/v1/why/{segment(tag)}")
+    except NotRunning as error:
+        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
+    except NotPermitted as error:
+        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
+    except Refused as error:
+        fail(str(error), error.mend)
+    if as_json:
+        emit_json(answer)
+    else:
+        for step in answer["steps"]:
+            _line(step)
+        click.echo(f"\n{printable(answer['tag'])}: {printable(answer['sentence'])}")
+        if answer["mend"]:
+            note(f"  → {printable(answer['mend'])}")
+    if not answer["arrives"]:
+        sys.exit(int(Exit.FAILED))
+
+
+def _line(step: Mapping[str, Any]) -> None:
+    mark, colour = _MARKS[step["mark"]]
+    shown = click.style(mark, fg=colour) if colourful(sys.stdout) else mark
+    name = step["stage"] if step["sink"] is None else f"{step['stage']} ({step['sink']})"
+    click.echo(f"{shown} {name:<22} {printable(step['sentence'])}")

@@ -1,0 +1,272 @@
+"""The configuration: looking at it, drafting a change, making it, going back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.actors import Role
+from gateway.changes.changes import Changes
+from gateway.changes.drafting import differences
+from gateway.changes.errors import ChangeRefused
+from gateway.changes.ports import CONFIRM_WITHIN_S, LONGEST_CONFIRM_S, How
+from gateway.changes.view import plain, view
+from gateway.config.archive import pack
+from gateway.config.export import json_schema
+from gateway.config.tree import Tree
+from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, file
+from gateway.control.routes import draft
+from gateway.control.routes.draft import Seen, refusing, texts
+
+_DOCUMENT = Answer(dict[str, Any])
+
+
+class Which(Query):
+    of: str = Field(
+        default="files",
+        max_length=20,
+        description="`files` (what is in place), `running`, `draft`, or the number of a revision.",
+    )
+
+
+class Against(Query):
+    to: str = Field(
+        default="",
+        max_length=20,
+        description="What to compare with: as `of`. Default: the revision before.",
+    )
+
+
+class ChangeBody(Body):
+    """How a change is to be made."""
+
+    reason: str = Field(default="", max_length=500, description="Why, for the history and the audit log.")
+    confirm_within_s: float = Field(
+        default=CONFIRM_WITHIN_S,
+        ge=0,
+        le=LONGEST_CONFIRM_S,
+        description="It comes back by itself unless it is confirmed in this time. 0: it needs no confirmation.",
+    )
+    confirm_by: Literal["hand", "health"] = Field(
+        default="hand",
+        description="`health`: the gateway confirms it once every sink and device that was well before, and still is "
+        "configured, is well again.",
+    )
+    acting_as: str | None = Field(
+        default=None, max_length=64, description="The owner in whose name it is made, such as `ansible`."
+    )
+
+    def how(self) -> How:
+        return How(self.reason, self.confirm_within_s, self.confirm_by, self.acting_as)
+
+
+class RollbackBody(ChangeBody):
+    """Where to go back to, and how."""
+
+    to: int | None = Field(default=None, ge=1, le=1 << 53, description="A revision. Default: what was before.")
+
+
+class OwnerBody(Body):
+    name: str = Field(max_length=64, description="`page`, or a tool such as `ansible`.")
+
+
+def operations(changes: Changes) -> list[Operation[Any, Any]]:
+    """The operations of one gateway's configuration."""
+    return [*_looking(changes), *draft.operations(changes), *_changing(changes)]
+
+
+def _looking(changes: Changes) -> list[Operation[Any, Any]]:
+    async def get_config(_: Call[NoQuery, None]) -> dict[str, Any]:
+        with refusing():
+            return await changes.overview()
+
+    async def get_config_files(call: Call[Which, None]) -> dict[str, Any]:
+        with refusing():
+            tree = await changes.tree_of(call.query.of)
+        return {"digest": tree.digest, "main": tree.main, "files": texts(tree)}
+
+    async def get_config_settings(call: Call[Which, None]) -> dict[str, Any]:
+        with refusing():
+            tree = await changes.tree_of(call.query.of)
+            settings = changes.settings if call.query.of == "running" else await changes.drafting.check(tree)
+        return {"digest": tree.digest, **await asyncio.to_thread(view, tree, settings)}
+
+    async def get_config_schema(_: Call[NoQuery, None]) -> dict[str, Any]:
+        return await asyncio.to_thread(json_schema)
+
+    async def export_config(call: Call[Which, None]) -> File:
+        with refusing():
+            tree = await changes.tree_of(call.query.of)
+        return File(pack(tree.files), "application/x-tar", f"tidegate-{tree.digest[:8]}.tar")
+
+    async def get_config_history(_: Call[NoQuery, None]) -> list[dict[str, Any]]:
+        return [revision.body() for revision in changes.records.revisions]
+
+    async def get_config_revision(call: Call[NoQuery, None]) -> dict[str, Any]:
+        with refusing():
+            return changes.records.revision(_number(call.path)).body()
+
+    async def diff_config_revision(call: Call[Against, None]) -> dict[str, Any]:
+        with refusing():
+            number = _number(call.path)
+            tree = await changes.tree_of(str(number))
+            before = next((each.number for each in changes.records.revisions if each.number < number), None)
+            if not call.query.to and before is None:
+                return await asyncio.to_thread(differences, Tree(tree.main, {}), tree)
+            return await asyncio.to_thread(differences, await changes.tree_of(call.query.to or str(before)), tree)
+
+    return [
+        Operation(
+            "GET",
+            "/v1/config",
+            "get_config",
+            Role.VIEWER,
+            "Say which files make the configuration, who owns it, and whether a change waits to be confirmed.",
+            get_config,
+            _DOCUMENT,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/files",
+            "get_config_files",
+            Role.VIEWER,
+            "Give the text of every file.",
+            get_config_files,
+            _DOCUMENT,
+            query=Which,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/settings",
+            "get_config_settings",
+            Role.VIEWER,
+            "Give the configuration with every default filled in: links, devices, groups, tags.",
+            get_config_settings,
+            _DOCUMENT,
+            query=Which,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/schema",
+            "get_config_schema",
+            Role.VIEWER,
+            "Give the JSON Schema of the configuration, the drivers' keys included.",
+            get_config_schema,
+            _DOCUMENT,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/export",
+            "export_config",
+            Role.VIEWER,
+            "Give all files as one tar archive. Secrets are references, so they aren't in it.",
+            export_config,
+            file("application/x-tar"),
+            query=Which,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/history",
+            "get_config_history",
+            Role.VIEWER,
+            "List the revisions, the newest first.",
+            get_config_history,
+            Answer(list[dict[str, Any]]),
+        ),
+        Operation(
+            "GET",
+            "/v1/config/history/{number}",
+            "get_config_revision",
+            Role.VIEWER,
+            "Say who made a revision, when, why, and what came of it.",
+            get_config_revision,
+            _DOCUMENT,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/history/{number}/diff",
+            "diff_config_revision",
+            Role.VIEWER,
+            "Say what a revision changed, as text and in words.",
+            diff_config_revision,
+            _DOCUMENT,
+            query=Against,
+            refusals=(410,),
+        ),
+    ]
+
+
+def _changing(changes: Changes) -> list[Operation[Any, Any]]:
+    async def apply_config(call: Call[Seen, ChangeBody]) -> dict[str, Any]:
+        with refusing():
+            return plain(await changes.apply(call.actor, call.body.how(), call.query.version))  # type: ignore[no-any-return]
+
+    async def confirm_config(call: Call[NoQuery, None]) -> dict[str, Any]:
+        with refusing():
+            return (await changes.confirm(call.actor)).body()
+
+    async def rollback_config(call: Call[NoQuery, RollbackBody]) -> dict[str, Any]:
+        with refusing():
+            return plain(await changes.rollback(call.actor, call.body.how(), call.body.to))  # type: ignore[no-any-return]
+
+    async def set_config_owner(call: Call[NoQuery, OwnerBody]) -> dict[str, Any]:
+        with refusing():
+            await changes.set_owner(call.actor, call.body.name)
+        return changes.records.owner.body()
+
+    return [
+        Operation(
+            "POST",
+            "/v1/config/apply",
+            "apply_config",
+            Role.ENGINEER,
+            "Run the draft. Unless it is confirmed in time, the configuration before it comes back.",
+            apply_config,
+            _DOCUMENT,
+            query=Seen,
+            body=ChangeBody,
+            refusals=(409, 412, 507),
+        ),
+        Operation(
+            "POST",
+            "/v1/config/confirm",
+            "confirm_config",
+            Role.ENGINEER,
+            "Make the change that runs permanent.",
+            confirm_config,
+            _DOCUMENT,
+            refusals=(409, 507),
+        ),
+        Operation(
+            "POST",
+            "/v1/config/rollback",
+            "rollback_config",
+            Role.ENGINEER,
+            "Take back the change that is unconfirmed, or go back to an earlier revision by a new change.",
+            rollback_config,
+            _DOCUMENT,
+            body=RollbackBody,
+            refusals=(409, 410, 507),
+        ),
+        Operation(
+            "PUT",
+            "/v1/config/owner",
+            "set_config_owner",
+            Role.ADMIN,
+            "Say who changes the configuration: people, or one tool.",
+            set_config_owner,
+            _DOCUMENT,
+            body=OwnerBody,
+            refusals=(507,),
+        ),
+    ]
+
+
+def _number(path: Mapping[str, str]) -> int:
+    number = path["number"]
+    if not (number.isascii() and number.isdigit()):
+        raise ChangeRefused(404, "no-such-revision", f"there is no revision {number}", "see: tidegate config history")
+    return int(number[:9])

@@ -1,0 +1,266 @@
+"""The draft of a configuration: working on it, looking at what it would do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.actors import Role
+from gateway.changes.changes import Changes
+from gateway.changes.drafting import differences
+from gateway.changes.errors import ChangeRefused, Invalid
+from gateway.changes.view import plain
+from gateway.config.edit import Edit
+from gateway.config.tree import MAX_BYTES, MAX_FILES, Tree
+from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, Refusal, file
+
+_MAX_BODY = 4 * MAX_BYTES
+"""JSON may write one byte as six, but what people write it as it is."""
+_MAX_EDITS = 10_000
+_DOCUMENT = Answer(dict[str, Any])
+
+
+class Seen(Query):
+    version: str | None = Field(
+        default=None, max_length=64, description="The draft's version as the caller saw it: refused if it has changed."
+    )
+
+
+class PutDraft(Body):
+    """Whole files of the draft."""
+
+    files: dict[str, str | None] = Field(
+        max_length=MAX_FILES, description="File → its text; null takes the file out. Others stay as they are."
+    )
+
+
+class OneEdit(Body):
+    """`set` a key or table, `add` a table (or a list of them) to a list of tables, `remove` either."""
+
+    op: Literal["set", "add", "remove"]
+    path: list[str] = Field(
+        min_length=1,
+        max_length=32,
+        description="Tables and keys; an element of a list of tables by its name.",
+        examples=[["device", "filler1", "group", "fast", "interval_ms"]],
+    )
+    value: Any = Field(default=None, description="For `set` and `add`.")
+    file: str | None = Field(
+        default=None, max_length=200, description="Where `add` puts a table of the top level. Default: the main file."
+    )
+
+
+class PatchDraft(Body):
+    """Edits, one after the other, all or none. Comments and layout of the files stay."""
+
+    edits: list[OneEdit] = Field(max_length=_MAX_EDITS)
+
+
+def operations(changes: Changes) -> list[Operation[Any, Any]]:
+    """The operations of the one draft."""
+    drafting = changes.drafting
+
+    async def get_draft(_: Call[NoQuery, None]) -> dict[str, Any]:
+        with refusing():
+            draft = drafting.required()
+        return {**draft.body(), "main": draft.tree.main, "files": texts(draft.tree)}
+
+    async def put_draft(call: Call[Seen, PutDraft]) -> dict[str, Any]:
+        files: dict[str, bytes | None] = {}
+        for name, text in call.body.files.items():
+            try:
+                files[name] = None if text is None else text.encode()
+            except UnicodeEncodeError:
+                raise Refusal(422, "bad-text", f"the text of {name} can't be UTF-8", "mend its characters") from None
+        with refusing():
+            return (await drafting.put_files(call.actor, files, call.query.version)).body()
+
+    async def patch_draft(call: Call[Seen, PatchDraft]) -> dict[str, Any]:
+        edits = [Edit(each.op, tuple(each.path), each.value, each.file) for each in call.body.edits]
+        with refusing():
+            return (await drafting.edit(call.actor, edits, call.query.version)).body()
+
+    async def discard_draft(call: Call[Seen, None]) -> None:
+        with refusing():
+            await drafting.discard(call.query.version)
+
+    async def import_draft(call: Call[Seen, bytes]) -> dict[str, Any]:
+        with refusing():
+            return (await drafting.import_archive(call.actor, call.body, call.query.version)).body()
+
+    async def rebase_draft(call: Call[Seen, None]) -> dict[str, Any]:
+        with refusing():
+            draft, conflicts = await drafting.rebase(call.actor, call.query.version)
+        return {**draft.body(), "conflicts": [asdict(each) for each in conflicts]}
+
+    async def validate_draft(_: Call[NoQuery, None]) -> dict[str, Any]:
+        with refusing():
+            draft = drafting.required()
+            tree = await changes.tree_of("draft")
+            problems: Any = []
+            effect = None
+            try:
+                effect = plain(await changes.effect(tree))
+            except Invalid as error:
+                problems = error.problems
+        return {
+            "valid": not problems,
+            "problems": problems,
+            "effect": effect,
+            "unnamed": sorted(draft.tree.files.keys() - tree.files.keys()),
+            "version": draft.version,
+        }
+
+    async def diff_draft(_: Call[NoQuery, None]) -> dict[str, Any]:
+        with refusing():
+            draft = drafting.required()
+            place = await changes.tree_of("files")
+            body = await asyncio.to_thread(differences, place, await changes.tree_of("draft"))
+        return {**body, "version": draft.version, "conflict": place.digest != draft.base.digest}
+
+    async def patch_of_draft(_: Call[NoQuery, None]) -> File:
+        with refusing():
+            trees = await changes.tree_of("files"), await changes.tree_of("draft")
+        body = await asyncio.to_thread(differences, *trees)
+        return File(body["patch"].encode(), "text/x-diff", "tidegate.patch")
+
+    async def try_draft(_: Call[NoQuery, None]) -> list[Any]:
+        with refusing():
+            trials = await changes.try_out(await changes.tree_of("draft"))
+        return [plain(each) for each in trials]
+
+    return [
+        Operation(
+            "GET",
+            "/v1/config/draft",
+            "get_draft",
+            Role.ENGINEER,
+            "Give the draft with the text of its files.",
+            get_draft,
+            _DOCUMENT,
+        ),
+        Operation(
+            "PUT",
+            "/v1/config/draft",
+            "put_draft",
+            Role.ENGINEER,
+            "Put whole files into the draft, or take them out. It begins with what is in place.",
+            put_draft,
+            _DOCUMENT,
+            query=Seen,
+            body=PutDraft,
+            max_body=_MAX_BODY,
+            refusals=(412, 507),
+        ),
+        Operation(
+            "PATCH",
+            "/v1/config/draft",
+            "patch_draft",
+            Role.ENGINEER,
+            "Edit the draft by the names of its tables and keys; comments and layout stay.",
+            patch_draft,
+            _DOCUMENT,
+            query=Seen,
+            body=PatchDraft,
+            max_body=_MAX_BODY,
+            refusals=(412, 507),
+        ),
+        Operation(
+            "DELETE",
+            "/v1/config/draft",
+            "discard_draft",
+            Role.ENGINEER,
+            "Throw the draft away.",
+            discard_draft,
+            query=Seen,
+            refusals=(412,),
+        ),
+        Operation(
+            "POST",
+            "/v1/config/draft/import",
+            "import_draft",
+            Role.ENGINEER,
+            "Put a tar archive of files into the draft, instead of what it holds.",
+            import_draft,
+            _DOCUMENT,
+            query=Seen,
+            body=bytes,
+            max_body=_MAX_BODY,
+            refusals=(412, 507),
+        ),
+        Operation(
+            "POST",
+            "/v1/config/draft/rebase",
+            "rebase_draft",
+            Role.ENGINEER,
+            "Take into the draft what somebody else changed in place; of files that both changed its own text stays.",
+            rebase_draft,
+            _DOCUMENT,
+            query=Seen,
+            refusals=(412, 507),
+        ),
+        Operation(
+            "GET",
+            "/v1/config/draft/validate",
+            "validate_draft",
+            Role.ENGINEER,
+            "Say every problem of the draft, or what applying it would restart.",
+            validate_draft,
+            _DOCUMENT,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/draft/diff",
+            "diff_draft",
+            Role.ENGINEER,
+            "Say what the draft would change in the files, as text and in words.",
+            diff_draft,
+            _DOCUMENT,
+        ),
+        Operation(
+            "GET",
+            "/v1/config/draft/patch",
+            "export_draft_patch",
+            Role.ENGINEER,
+            "Give what the draft would change as one patch.",
+            patch_of_draft,
+            file("text/x-diff"),
+        ),
+        Operation(
+            "POST",
+            "/v1/config/draft/try",
+            "try_draft",
+            Role.ENGINEER,
+            "Read once, on the wire, what the draft would change or add, and apply nothing.",
+            try_draft,
+            Answer(list[Any]),
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """What the room refuses, in the API's way."""
+    try:
+        yield
+    except ChangeRefused as error:
+        raise Refusal(
+            error.status, error.code, error.message, error.mend, problems=tuple(error.problems), **error.more
+        ) from None
+
+
+def texts(tree: Tree) -> list[dict[str, Any]]:
+    """Every file with its text, None where it isn't UTF-8; the main file first."""
+    found = []
+    for name in sorted(tree.files, key=lambda name: (name != tree.main, name)):
+        try:
+            text = tree.files[name].decode()
+        except UnicodeDecodeError:
+            text = None
+        found.append({"name": name, "bytes": len(tree.files[name]), "text": text})
+    return found

@@ -1,0 +1,1 @@
+"""Backup and restore: one file that holds what makes a gateway this gateway."""

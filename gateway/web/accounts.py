@@ -1,0 +1,128 @@
+"""Users, tokens and the claim code, as the control API keeps them for the page.
+
+The gateway keeps hashes and never sees a password; the page hashes and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.actors import Actor, Role
+from gateway.control.client import NotPermitted, NotRunning, Refused, segment
+from gateway.web.control import ControlGateway
+
+PAGE = Actor("page", Role.ADMIN, "page")
+"""The page's process itself."""
+FRESH_S = 5.0
+"""How late the page notices that somebody was disabled, given another role or another password."""
+_MOST_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is to be known of a user."""
+
+    name: str
+    role: Role
+    verifier: str
+    version: int
+    disabled: bool
+    must_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A token's rights."""
+
+    actor: Actor
+    scopes: tuple[str, ...]
+    """Parts of the API it is good for; none: all that its role may."""
+
+
+class Accounts:
+    """Asks the control API, and remembers for a few seconds what it said."""
+
+    def __init__(self, control: ControlGateway) -> None:
+        self._control = control
+        self._standing: OrderedDict[str, tuple[float, int | None]] = OrderedDict()
+        """User → (when asked, version; None: may not come in)."""
+        self._passes: OrderedDict[str, tuple[float, Pass | Refused]] = OrderedDict()
+        """Hash of a token and what it is for → (when asked, what was said)."""
+
+    async def find(self, name: str) -> Account | None:
+        """A user, whether disabled or not; None: there is none. Raises what a call raises."""
+        try:
+            told = await self._control.get(PAGE, f"/v1/sign-in/users/{segment(name)}")
+        except Refused as refused:
+            if refused.status in {404, 422}:
+                return None
+            raise
+        return Account(
+            told["name"], Role(told["role"]), told["verifier"], told["version"], told["disabled"], told["must_change"]
+        )
+
+    async def stands(self, name: str, version: int) -> bool:
+        """Whether a session of a user, begun under a version of the account, still holds.
+
+        While the gateway doesn't answer it does: nothing can be done in it then.
+        """
+        now = time.monotonic()
+        asked, current = self._standing.get(name, (0.0, None))
+        if name not in self._standing or now - asked > FRESH_S:
+            try:
+                account = await self.find(name)
+            except (NotRunning, NotPermitted):
+                return True
+            current = None if account is None or account.disabled else account.version
+            _keep(self._standing, name, (now, current))
+        return current == version
+
+    def forget(self, name: str) -> None:
+        """Ask again about a user: something was changed."""
+        self._standing.pop(name, None)
+
+    async def admit(self, token: str, part: str) -> Pass:
+        """Whom a token speaks for; `part`: the word after ``/v1/``. Raises Refused, or what a call raises."""
+        key = hashlib.sha256(f"{part}\n{token}".encode()).hexdigest()
+        asked, said = self._passes.get(key, (0.0, None))
+        if said is None or time.monotonic() - asked > FRESH_S:
+            try:
+                told = await self._control.post(PAGE, "/v1/sign-in/tokens", {"token": token, "part": part})
+                said = Pass(Actor(told["name"], Role(told["role"]), told["via"]), tuple(told["scopes"]))
+            except Refused as refused:
+                said = refused
+            _keep(self._passes, key, (time.monotonic(), said))
+        if isinstance(said, Refused):
+            raise said
+        return said
+
+    async def claimable(self) -> bool:
+        """Whether this gateway has no user yet, and a claim code makes the first."""
+        told = await self._control.get(PAGE, "/v1/sign-in/claim")
+        return bool(told["claimable"])
+
+    async def claim(self, code: str, name: str, verifier: str, address: str) -> None:
+        """Make the first admin. Raises Refused."""
+        body = {"code": code, "name": name, "verifier": verifier, "address": address}
+        await self._control.post(PAGE, "/v1/sign-in/claim", body)
+
+    async def set_password(self, actor: Actor, verifier: str) -> None:
+        """Give `actor` another password. Raises Refused."""
+        await self._control.call(actor, "PUT", "/v1/sign-in/password", None, {"verifier": verifier})
+        self.forget(actor.name)
+
+    async def note(self, name: str, action: str, outcome: str, address: str) -> None:
+        """Into the audit log: somebody signed in or out, or tried to. Raises what a call raises."""
+        body = {"name": name, "action": action, "outcome": outcome, "address": address}
+        await self._control.post(PAGE, "/v1/sign-in/attempts", body)
+
+
+def _keep(table: OrderedDict[str, Any], key: str, value: Any) -> None:
+    table.pop(key, None)
+    table[key] = value
+    while len(table) > _MOST_KEPT:
+        table.popitem(last=False)

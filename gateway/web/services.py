@@ -1,0 +1,65 @@
+"""What pages stand on: one of each for the whole process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from gateway.web.accounts import Accounts
+from gateway.web.assets import Assets
+from gateway.web.control import ControlGateway
+from gateway.web.directory import Directory
+from gateway.web.passwords import Passwords
+from gateway.web.sessions import Sessions
+from gateway.web.throttle import Throttle
+from gateway.web.view import View
+from gateway.web.visit import Section
+
+MOST_STREAMS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    state: Path
+    """The page's own directory."""
+    control: ControlGateway
+    accounts: Accounts
+    sessions: Sessions
+    throttle: Throttle
+    passwords: Passwords
+    directory: Directory
+    assets: Assets
+    view: View
+    streams: asyncio.Semaphore
+    """One for each stream that is passed on: the control API takes 64 connections, and other calls need theirs."""
+
+    stopping: asyncio.Event
+    """Set when the process ends: whatever has no end of its own ends then."""
+
+    @classmethod
+    def of(cls, control: ControlGateway, state: Path, sections: Sequence[Section]) -> Self:
+        """For one gateway. Raises OSError where `state` can't be used."""
+        assets = Assets()
+        return cls(
+            state,
+            control,
+            Accounts(control),
+            Sessions(state),
+            Throttle(state),
+            Passwords(),
+            Directory(control),
+            assets,
+            View(assets, sections),
+            asyncio.Semaphore(MOST_STREAMS),
+            asyncio.Event(),
+        )
+
+    def save(self) -> None:
+        """What is to be known after the next start."""
+        with contextlib.suppress(OSError):
+            self.sessions.save()
+            self.throttle.save()

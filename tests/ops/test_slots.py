@@ -1,0 +1,138 @@
+"""Update slots: through the interface, and from the command line with an image that publishes it as a package does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.ops.slots import Appliance, Installation, UpdateRefused, Updates, appliance
+from tests.ops.appliance import FileSlots
+from tests.support.configuration import configuration
+from tests.support.gateway import GatewayProcess
+from tests.support.mosquitto import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def bundle(directory: Path, text: str) -> Path:
+    path = directory / "bundle"
+    path.write_text(text)
+    return path
+
+
+async def followed(updates: Updates) -> list[Installation]:
+    return [latest async for latest in updates.follow()]
+
+
+def test_here_is_no_image() -> None:
+    assert appliance() is None
+    assert isinstance(FileSlots, type)
+
+
+async def test_an_installation_is_followed_to_its_end(tmp_path: Path) -> None:
+    image = FileSlots(tmp_path)
+    assert isinstance(image, Appliance)
+    updates = Updates(lambda: image)
+    assert await followed(updates) == []
+    updates.install(bundle(tmp_path, "sound 2.0"))
+    seen = await followed(updates)
+    assert (seen[0].percent, seen[0].state) == (0, "running")
+    assert (seen[-1].percent, seen[-1].state) == (100, "done")
+    assert [(slot.name, slot.version, slot.next) for slot in await image.slots()] == [
+        ("A", "1.0", False),
+        ("B", "2.0", True),
+    ]
+    assert await followed(updates) == seen[-1:]
+
+
+@pytest.mark.parametrize(("text", "says"), [("forged", "isn't signed"), ("flaw", "the image's installer failed")])
+async def test_a_failure_is_said_and_changes_nothing(tmp_path: Path, text: str, says: str) -> None:
+    image = FileSlots(tmp_path)
+    updates = Updates(lambda: image)
+    updates.install(bundle(tmp_path, text))
+    last = (await followed(updates))[-1]
+    assert last.state == "failed"
+    assert says in last.detail
+    assert [slot.next for slot in await image.slots()] == [True, False]
+    updates.install(bundle(tmp_path, "sound 2.0"))  # another one may follow
+    assert (await followed(updates))[-1].state == "done"
+
+
+async def test_only_one_at_a_time_and_a_stop_ends_it(tmp_path: Path) -> None:
+    updates = Updates(lambda: FileSlots(tmp_path))
+    slow = bundle(tmp_path, "slow 2.0")
+    updates.install(slow)
+    with pytest.raises(UpdateRefused, match="already"):
+        updates.install(slow)
+    async for latest in updates.follow():
+        if latest.percent == 40 and latest.state == "running":
+            await updates.close()
+    assert (latest.state, latest.detail) == ("failed", "it was stopped")
+
+
+async def test_what_cant_start_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UpdateRefused, match="no update slots"):
+        Updates(lambda: None).install(tmp_path)
+    with pytest.raises(UpdateRefused, match="there is no file"):
+        Updates(lambda: FileSlots(tmp_path)).install(tmp_path / "nothing")
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package on the path of every process started from here, as an image installs it."""
+    package = tmp_path / "site" / "test_image-1.dist-info"
+    package.mkdir(parents=True)
+    package.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: test-image\nVersion: 1\n")
+    package.joinpath("entry_points.txt").write_text("[tidegate.appliance]\nimage = tests.ops.appliance:appliance\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))
+    slots = tmp_path / "slots"
+    slots.mkdir()
+    monkeypatch.setenv("SLOTS", str(slots))
+    return slots
+
+
+@pytest.mark.integration
+async def test_the_command_line(tmp_path: Path, image: Path) -> None:
+    with GatewayProcess(tmp_path, configuration(tmp_path / "data", [free_port()], free_port())) as gateway:
+
+        def tidegate(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "gateway", "update", *arguments, "--config", str(gateway.config)]
+            return subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+
+        async def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return await asyncio.to_thread(tidegate, *arguments)
+
+        await gateway.until(lambda body: True, "it answers")
+        shown = await call("status")
+        assert shown.returncode == 0
+        assert "A\t1.0\truns, next, good" in shown.stdout
+        empty = await call("rollback", "--yes")
+        assert (empty.returncode, "the other slot is empty" in empty.stderr) == (5, True)
+        forged = await call("install", str(bundle(tmp_path, "forged")))
+        assert forged.returncode == 1
+        assert "isn't signed" in forged.stderr
+        assert "→" in forged.stderr
+        done = await call("install", str(bundle(tmp_path, "sound 2.0")), "--json")
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["installation"]["state"] == "done"
+        assert (await call("rollback")).returncode == 2  # nobody can be asked
+        assert (await call("rollback", "--yes")).returncode == 0
+        assert (await call("mark-good", "--json")).returncode == 0
+        assert (image / "next").read_text() == "B"
+
+
+@pytest.mark.integration
+async def test_without_slots_the_package_manager_is_named(tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path, configuration(tmp_path / "data", [free_port()], free_port())) as gateway:
+        await gateway.until(lambda body: True, "it answers")
+        command = [sys.executable, "-m", "gateway", "update", "mark-good", "--config", str(gateway.config)]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1
+        assert "no update slots" in done.stderr
+        assert "package manager" in done.stderr
