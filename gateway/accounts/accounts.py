@@ -112,9 +112,12 @@ class Accounts:
                 raise AccountError("taken", f"there is a user {name!r} already", "choose another name")
             if len(state.users) >= MOST_USERS:
                 raise AccountError("full", f"there are {MOST_USERS} users already", "remove some first")
-            return state.with_user(user)
+            # Who has an admin belongs to somebody: the claim code would make another one.
+            return replace(state.with_user(user), claim=None if role is Role.ADMIN else state.claim)
 
         await self._change(actor, "user.add", name, added, role=role.value)
+        if not self.claimable:
+            await asyncio.to_thread(self._claim_path.unlink, missing_ok=True)
         return user
 
     async def remove_user(self, actor: Actor, name: str) -> None:

@@ -16,6 +16,7 @@ _TOPICS = {
     "Run": {
         "run": ("gateway.cli.run:run", "Run the gateway."),
         "web": ("gateway.cli.web:web", "Serve the local page."),
+        "provision": ("gateway.cli.provision:provision", "Give a new gateway its first settings from a file."),
         "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
     },
     "Look": {
