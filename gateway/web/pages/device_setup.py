@@ -74,8 +74,18 @@ async def _form(visit: Visit) -> Response:
         when={f"link.{key}": (f"link.{of}", " ".join(values)) for key, (of, values) in _WHEN.get(name, {}).items()},
         templates=templates,
         chosen=chosen if chosen in {each["name"] for each in templates} else "",
-        topic_root="/".join(status["gateway"]["location"]),
+        topic=await _topic(visit, status),
     )
+
+
+async def _topic(visit: Visit, status: Mapping[str, Any]) -> str:
+    """Where the first broker gets values of a new device, with ``{device}`` and, if each tag has its own, ``{tag}``."""
+    sink: Mapping[str, Any] = {}
+    for name in status["sinks"]:
+        sink = (await visit.get(f"/v1/tables/sink/{segment(name)}"))["table"]
+        break
+    place = "/".join([sink.get("root", "uns"), "v1", *status["gateway"]["location"], "{device}"])
+    return f"{place}/_values/main" if sink.get("granularity") == "asset" else place + "/{tag}"
 
 
 async def _tables(visit: Visit) -> Response:

@@ -414,7 +414,7 @@ class DeviceSetup extends HTMLElement {
     const device = this.field("device.name")?.value.trim() || "DEVICE";
     for (const row of this.rows()) {
       const name = this.cell(row, "name").value.trim();
-      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : `${this.dataset["topic"]}/${device}/${name}`;
+      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : this.dataset["topic"]!.replace("{device}", device).replace("{tag}", name);
     }
   }
 
