@@ -19,6 +19,7 @@ from gateway.cli.output import Exit, config_option, fail
 from gateway.config import ConfigErrors, load
 from gateway.delta import ApplyFailed
 from gateway.journal import JournalError
+from gateway.ops.backup.restore import plan_of, resume
 from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def run(config_path: Path, log_level: str, unattended: bool) -> None:
     machine where nobody would read that there is --unattended.
     """
     ring = _log_to_stderr(log_level)
+    _finish_restore(config_path)
     beginning = _beginning(config_path, unattended=unattended)
     settings = beginning.settings
     try:
@@ -85,8 +87,24 @@ def _log_to_stderr(level: str) -> LogRing:
     return ring
 
 
+def _finish_restore(config: Path) -> None:
+    """Bring one that a power cut broke off to its end, before anything is read."""
+    if not plan_of(config).exists():
+        return
+    from gateway.control.restoring import standing
+
+    try:
+        log.warning("%s", resume(config, lambda: standing(config)))
+    except (OSError, ValueError) as error:
+        fail(
+            f"a restore that was cut off can't be brought to its end: {error}",
+            f"mend that, or take {plan_of(config)} away to leave things as they are",
+        )
+
+
 async def _serve(beginning: Start, ring: LogRing) -> None:
-    from gateway.runtime import AlreadyRunning, Runtime
+    from gateway.ops.lock import AlreadyRunning
+    from gateway.runtime import Runtime
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from gateway.web import api
 from gateway.web.assets import PREFIX
 from gateway.web.failures import Failures
 from gateway.web.guard import Shield, route
-from gateway.web.pages import account, devices, namespace, overview, signin, tags, writes
+from gateway.web.pages import account, devices, namespace, overview, provisioning, signin, tags, writes
 from gateway.web.services import Services
 from gateway.web.visit import Page, Section
 
@@ -25,6 +25,7 @@ PAGES: tuple[Page, ...] = (
     *writes.PAGES,
     *signin.PAGES,
     *account.PAGES,
+    *provisioning.PAGES,
     *api.PAGES,
 )
 """Every path there is, but for the files under /static/."""
