@@ -1,6 +1,6 @@
 """Delivery: what every destination got and still has to get, how a backlog will end, and destinations themselves.
 
-The ledger says of every device which values were delivered, refused or dropped, by their sequence numbers. A broker that
+The ledger says of every device which values were delivered, refused or dropped, by sequence number. A broker that
 is away for a while is what the journal is for, so it is said calmly.
 """
 
@@ -116,15 +116,15 @@ async def _form(visit: Visit, name: str | None, table: Mapping[str, Any]) -> Res
     )
 
 
-def _values(prefix: str, fields: list[Field], table: Mapping[str, Any]) -> dict[str, str]:
+def _values(prefix: str, fields: list[Field], table: Mapping[str, Any]) -> dict[str, Any]:
     """What a form is filled with. A secret is a reference: ``file:PATH``."""
-    texts = {}
+    texts: dict[str, Any] = {}
     for field in fields:
         value = table.get(field.key)
         if isinstance(value, dict):
             texts[f"{prefix}.{field.key}"] = ":".join(map(str, next(iter(value.items()))))
         elif value is not None:
-            texts[f"{prefix}.{field.key}"] = str(value)
+            texts[f"{prefix}.{field.key}"] = value if isinstance(value, bool) else str(value)
     return texts
 
 
