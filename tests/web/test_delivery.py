@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page
@@ -81,6 +83,21 @@ async def test_of_a_broker_that_is_there_only_what_differs_is_changed(plant: Pla
     patch = (await asyncio.to_thread(plant.gateway.client.call, "GET", "/v1/config/draft/diff"))["patch"]
     changed = [line for line in patch.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     assert changed == ["+keepalive_s = 30"]
+    await asyncio.to_thread(plant.gateway.client.call, "DELETE", "/v1/config/draft")
+
+
+async def test_a_password_is_kept_and_the_configuration_refers_to_it(plant: Plant, browser: Chromium) -> None:
+    page = await browser.open("/delivery/add", cookies=plant.admin)
+    await _fill(page, "secure", 1883)
+    await page.locator("[id='sink.username']").fill("gw1")
+    await page.locator("[id='sink.password']").fill("tide, high: 12")
+    await page.get_by_role("button", name="Put it into the draft").click()
+    await page.wait_for_url("**/changes")
+    patch = (await asyncio.to_thread(plant.gateway.client.call, "GET", "/v1/config/draft/diff"))["patch"]
+    assert "tide, high" not in patch
+    file = Path(re.search(r'file = "([^"]+)"', patch)[1])  # type: ignore[index]
+    assert file.read_text() == "tide, high: 12"
+    assert file.stat().st_mode & 0o777 == 0o600
     await asyncio.to_thread(plant.gateway.client.call, "DELETE", "/v1/config/draft")
 
 

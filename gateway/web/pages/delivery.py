@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.actors import Role
 from gateway.control.client import Refused, segment
 from gateway.web.forms import Field, fields_of, filled, split
+from gateway.web.given import given
 from gateway.web.visit import Page, Section, Visit
 
 _PHASES = {
@@ -132,7 +133,8 @@ async def _tables(visit: Visit) -> Response:
     """What was filled in as the table of a sink, and the edits that bring it into the draft: JSON for the element."""
     form = await visit.form()
     fields, tls_fields = await _fields(visit)
-    sink, tls = filled(fields, form), filled(tls_fields, form)
+    sink = await given(visit, fields, form, str(form.get("sink.name", "")))
+    tls = filled(tls_fields, form)
     secure = str(form.get("secure", "")) == "on"
     table = {**sink.values, **({"tls": tls.values} if secure else {})}
     before = str(form.get("before", ""))
