@@ -16,9 +16,11 @@ from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
 from gateway.config.tree import Tree
 from gateway.control.operation import Operation
+from gateway.control.restoring import RunningAccounts, RunningConfiguration, places_of
 from gateway.control.routes import (
     accounts,
     audit,
+    backup,
     certificates,
     config,
     diagnosis,
@@ -40,8 +42,10 @@ from gateway.control.routes import (
     update,
     writes,
 )
+from gateway.control.routes.backup import Uploads
 from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
+from gateway.ops.backup.restore import Restorer
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -59,6 +63,8 @@ class Services:
     changes: Changes
     diagnostics: Diagnostics
     updates: Updates
+    restorer: Restorer
+    uploads: Uploads
 
 
 @contextlib.asynccontextmanager
@@ -87,7 +93,11 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         room.start()
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(runtime, logs, log, users, desk, changes, room, updates)
+        restorer = Restorer(
+            places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
+        )
+        uploads = Uploads(data_dir / "restore-upload")
+        yield Services(runtime, logs, log, users, desk, changes, room, updates, restorer, uploads)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -110,6 +120,9 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
+        *backup.operations(
+            services.runtime, services.audit, services.changes.main, services.restorer, services.uploads
+        ),
         *diagnosis.operations(services.runtime, services.logs, services.changes.main),
         *diagnostics.operations(services.diagnostics),
         *scan.operations(services.diagnostics),

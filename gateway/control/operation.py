@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from gateway.actors import Actor, Role
 
@@ -26,6 +26,14 @@ class Body(BaseModel):
     """A JSON body: exact types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Flag = Annotated[
+    bool,
+    BeforeValidator(lambda value: {"": True}.get(value, value)),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"const": ""}], "default": False}),
+]
+"""Of a query: ``?errors`` alone is yes."""
 
 
 class NoQuery(Query):
@@ -110,6 +118,12 @@ class Answer:
     description: str = "Done."
     media_types: tuple[str, ...] = ()
     """Of a FILE."""
+
+    @property
+    def code(self) -> int:
+        """The status that is sent: 204 where there is nothing to say."""
+        nothing = self.form is Form.JSON and self.type is None and self.status == 200
+        return 204 if nothing else self.status
 
 
 @dataclass(frozen=True, slots=True)

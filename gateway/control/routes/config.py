@@ -12,6 +12,8 @@ from gateway.actors import Role
 from gateway.changes.changes import Changes
 from gateway.changes.drafting import differences
 from gateway.changes.errors import ChangeRefused
+from gateway.changes.history import Revision
+from gateway.changes.owner import Owner
 from gateway.changes.ports import CONFIRM_WITHIN_S, LONGEST_CONFIRM_S, How
 from gateway.changes.view import plain, view
 from gateway.config.archive import pack
@@ -19,9 +21,8 @@ from gateway.config.export import json_schema
 from gateway.config.tree import Tree
 from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, file
 from gateway.control.routes import draft
+from gateway.control.routes.config_answers import ChangeMade, ConfigFiles, Differences, Overview, ResolvedConfig
 from gateway.control.routes.draft import Seen, refusing, texts
-
-_DOCUMENT = Answer(dict[str, Any])
 
 
 class Which(Query):
@@ -126,7 +127,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Say which files make the configuration, who owns it, and whether a change waits to be confirmed.",
             get_config,
-            _DOCUMENT,
+            Answer(Overview),
         ),
         Operation(
             "GET",
@@ -135,7 +136,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Give the text of every file.",
             get_config_files,
-            _DOCUMENT,
+            Answer(ConfigFiles),
             query=Which,
         ),
         Operation(
@@ -145,7 +146,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Give the configuration with every default filled in: links, devices, groups, tags.",
             get_config_settings,
-            _DOCUMENT,
+            Answer(ResolvedConfig),
             query=Which,
         ),
         Operation(
@@ -155,7 +156,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Give the JSON Schema of the configuration, the drivers' keys included.",
             get_config_schema,
-            _DOCUMENT,
+            Answer(dict[str, Any]),
         ),
         Operation(
             "GET",
@@ -174,7 +175,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "List the revisions, the newest first.",
             get_config_history,
-            Answer(list[dict[str, Any]]),
+            Answer(list[Revision]),
         ),
         Operation(
             "GET",
@@ -183,7 +184,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Say who made a revision, when, why, and what came of it.",
             get_config_revision,
-            _DOCUMENT,
+            Answer(Revision),
         ),
         Operation(
             "GET",
@@ -192,7 +193,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Say what a revision changed, as text and in words.",
             diff_config_revision,
-            _DOCUMENT,
+            Answer(Differences),
             query=Against,
             refusals=(410,),
         ),
@@ -225,7 +226,7 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Run the draft. Unless it is confirmed in time, the configuration before it comes back.",
             apply_config,
-            _DOCUMENT,
+            Answer(ChangeMade),
             query=Seen,
             body=ChangeBody,
             refusals=(409, 412, 507),
@@ -237,7 +238,7 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Make the change that runs permanent.",
             confirm_config,
-            _DOCUMENT,
+            Answer(Revision),
             refusals=(409, 507),
         ),
         Operation(
@@ -247,7 +248,7 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Take back the change that is unconfirmed, or go back to an earlier revision by a new change.",
             rollback_config,
-            _DOCUMENT,
+            Answer(ChangeMade),
             body=RollbackBody,
             refusals=(409, 410, 507),
         ),
@@ -258,7 +259,7 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ADMIN,
             "Say who changes the configuration: people, or one tool.",
             set_config_owner,
-            _DOCUMENT,
+            Answer(Owner),
             body=OwnerBody,
             refusals=(507,),
         ),

@@ -18,11 +18,12 @@ from gateway.changes.view import plain
 from gateway.config.edit import Edit
 from gateway.config.tree import MAX_BYTES, MAX_FILES, Tree
 from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, Refusal, file
+from gateway.control.routes.config_answers import DraftDifferences, DraftFiles, DraftState, RebasedDraft, Validated
+from gateway.southbound.trial import Trial
 
 _MAX_BODY = 4 * MAX_BYTES
 """JSON may write one byte as six, but what people write it as it is."""
 _MAX_EDITS = 10_000
-_DOCUMENT = Answer(dict[str, Any])
 
 
 class Seen(Query):
@@ -142,7 +143,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Give the draft with the text of its files.",
             get_draft,
-            _DOCUMENT,
+            Answer(DraftFiles),
         ),
         Operation(
             "PUT",
@@ -151,7 +152,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Put whole files into the draft, or take them out. It begins with what is in place.",
             put_draft,
-            _DOCUMENT,
+            Answer(DraftState),
             query=Seen,
             body=PutDraft,
             max_body=_MAX_BODY,
@@ -164,7 +165,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Edit the draft by the names of its tables and keys; comments and layout stay.",
             patch_draft,
-            _DOCUMENT,
+            Answer(DraftState),
             query=Seen,
             body=PatchDraft,
             max_body=_MAX_BODY,
@@ -187,7 +188,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Put a tar archive of files into the draft, instead of what it holds.",
             import_draft,
-            _DOCUMENT,
+            Answer(DraftState),
             query=Seen,
             body=bytes,
             max_body=_MAX_BODY,
@@ -200,7 +201,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Take into the draft what somebody else changed in place; of files that both changed its own text stays.",
             rebase_draft,
-            _DOCUMENT,
+            Answer(RebasedDraft),
             query=Seen,
             refusals=(412, 507),
         ),
@@ -211,7 +212,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Say every problem of the draft, or what applying it would restart.",
             validate_draft,
-            _DOCUMENT,
+            Answer(Validated),
         ),
         Operation(
             "GET",
@@ -220,7 +221,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Say what the draft would change in the files, as text and in words.",
             diff_draft,
-            _DOCUMENT,
+            Answer(DraftDifferences),
         ),
         Operation(
             "GET",
@@ -238,7 +239,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Read once, on the wire, what the draft would change or add, and apply nothing.",
             try_draft,
-            Answer(list[Any]),
+            Answer(list[Trial]),
         ),
     ]
 
