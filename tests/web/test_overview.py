@@ -24,8 +24,11 @@ async def test_it_follows_by_itself_what_happens(plant: Plant, browser: Chromium
     delivery = page.get_by_role("region", name="Delivery, table")
     await delivery.get_by_text("Connected").wait_for()
     plant.broker.stop()
-    await delivery.get_by_text("Buffering").wait_for()
-    plant.broker.start()
+    try:
+        await delivery.get_by_text("Buffering", exact=True).wait_for()
+        await delivery.get_by_text(" held").wait_for()
+    finally:
+        plant.broker.start()
     await delivery.get_by_text("Connected").wait_for()
 
 

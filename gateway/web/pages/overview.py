@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from gateway.web.provisioned import report
 from gateway.web.visit import Page, Section, Visit
 
 _SHOWN_BAD_TAGS = 3
+_SHOWN_REPAIRS = 3
+_KINDS = {"error": "bad", "warning": "warn", "notice": "info"}
 _WORST_FIRST = ("bad", "uncertain", "off", "good")
 _STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
 
@@ -24,9 +27,11 @@ async def _part(visit: Visit) -> Response:
 
 
 async def _render(visit: Visit, template: str) -> Response:
-    status = await visit.get("/v1/status")
+    status, repairs, forecasts = await asyncio.gather(
+        visit.get("/v1/status"), visit.get("/v1/repairs"), visit.get("/v1/forecasts")
+    )
     devices = sorted(_devices(status), key=lambda device: _WORST_FIRST.index(device["kind"]))
-    sinks = list(_sinks(status))
+    sinks = list(_sinks(status, forecasts))
     return visit.render(
         template,
         gateway={**status["gateway"], "place": " / ".join(status["gateway"]["location"])},
@@ -34,7 +39,8 @@ async def _render(visit: Visit, template: str) -> Response:
         sinks=sinks,
         tags=_tags(devices),
         held=max((sink["held"] for sink in sinks), default=0),
-        alarms=list(status["journal"]["alarms"].values()),
+        repairs=[{**repair, "kind": _KINDS.get(repair["severity"], "info")} for repair in repairs[:_SHOWN_REPAIRS]],
+        more_repairs=max(0, len(repairs) - _SHOWN_REPAIRS),
         steps=_first_steps(devices, sinks),
         provisioned=_provisioned(visit) if visit.may("admin") else None,
         copies=[
@@ -78,7 +84,7 @@ def _devices(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _sinks(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _sinks(status: dict[str, Any], forecasts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, sink in status["sinks"].items():
         held = status["journal"]["sinks"][name]["pending"]
         # A broker that is away is no fault of the gateway's: values wait, and nothing is lost.
@@ -92,7 +98,7 @@ def _sinks(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "values": sink["values"],
             "p99_ms": sink["latency_p99_ms"],
             "held": held,
-            "detail": "" if sink["connected"] else sink["last_error"] or "",
+            "detail": forecasts[name]["sentence"] if name in forecasts and held else "",
         }
 
 
