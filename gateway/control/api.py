@@ -76,11 +76,11 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         return clock.trusted
 
     async with (
-        contextlib.AsyncExitStack() as stack,
         AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=trusted) as log,
         WriteDesk(
             data_dir / "writes", lambda: runtime.settings, runtime, log, now_ns=clock.now_ns, trusted=trusted
         ) as desk,
+        contextlib.AsyncExitStack() as stack,
     ):
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
@@ -88,9 +88,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         changes = Changes(start, plant, log)
         await changes.open()
         stack.push_async_callback(changes.close)
-        room = Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left)
-        stack.callback(room.close)
-        room.start()
+        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
         updates = Updates()
         stack.push_async_callback(updates.close)
         restorer = Restorer(

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 from gateway.actors import Actor, Role
 
@@ -26,6 +26,18 @@ class Body(BaseModel):
     """A JSON body: exact types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, given: Any) -> Any:
+        """Integers are what JSON Schema says they are: 432.0 is one. A field of another type takes an integer, too."""
+        if not isinstance(given, dict):
+            return given
+        return {key: int(value) if _is_whole(value) else value for key, value in given.items()}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 Flag = Annotated[

@@ -2,6 +2,7 @@
 // shows what they will be, and puts all of it into the draft. Nothing that somebody fills in is ever replaced.
 
 import { call, csrfToken, Refused, stream } from "../api";
+import { fit } from "../fit";
 import { icon } from "../icons";
 
 type Table = Record<string, unknown>;
@@ -69,7 +70,7 @@ class DeviceSetup extends HTMLElement {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
-    this.fit();
+    fit(this);
     void this.guarded(() => this.choose());
   }
 
@@ -99,7 +100,7 @@ class DeviceSetup extends HTMLElement {
   }
 
   private changed(target: HTMLInputElement): void {
-    this.fit();
+    fit(this);
     if (target.id === "template") void this.guarded(() => this.choose());
     if (target.id === "every") this.spot("ways").toggleAttribute("data-every", target.checked);
     if (target.id === "use_link") this.spot("link").hidden = target.value !== "";
@@ -114,15 +115,6 @@ class DeviceSetup extends HTMLElement {
     if (target.id === "pattern") this.rename();
     if (target.id === "device.name" || target.dataset["column"] === "name") this.topics();
     this.mend(target);
-  }
-
-  /** Show the fields that the choices made have a use for. */
-  private fit(): void {
-    for (const place of this.querySelectorAll<HTMLElement>("[data-when]")) {
-      const of = this.field(place.dataset["when"]!);
-      const value = of?.value || of?.querySelector("option")?.textContent || "";
-      place.hidden = !place.dataset["values"]!.split(" ").includes(value.trim());
-    }
   }
 
   /** What goes wrong is said below the form, never in the console alone. */
@@ -214,7 +206,7 @@ class DeviceSetup extends HTMLElement {
         for (const [key, value] of Object.entries(keys)) this.fill(`${part}.${key}`, String(value));
       }
     }
-    this.fit();
+    fit(this);
     this.spot("own").hidden = this.template !== undefined;
     const brought = this.spot("brought");
     brought.hidden = this.template === undefined;
@@ -414,7 +406,7 @@ class DeviceSetup extends HTMLElement {
     const device = this.field("device.name")?.value.trim() || "DEVICE";
     for (const row of this.rows()) {
       const name = this.cell(row, "name").value.trim();
-      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : `${this.dataset["topic"]}/${device}/${name}`;
+      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : this.dataset["topic"]!.replace("{device}", device).replace("{tag}", name);
     }
   }
 
