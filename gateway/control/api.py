@@ -88,7 +88,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
         plant = Plant(runtime.apply, changes_between, runtime.try_out, lambda: well(runtime.status()))
-        changes = Changes(start, plant, log)
+        changes = Changes(start, plant, log, runtime.events.tell)
         await changes.open()
         stack.push_async_callback(changes.close)
         room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
