@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from gateway.actors import Actor
 from gateway.audit import AuditError
 from gateway.changes import commit
+from gateway.changes.bodies import Change, Overview, PendingBody, Trouble
 from gateway.changes.draft import Draft
 from gateway.changes.drafting import Drafting
 from gateway.changes.errors import ChangeRefused, Invalid, problem_body
@@ -29,7 +29,7 @@ from gateway.changes.start import Start
 from gateway.changes.wellness import configured
 from gateway.config.archive import Damaged
 from gateway.config.tree import Tree, trimmed
-from gateway.delta import ApplyFailed, Delta
+from gateway.delta import Applied, ApplyFailed, Delta
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,8 @@ class Changes:
         return self._running
 
     @property
-    def pending(self) -> dict[str, Any] | None:
-        """The change that is unconfirmed, JSON-ready."""
+    def pending(self) -> PendingBody | None:
+        """The change that is unconfirmed."""
         return None if self._pending is None else self._pending.body(self._plant.well())
 
     @property
@@ -110,8 +110,8 @@ class Changes:
         """Until the change that is unconfirmed is taken back; None: there is none."""
         return None if self._pending is None else self._pending.seconds_left
 
-    def trouble(self) -> dict[str, Any] | None:
-        """What is wrong with the files in place, JSON-ready: why something else than they runs. None: nothing."""
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the files in place: why something else than they runs. None: nothing."""
         if not self._problems:
             return None
         return {
@@ -120,11 +120,8 @@ class Changes:
             "problems": [problem_body(problem, self.main) for problem in self._problems],
         }
 
-    async def overview(self) -> dict[str, Any]:
-        """Everything about the configuration but its content, JSON-ready.
-
-        ``digest`` is null where the files in place can't be read.
-        """
+    async def overview(self) -> Overview:
+        """Everything about the configuration but its content."""
         try:
             tree = await self.drafting.in_place()
         except Invalid:
@@ -155,7 +152,7 @@ class Changes:
                 return await asyncio.to_thread(trimmed, self.drafting.required().tree)
         if not (what.isascii() and what.isdigit()):
             raise ChangeRefused(
-                422, "bad-name", f"{what} names no configuration", "name files, running, draft, or a revision's number"
+                409, "bad-name", f"{what} names no configuration", "name files, running, draft, or a revision's number"
             )
         return await asyncio.to_thread(self.records.tree, int(what[:9]))
 
@@ -169,16 +166,13 @@ class Changes:
 
     # --- changing ---
 
-    async def apply(self, actor: Actor, how: How, version: str | None = None) -> dict[str, Any]:
-        """Run the draft. It is confirmed in time, or the old configuration comes back.
-
-        Returns ``revision``, ``effect`` (what restarted) and ``pending`` (None if it needed no confirmation).
-        """
+    async def apply(self, actor: Actor, how: How, version: str | None = None) -> Change:
+        """Run the draft. It is confirmed in time, or the old configuration comes back."""
         draft = self.drafting.required(version)
         tree = await asyncio.to_thread(trimmed, draft.tree)
         return await self._in_whole(self._apply(actor, how, "change", draft.base, tree, draft))
 
-    async def rollback(self, actor: Actor, how: How, to: int | None = None) -> dict[str, Any]:
+    async def rollback(self, actor: Actor, how: How, to: int | None = None) -> Change:
         """Go back: from the unconfirmed change to what ran before, or as a new change to an earlier revision.
 
         `to`: that revision. None: whatever was before. Answers as :meth:`apply` does; ``revision`` is the one taken
@@ -198,9 +192,7 @@ class Changes:
             await self._on_disk(self.records.set_owner, owner)
             await self._record_end(actor, "config.owner", name, "done", before=before)
 
-    async def _apply(
-        self, actor: Actor, how: How, kind: Kind, base: Tree, tree: Tree, draft: Draft | None
-    ) -> dict[str, Any]:
+    async def _apply(self, actor: Actor, how: How, kind: Kind, base: Tree, tree: Tree, draft: Draft | None) -> Change:
         async with self._lock:
             self.records.owner.admit(actor, how.acting_as)
             if self._pending is not None:
@@ -233,7 +225,7 @@ class Changes:
         settings: GatewaySettings,
         prepared: commit.Prepared,
         draft: Draft | None,
-    ) -> dict[str, Any]:
+    ) -> Change:
         told = meanings(self._running, tree) or []
         sentences = tuple(each.sentence for each in told[:_CHANGES_KEPT])
         history = self.records.history
@@ -278,14 +270,14 @@ class Changes:
                 raise
         else:
             self._spawn(self._await_decision(pending))
-        return {"revision": revision.body(), "effect": asdict(effect), "pending": self.pending}
+        return {"revision": revision, "effect": effect, "pending": self.pending}
 
-    async def _go_back(self, actor: Actor, how: How, to: int | None) -> dict[str, Any]:
+    async def _go_back(self, actor: Actor, how: How, to: int | None) -> Change:
         async with self._lock:
             pending = self._pending
             if pending is not None and to is None:
                 effect = await self._take_back(pending, actor, how.reason or f"{actor.name} took it back")
-                return {"revision": pending.revision.body(), "effect": asdict(effect), "pending": None}
+                return {"revision": self.records.revision(pending.revision.number), "effect": effect, "pending": None}
         history = self.records.history
         if to is None:
             previous = history.previous
@@ -364,7 +356,7 @@ class Changes:
             looks = looks + 1 if pending.awaited <= self._plant.well() else 0
         return True
 
-    async def _take_back(self, pending: Pending, actor: Actor, why: str) -> Delta:
+    async def _take_back(self, pending: Pending, actor: Actor, why: str) -> Applied:
         """Run what ran before; the lock is held."""
         number = pending.revision.number
         log.warning("taking revision %d back: %s", number, why)
@@ -378,7 +370,7 @@ class Changes:
             revision = await self._decide(pending.revision, "rolled back", actor, why)
             await self._record(actor, "config.rollback", revision, "done", why=why)
 
-    async def _restore(self, settings: GatewaySettings, revision: Revision) -> Delta:
+    async def _restore(self, settings: GatewaySettings, revision: Revision) -> Applied:
         try:
             return await self._plant.apply(settings)
         except Exception as error:

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from gateway.actors import Actor
+from gateway.changes.bodies import Difference
 from gateway.changes.diff import FileConflict, as_patch, conflicts, diff, merged
 from gateway.changes.draft import Draft, DraftFile, begun, changed
 from gateway.changes.errors import ChangeRefused, Invalid, problem_body
@@ -64,10 +64,10 @@ class Drafting:
             for name in files:
                 check_file_name(name, self._main.name)
         except Mendable as error:
-            raise ChangeRefused(422, "bad-file-name", f"the file name {error}", error.hint) from None
+            raise ChangeRefused(409, "bad-file-name", f"the file name {error}", error.hint) from None
         if files.get(self._main.name, b"") is None:
             raise ChangeRefused(
-                422, "main-file", f"{self._main.name} can't be taken out", "empty it, or put another in its place"
+                409, "main-file", f"{self._main.name} can't be taken out", "empty it, or put another in its place"
             )
         return await self._change(actor, version, lambda tree: tree.replaced(files))
 
@@ -86,7 +86,7 @@ class Drafting:
             try:
                 return import_tree(body, tree.main, tree.outside)
             except Mendable as error:
-                raise ChangeRefused(422, "bad-archive", f"the archive {error}", error.hint) from None
+                raise ChangeRefused(409, "bad-archive", f"the archive {error}", error.hint) from None
 
         return await self._change(actor, version, unpacked)
 
@@ -158,7 +158,7 @@ class Drafting:
             try:
                 tree = check_size(await asyncio.to_thread(change, draft.tree))
             except EditError as error:
-                raise ChangeRefused(422, "bad-edit", error.message, error.hint, edit=error.index) from None
+                raise ChangeRefused(409, "bad-edit", error.message, error.hint, edit=error.index) from None
             except Mendable as error:
                 raise ChangeRefused(413, "too-large", f"the configuration {error}", error.hint) from None
             return await self._keep(changed(draft, tree, actor))
@@ -177,7 +177,7 @@ class Drafting:
         known = self._draft.version if self._draft is not None else ""
         if version is not None and version != known:
             raise ChangeRefused(
-                412,
+                409,
                 "draft-changed",
                 f"{self._draft.changed_by} changed the draft in the meantime" if self._draft else "the draft is gone",
                 "look at it again, then repeat what you did",
@@ -185,11 +185,6 @@ class Drafting:
             )
 
 
-def differences(old: Tree, new: Tree) -> dict[str, Any]:
-    """JSON-ready: ``files`` with a patch each, ``patch`` with all of it, ``changes`` in words (null: can't be told)."""
-    told = meanings(old, new)
-    return {
-        "files": [asdict(each) for each in diff(old, new)],
-        "patch": as_patch(old, new),
-        "changes": None if told is None else [asdict(each) for each in told],
-    }
+def differences(old: Tree, new: Tree) -> Difference:
+    """As text and in words."""
+    return {"files": diff(old, new), "patch": as_patch(old, new), "changes": meanings(old, new)}

@@ -16,9 +16,11 @@ from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
 from gateway.config.tree import Tree
 from gateway.control.operation import Operation
+from gateway.control.restoring import RunningAccounts, RunningConfiguration, places_of
 from gateway.control.routes import (
     accounts,
     audit,
+    backup,
     certificates,
     config,
     diagnosis,
@@ -40,8 +42,10 @@ from gateway.control.routes import (
     update,
     writes,
 )
+from gateway.control.routes.backup import Uploads
 from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
+from gateway.ops.backup.restore import Restorer
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -59,6 +63,8 @@ class Services:
     changes: Changes
     diagnostics: Diagnostics
     updates: Updates
+    restorer: Restorer
+    uploads: Uploads
 
 
 @contextlib.asynccontextmanager
@@ -70,11 +76,11 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         return clock.trusted
 
     async with (
-        contextlib.AsyncExitStack() as stack,
         AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=trusted) as log,
         WriteDesk(
             data_dir / "writes", lambda: runtime.settings, runtime, log, now_ns=clock.now_ns, trusted=trusted
         ) as desk,
+        contextlib.AsyncExitStack() as stack,
     ):
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
@@ -82,12 +88,14 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         changes = Changes(start, plant, log)
         await changes.open()
         stack.push_async_callback(changes.close)
-        room = Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left)
-        stack.callback(room.close)
-        room.start()
+        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(runtime, logs, log, users, desk, changes, room, updates)
+        restorer = Restorer(
+            places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
+        )
+        uploads = Uploads(data_dir / "restore-upload")
+        yield Services(runtime, logs, log, users, desk, changes, room, updates, restorer, uploads)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -110,6 +118,9 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
+        *backup.operations(
+            services.runtime, services.audit, services.changes.main, services.restorer, services.uploads
+        ),
         *diagnosis.operations(services.runtime, services.logs, services.changes.main),
         *diagnostics.operations(services.diagnostics),
         *scan.operations(services.diagnostics),

@@ -172,6 +172,9 @@ def _clock(known: Known) -> Iterator[Repair]:
 def _journal(known: Known) -> Iterator[Repair]:
     journal = known.status["journal"]
     for name, sentence in journal["alarms"].items():
+        sink = known.status["sinks"].get(name.removeprefix("refused:")) if name.startswith("refused:") else None
+        if sink is not None and sink["refusing"]:
+            continue  # the sink says whose values, and why
         what, mend = with_mend(sentence)
         yield Repair(
             f"journal:{name}",
@@ -182,7 +185,7 @@ def _journal(known: Known) -> Iterator[Repair]:
             "/delivery",
             "tidegate journal stats",
         )
-    for sink, ledger in known.status["ledger"].items():
+    for destination, ledger in known.status["ledger"].items():
         lost = {
             source: count
             for source, entry in ledger["sources"].items()
@@ -191,9 +194,9 @@ def _journal(known: Known) -> Iterator[Repair]:
         if lost:
             reason = _reasons(entry["boots"].values() for entry in ledger["sources"].values())
             yield Repair(
-                f"lost:{sink}",
+                f"lost:{destination}",
                 Severity.ERROR,
-                f"{sum(lost.values())} values of {_listed(lost)} never reached {sink}",
+                f"{sum(lost.values())} values of {_listed(lost)} never reached {destination}",
                 reason,
                 "give the journal more room (max_mb, max_age_h), or see to the broker",
                 "/delivery",

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gateway import registry
 from gateway.config import ConfigErrors, load
@@ -50,14 +50,14 @@ class Diagnostics:
         self._timer: asyncio.TimerHandle | None = None
         self.tracing = Tracing(runtime.southbound.trace)
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Begin to sample the backlog."""
         self._sample()
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self.tracing.close()
 
     def _sample(self) -> None:

@@ -42,7 +42,7 @@ async def test_a_change_runs_at_once_and_stands_in_place_when_it_is_confirmed(ri
     assert (pending["author"], pending["reason"], pending["confirm_within_s"]) == ("anna", "because", 600)
     assert pending["changes"] == ['gateway.site "plant1" → "plant2"']
     assert 590 < pending["seconds_left"] <= 600
-    assert result["effect"]["sinks"]["restarted"] == ("plant",)
+    assert result["effect"].sinks.restarted == ("plant",)
     revision = await rig.changes.confirm(ROBOT)
     assert "plant2" in rig.text
     assert (revision.author, revision.decided_by, revision.outcome) == ("anna", "robot", "confirmed")
@@ -144,7 +144,7 @@ async def test_confirmed_at_once_if_asked_for(rig: Rig) -> None:
     await rig.draft()
     result = await rig.changes.apply(ANNA, How("", 0))
     assert result["pending"] is None
-    assert result["revision"]["outcome"] == "confirmed"
+    assert result["revision"].outcome == "confirmed"
     assert "plant2" in rig.text
 
 
@@ -321,7 +321,7 @@ async def test_two_people_at_one_draft(rig: Rig) -> None:
     draft = await rig.changes.drafting.edit(ANNA, [Edit("set", ("gateway", "area"), "a")])
     await rig.changes.drafting.edit(ROBOT, [Edit("set", ("gateway", "line"), "l")], draft.version)
     error = await refused(rig.changes.drafting.put_files(ANNA, {"tidegate.toml": b""}, draft.version), "draft-changed")
-    assert error.status == 412
+    assert error.status == 409
     assert "robot changed the draft" in error.message
     await refused(rig.changes.apply(ANNA, LONG, draft.version), "draft-changed")
     await refused(rig.changes.drafting.discard(draft.version), "draft-changed")
