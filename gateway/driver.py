@@ -289,6 +289,8 @@ class Decoding:
     raw: bytes
     value: Value
     """None if these bytes aren't a value of this type."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of a tag, besides those above, that read it so. An `address` here stands for the one above."""
 
 
 @runtime_checkable

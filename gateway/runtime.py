@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import gc
 import logging
 import os
@@ -22,19 +20,17 @@ from gateway.model import Batch, Layout, Quality, Record, Value
 from gateway.northbound import Documents, MqttSink
 from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
+from gateway.ops.lock import lock_directory
 from gateway.pipeline import Stage
 from gateway.settings import GatewaySettings, MqttSettings
-from gateway.southbound import DeviceHealth, Supervisor, rehearse
+from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
+from gateway.southbound.demand import Reading
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
 
 TAP_VALUES = 100_000
 """Values a slow watcher may lag behind before it loses some; collection never waits for it."""
-
-
-class AlreadyRunning(Exception):
-    """Another gateway owns the data directory."""
 
 
 class Tap:
@@ -124,7 +120,7 @@ class Runtime:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.callback(os.close, _lock_directory(self.settings))
+        stack.callback(os.close, lock_directory(self.settings.data_dir))
         await self._journal.start()
         stack.push_async_callback(self._journal.close)
         stack.push_async_callback(self._stop_all_sinks)
@@ -246,6 +242,10 @@ class Runtime:
         """See :meth:`gateway.southbound.Supervisor.write`. Whether it may be is for the write desk to say."""
         return await self._supervisor.write(device, path, value, expected=expected, expires=expires, sending=sending)
 
+    async def read(self, device: str, path: str) -> Reading:
+        """See :meth:`gateway.southbound.Supervisor.read`."""
+        return await self._supervisor.read(device, path)
+
     def preview(self, device: str, path: str, value: Value) -> Sequence[str] | None:
         """See :meth:`gateway.southbound.Supervisor.preview`."""
         return self._supervisor.preview(device, path, value)
@@ -269,6 +269,16 @@ class Runtime:
         task.add_done_callback(_look)
         return await asyncio.shield(task)
 
+    async def try_out(self, settings: GatewaySettings) -> Sequence[Trial]:
+        """Read once what `settings` would change or add, without applying anything. Takes some ten seconds at most."""
+        wanted = await asyncio.to_thread(in_force, self.settings, settings)
+        return await try_out(self._supervisor, self.settings.links, wanted.links)
+
+    @property
+    def southbound(self) -> Supervisor:
+        """To ask running devices something between their polls, and to show what goes over a link."""
+        return self._supervisor
+
     async def _apply(self, settings: GatewaySettings) -> Applied:
         async with self._applying:
             if self._stopping:
@@ -288,6 +298,8 @@ class Runtime:
                     raise ApplyFailed(f"{sentence}, and so did going back: restart the gateway") from worse
                 raise ApplyFailed(f"{sentence}; the configuration before runs again") from error
             applied = _done(delta, owed, time.monotonic() - begun)
+            del following
+            gc.collect()  # of what drivers and connections left behind; it doesn't look at what a start has frozen
         log.info("applied a configuration in %.3f s: %s", applied.took_s, applied.summary or "nothing differs")
         for sentence in applied.needs_restart:
             log.warning("%s", sentence)
@@ -402,11 +414,6 @@ class Runtime:
         """Why a sink's broker refuses what is published on a topic; None if it doesn't. Raises KeyError."""
         return self._sinks[sink].sink.refusal(device, topic)
 
-    @property
-    def southbound(self) -> Supervisor:
-        """To ask devices something between their polls, and to show what goes over a link."""
-        return self._supervisor
-
     def status(self) -> Status:
         """How everything is doing, as one JSON-ready document."""
         return {
@@ -444,21 +451,3 @@ def _look(task: asyncio.Task[Applied]) -> None:
     """What nobody waits for any more must not be complained about."""
     if not task.cancelled():
         task.exception()
-
-
-def _lock_directory(settings: GatewaySettings) -> int:
-    """One gateway a data directory: two would both number from the same sequence."""
-    path = settings.data_dir / "lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise AlreadyRunning(f"another gateway (process {owner}) uses {settings.data_dir}") from None
-    # Only for whoever finds it locked: a disk too full for it is no reason not to start. In place, for the same reason.
-    with contextlib.suppress(OSError):
-        os.pwrite(handle, f"{os.getpid():<10}\n".encode(), 0)
-    return handle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from drivers.common import times
 from drivers.common.codec import decode
@@ -23,33 +24,38 @@ def _orders(registers: int) -> tuple[WordOrder, ...]:
     return (WordOrder.ABCD, WordOrder.BADC) if registers == 1 else tuple(WordOrder)
 
 
-def _candidates() -> Iterator[tuple[str, Encoding]]:
-    """(order in words, encoding) of everything that can be tried."""
+def _candidates() -> Iterator[tuple[str, Encoding, dict[str, Any]]]:
+    """(order in words, encoding, what a tag says to have it so) of everything that can be tried."""
     for bit in range(_BITS):
-        yield f"bit {bit}", Encoding(DataType.BOOL, bit=bit)
+        yield f"bit {bit}", Encoding(DataType.BOOL, bit=bit), {}
     for type_ in (type_ for type_ in DataType if type_.is_numeric):
         if type_ in (DataType.INT8, DataType.UINT8):
             for half in (Half.HIGH, Half.LOW):
-                yield str(half), Encoding(type_, half=half)
+                yield str(half), Encoding(type_, half=half), {"byte": str(half)}
             continue
         for order in _orders(Encoding(type_).registers):
-            yield str(order), Encoding(type_, order)
+            yield str(order), Encoding(type_, order), {"word_order": str(order)}
     for type_ in BCD_TYPES:
         if type_ is not DataType.UINT8:
             for order in _orders(Encoding(type_).registers):
-                yield f"{order} bcd", Encoding(type_, order, bcd=True)
+                yield f"{order} bcd", Encoding(type_, order, bcd=True), {"word_order": str(order), "bcd": True}
     for text_order in TextOrder:
-        yield str(text_order), Encoding(DataType.STRING, length=_TEXT_REGISTERS, text_order=text_order)
+        encoding = Encoding(DataType.STRING, length=_TEXT_REGISTERS, text_order=text_order)
+        yield str(text_order), encoding, {"length": _TEXT_REGISTERS, "text_order": str(text_order)}
     for name in _TIMES:
         for order in WordOrder:
-            yield f"{order} {name}", Encoding(DataType.DATETIME, order, time=times.form(name))
+            yield f"{order} {name}", _time(order, name), {"word_order": str(order), "time": name}
     for name in _FIELDS:
         for order in (WordOrder.ABCD, WordOrder.BADC):
-            yield f"{order} {name}", Encoding(DataType.DATETIME, order, time=times.form(name))
+            yield f"{order} {name}", _time(order, name), {"word_order": str(order), "time": name}
+
+
+def _time(order: WordOrder, name: str) -> Encoding:
+    return Encoding(DataType.DATETIME, order, time=times.form(name))
 
 
 CANDIDATES = tuple(_candidates())
-WIDEST = max(encoding.registers for _, encoding in CANDIDATES)
+WIDEST = max(encoding.registers for _, encoding, _ in CANDIDATES)
 
 
 def window(address: int) -> range:
@@ -63,10 +69,10 @@ def decodings(table: Table, address: int, address_offset: int, registers: Mappin
     `registers`: wire bytes by address on the wire, those of :func:`window` that could be read.
     """
     for at in (address - 1, address, address + 1):
-        for order, encoding in CANDIDATES:
+        for order, encoding, options in CANDIDATES:
             span = range(at, at + encoding.registers)
             if all(number in registers for number in span):
                 raw = b"".join(registers[number] for number in span)
-                yield Decoding(
-                    f"{table.prefix}:{at + address_offset}", encoding.type, order, raw, decode(encoding, raw)
-                )
+                name = f"{table.prefix}:{at + address_offset}"
+                own = options if encoding.bit is None else {"address": f"{name}.{encoding.bit}"}
+                yield Decoding(name, encoding.type, order, raw, decode(encoding, raw), own)

@@ -74,14 +74,18 @@ class Accounts:
 
         A file that can't be understood is left alone: every call but :meth:`reset` then raises AccountError.
         """
+        await self.load()
+        if self._damage is not None:
+            _log.error("%s; nobody can log in until: tidegate user reset NAME", self._damage)
+        elif not self._state.users:
+            await self._offer_claim()
+
+    async def load(self) -> None:
+        """Read the file and offer nothing."""
         try:
             self._take(await asyncio.to_thread(load, self._path))
         except (Damaged, OSError) as error:
             self._damage = f"the accounts in {self._path} can't be used: {error}"
-            _log.error("%s; nobody can log in until: tidegate user reset NAME", self._damage)
-            return
-        if not self._state.users:
-            await self._offer_claim()
 
     # -- users ---------------------------------------------------------------------------------------------------------
 
@@ -108,9 +112,12 @@ class Accounts:
                 raise AccountError("taken", f"there is a user {name!r} already", "choose another name")
             if len(state.users) >= MOST_USERS:
                 raise AccountError("full", f"there are {MOST_USERS} users already", "remove some first")
-            return state.with_user(user)
+            # Who has an admin belongs to somebody: the claim code would make another one.
+            return replace(state.with_user(user), claim=None if role is Role.ADMIN else state.claim)
 
         await self._change(actor, "user.add", name, added, role=role.value)
+        if not self.claimable:
+            await asyncio.to_thread(self._claim_path.unlink, missing_ok=True)
         return user
 
     async def remove_user(self, actor: Actor, name: str) -> None:

@@ -47,7 +47,8 @@ class Changes:
     """The configuration of a running gateway, and every change of it. Methods raise ChangeRefused."""
 
     def __init__(self, start: Start, plant: Plant, audit: Audit) -> None:
-        self._main = start.main
+        self.main = start.main
+        """The main file."""
         self._start = start
         self._plant = plant
         self._audit = audit
@@ -67,7 +68,7 @@ class Changes:
         """Take up what the last run has left. Call it when the data directory is this process's own."""
         self._broken = asyncio.get_running_loop().create_future()
         told = await asyncio.to_thread(self.records.open, self._start)
-        await asyncio.to_thread(self.drafting.open)
+        await asyncio.to_thread(self.drafting.open, self._start.tree)
         for revision in told:
             action = {"confirmed": "config.confirm", "rolled back": "config.rollback"}[revision.outcome]
             if revision.kind in ("found", "edited outside"):
@@ -104,6 +105,11 @@ class Changes:
         """The change that is unconfirmed, JSON-ready."""
         return None if self._pending is None else self._pending.body(self._plant.well())
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the change that is unconfirmed is taken back; None: there is none."""
+        return None if self._pending is None else self._pending.seconds_left
+
     def trouble(self) -> dict[str, Any] | None:
         """What is wrong with the files in place, JSON-ready: why something else than they runs. None: nothing."""
         if not self._problems:
@@ -111,7 +117,7 @@ class Changes:
         return {
             "runs": self._start.origin,
             "revision": self._start.revision,
-            "problems": [problem_body(problem, self._main) for problem in self._problems],
+            "problems": [problem_body(problem, self.main) for problem in self._problems],
         }
 
     async def overview(self) -> dict[str, Any]:
@@ -122,11 +128,11 @@ class Changes:
         try:
             tree = await self.drafting.in_place()
         except Invalid:
-            tree = Tree(self._main.name, {})
+            tree = Tree(self.main.name, {})
         draft = self.drafting.draft
         before = self._pending.before if self._pending is not None else self._running
         return {
-            "main": str(self._main),
+            "main": str(self.main),
             "digest": tree.digest if tree.files else None,
             "running_digest": self._running.digest,
             "files": [{"name": name, "bytes": len(tree.files[name])} for name in sorted(tree.files)],
@@ -320,7 +326,7 @@ class Changes:
         self._pending = None
         self._problems = ()
         try:
-            await asyncio.to_thread(commit.finish, self._main)
+            await asyncio.to_thread(commit.finish, self.main)
         except (OSError, Damaged) as error:
             log.error("the configuration is confirmed, but its files aren't all in place yet: %s", error)
         revision = await self._decide(pending.revision, "confirmed", actor)
@@ -387,7 +393,7 @@ class Changes:
 
     async def _prepared(self, base: Tree, tree: Tree) -> commit.Prepared:
         """Everything written that the confirmation will only rename."""
-        if taken := await asyncio.to_thread(commit.in_the_way, self._main, base, tree):
+        if taken := await asyncio.to_thread(commit.in_the_way, self.main, base, tree):
             raise ChangeRefused(
                 409,
                 "file-in-the-way",
@@ -395,7 +401,7 @@ class Changes:
                 "give the new file another name, or take that one away",
             )
         try:
-            return await asyncio.to_thread(commit.prepare, self._main, base, tree)
+            return await asyncio.to_thread(commit.prepare, self.main, base, tree)
         except OSError as error:
             raise ChangeRefused(
                 507,

@@ -20,7 +20,7 @@ from gateway.config.archive import Damaged, import_tree
 from gateway.config.document import in_place
 from gateway.config.edit import Edit, EditError, edit
 from gateway.config.names import Mendable
-from gateway.config.tree import Tree, check_file_name, check_size
+from gateway.config.tree import Tree, check_file_name, check_size, trimmed
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,14 @@ class Drafting:
         self._draft: Draft | None = None
         self._lock = asyncio.Lock()
 
-    def open(self) -> None:
-        """Take up the draft of the last run. Blocking."""
+    def open(self, running: Tree) -> None:
+        """Take up the draft of the last run, unless that is what runs now. Blocking."""
         try:
-            self._draft = self._file.read()
+            draft = self._file.read()
+            if draft is not None and draft.base.digest != running.digest == trimmed(draft.tree).digest:
+                self._file.remove()  # it was confirmed, and the power went before that was all
+                return
+            self._draft = draft
         except (OSError, Damaged) as error:
             log.error("the draft of the configuration is lost: %s", error)
 

@@ -42,6 +42,10 @@ class Pending:
     def __post_init__(self) -> None:
         self.deadline = time.monotonic() + self.within_s
 
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
+
     def body(self, well: frozenset[str]) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -51,6 +55,6 @@ class Pending:
             "changes": list(self.revision.changes),
             "confirm_by": self.confirm_by,
             "confirm_within_s": self.within_s,
-            "seconds_left": max(0.0, round(self.deadline - time.monotonic(), 1)),
+            "seconds_left": round(self.seconds_left, 1),
             "not_well_yet": sorted(self.awaited - well),
         }

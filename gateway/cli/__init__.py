@@ -16,6 +16,7 @@ _TOPICS = {
     "Run": {
         "run": ("gateway.cli.run:run", "Run the gateway."),
         "web": ("gateway.cli.web:web", "Serve the local page."),
+        "provision": ("gateway.cli.provision:provision", "Give a new gateway its first settings from a file."),
         "demo": ("hil.demo.command:demo", "Run a whole simulated plant, broker and gateway."),
     },
     "Look": {
@@ -23,6 +24,7 @@ _TOPICS = {
         "top": ("gateway.cli.top:top", "Show the running gateway's values, always up to date."),
         "tap": ("gateway.cli.tap:tap", "Watch values as the running gateway takes them."),
         "logs": ("gateway.cli.logs:logs", "Show what the running gateway's log said of late."),
+        "read": ("gateway.cli.read:read", "Show what tags are now."),
         "journal": ("gateway.cli.journal:journal", "Look into the store-and-forward journal."),
     },
     "Configure": {
@@ -36,6 +38,7 @@ _TOPICS = {
         "probe": ("gateway.cli.probe:probe", "Read a device's tags once, without the gateway."),
         "browse": ("gateway.cli.browse:browse", "List what a device has to offer, ready to be configured."),
         "decode": ("gateway.cli.decode:decode", "Show every way to understand what stands at an address."),
+        "write": ("gateway.cli.write:write", "Write a value to a device, once, and read it back."),
         "cert": ("gateway.cli.cert:cert", "The certificates that drivers trust, and their own."),
     },
     "Find out": {
@@ -45,8 +48,16 @@ _TOPICS = {
         "mqtt": ("gateway.cli.mqtt:mqtt", "Test the way to a broker, rung by rung."),
         "trace": ("gateway.cli.trace:trace", "Watch what goes over a device's wire, decoded."),
     },
+    "People": {
+        "claim": ("gateway.cli.claim:claim", "Make a new claim code for a gateway that nobody has claimed."),
+        "user": ("gateway.cli.user:user", "Who may come in."),
+        "token": ("gateway.cli.token:token", "Keys for programs."),
+        "audit": ("gateway.cli.audit:audit", "Show who changed what, or check that the log of it is whole."),
+    },
     "System": {
         "diag": ("gateway.cli.diag:diag", "Make a diagnostic bundle for whoever is asked for help."),
+        "backup": ("gateway.cli.backup:backup", "Write all that makes this gateway this gateway to one file."),
+        "restore": ("gateway.cli.backup:restore", "Restore a backup, all of it or nothing."),
         "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),
         "completion": ("gateway.cli.completion:completion", "Complete commands in bash, zsh or fish."),
     },

@@ -168,11 +168,12 @@ def _stores(config_path: Path, name: str | None, *, required: bool = True) -> di
     }
     if not stores and not required:
         return {}
-    if not stores and name is not None:
-        fail(f"the driver {name!r} keeps no certificates", None, Exit.USAGE)
     if not stores:
         able = ", ".join(kind.name for kind in installed() if kind.certificates is not None) or "none"
-        fail("no configured driver keeps certificates", f"name one that does with --driver: {able}", Exit.USAGE)
+        what = (
+            "no configured driver keeps certificates" if name is None else f"the driver {name!r} keeps no certificates"
+        )
+        fail(what, f"name one that does with --driver: {able}", Exit.USAGE)
     return stores
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from gateway.changes.start import Start, start
 from gateway.cli.output import Exit, colourful, fail
 from gateway.config import ConfigErrors, Problem, load
 from gateway.settings import GatewaySettings
@@ -17,15 +16,6 @@ def load_or_exit(path: Path, *, check_secrets: bool = True, unfinished: bool = F
     """The checked configuration. Ends the command with exit code 3, all problems printed, if it is invalid."""
     try:
         return load(path, check_secrets=check_secrets, unfinished=unfinished)
-    except ConfigErrors as errors:
-        print_problems(errors.problems)
-        sys.exit(Exit.CONFIG)
-
-
-def start_or_exit(path: Path, *, unattended: bool) -> Start:
-    """What the gateway begins with. Ends the command with exit code 3, all problems printed, if it is invalid."""
-    try:
-        return start(path, lambda tree: load(path, tree=tree), unattended=unattended)
     except ConfigErrors as errors:
         print_problems(errors.problems)
         sys.exit(Exit.CONFIG)

@@ -63,7 +63,7 @@ def confirmed(question: str, *, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         fail("this needs a yes, and there is no terminal to ask on", "add --yes if it is meant", Exit.USAGE)
     if not click.confirm(question, err=True):
-        fail("nothing was done", None, Exit.FAILED)
+        fail("nothing was done", "call it again with --yes if it is meant")
 
 
 def note(message: str) -> None:

@@ -8,16 +8,19 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import uvloop
 
-from gateway.cli.loading import load_or_exit
+from gateway.changes.start import Start, start
+from gateway.cli.loading import print_problems
 from gateway.cli.output import Exit, config_option, fail
+from gateway.config import ConfigErrors, load
+from gateway.delta import ApplyFailed
 from gateway.journal import JournalError
+from gateway.ops.backup.restore import plan_of, resume
 from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
-from gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime
@@ -35,15 +38,24 @@ log = logging.getLogger(__name__)
     envvar="TIDEGATE_LOG_LEVEL",
     help="How much to say on stderr.",
 )
-def run(config_path: Path, log_level: str) -> None:
+@click.option(
+    "--unattended",
+    is_flag=True,
+    help="Start whatever the configuration is: write one where there is none; where it is invalid, run the last one "
+    "that was confirmed.",
+)
+def run(config_path: Path, log_level: str, unattended: bool) -> None:
     """Run the gateway in the foreground until SIGTERM or Ctrl-C.
 
-    Nothing is started if the configuration has a problem; every problem is printed, and the exit code is 3.
+    Nothing is started if the configuration has a problem; every problem is printed, and the exit code is 3. For a
+    machine where nobody would read that there is --unattended.
     """
     ring = _log_to_stderr(log_level)
-    settings = load_or_exit(config_path)
+    _finish_restore(config_path)
+    beginning = _beginning(config_path, unattended=unattended)
+    settings = beginning.settings
     try:
-        uvloop.run(_serve(config_path, settings, ring))
+        uvloop.run(_serve(beginning, ring))
     except JournalError as error:
         fail(str(error), "see: tidegate journal verify")
     except PermissionError as error:
@@ -52,8 +64,19 @@ def run(config_path: Path, log_level: str) -> None:
             "run as the user that owns it, or give this one the right to write there",
             Exit.DENIED,
         )
+    except ApplyFailed as error:
+        fail(f"a change of the configuration can't be taken back: {error}", "start again, with the one from before")
     except OSError as error:
         fail(f"can't use {error.filename or settings.data_dir}: {error.strerror or error}", "mend the path or the disk")
+
+
+def _beginning(path: Path, *, unattended: bool) -> Start:
+    """What the gateway begins with. Ends the command with exit code 3, all problems printed, if it is invalid."""
+    try:
+        return start(path, lambda tree: load(path, tree=tree), unattended=unattended)
+    except ConfigErrors as errors:
+        print_problems(errors.problems)
+        sys.exit(Exit.CONFIG)
 
 
 def _log_to_stderr(level: str) -> LogRing:
@@ -64,28 +87,47 @@ def _log_to_stderr(level: str) -> LogRing:
     return ring
 
 
-async def _serve(config: Path, settings: GatewaySettings, ring: LogRing) -> None:
-    from gateway.runtime import AlreadyRunning, Runtime
+def _finish_restore(config: Path) -> None:
+    """Bring one that a power cut broke off to its end, before anything is read."""
+    if not plan_of(config).exists():
+        return
+    from gateway.control.restoring import standing
+
+    try:
+        log.warning("%s", resume(config, lambda: standing(config)))
+    except (OSError, ValueError) as error:
+        fail(
+            f"a restore that was cut off can't be brought to its end: {error}",
+            f"mend that, or take {plan_of(config)} away to leave things as they are",
+        )
+
+
+async def _serve(beginning: Start, ring: LogRing) -> None:
+    from gateway.ops.lock import AlreadyRunning
+    from gateway.runtime import Runtime
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with Runtime(settings) as runtime:
-            await _until_stopped(config, runtime, ring, stop)
+        async with Runtime(beginning.settings) as runtime:
+            await _until_stopped(beginning, runtime, ring, stop)
     except AlreadyRunning as error:
         fail(str(error), "stop it first, or give this one another data_dir", Exit.CONFLICT)
 
 
-async def _until_stopped(config: Path, runtime: Runtime, ring: LogRing, stop: asyncio.Event) -> None:
-    control = asyncio.create_task(_control(config, runtime, ring), name="control")
+async def _until_stopped(beginning: Start, runtime: Runtime, ring: LogRing, stop: asyncio.Event) -> None:
+    control = asyncio.create_task(_control(beginning, runtime, ring), name="control")
     failed = asyncio.create_task(runtime.failed_sink(), name="sinks")
     stopped = asyncio.create_task(stop.wait(), name="signal")
+    waiting: set[asyncio.Task[Any]] = {control, failed, stopped}
     try:
-        done, _ = await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if failed in done:
-            failed.result()
+        # Without a control API collection goes on.
+        while not failed.done() and not stopped.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
     finally:
         for task in (control, failed, stopped):
             task.cancel()
@@ -93,7 +135,8 @@ async def _until_stopped(config: Path, runtime: Runtime, ring: LogRing, stop: as
             await asyncio.gather(control, failed, stopped, return_exceptions=True)
 
 
-async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
+async def _control(beginning: Start, runtime: Runtime, ring: LogRing) -> None:
+    """Serve the control API. Raises what made a change of the configuration fail that can't be taken back either."""
     # Imported once the data plane is under way: the first value doesn't wait for a web framework.
     from gateway.audit import AuditError
     from gateway.control.api import opened, operations
@@ -101,8 +144,17 @@ async def _control(config: Path, runtime: Runtime, ring: LogRing) -> None:
 
     path = runtime.settings.socket
     try:
-        async with opened(config, runtime, ring) as services:
-            await ControlServer(operations(services), path).run()
+        async with opened(beginning, runtime, ring) as services:
+            serving = asyncio.create_task(ControlServer(operations(services), path).run())
+            broken = asyncio.create_task(services.changes.failed())
+            try:
+                done, _ = await asyncio.wait({serving, broken}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (serving, broken):
+                    task.cancel()
+                await asyncio.gather(serving, broken, return_exceptions=True)
     except AuditError as error:
         log.error("no control API on %s: %s; collection goes on", path, error)
     except OSError as error:

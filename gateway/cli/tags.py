@@ -119,7 +119,7 @@ def import_tags(
         with answering():
             trial = client.post("/v1/sheet/try", body, timeout_s=_TIMEOUT_S)
             if trial["edits"]:
-                client.post("/v1/draft/edits", {"edits": trial["edits"]}, timeout_s=_TIMEOUT_S)
+                client.call("PATCH", "/v1/config/draft", None, {"edits": trial["edits"]}, _TIMEOUT_S)
     if as_json:
         emit_json(trial)
     else:

@@ -5,33 +5,42 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gateway.accounts import Accounts
 from gateway.audit import AuditLog
+from gateway.changes.changes import Changes
+from gateway.changes.ports import Plant
+from gateway.changes.start import Start
+from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
+from gateway.config.tree import Tree
 from gateway.control.operation import Operation
 from gateway.control.routes import (
     accounts,
     audit,
     certificates,
+    config,
     diagnosis,
     diagnostics,
     drivers,
     events,
     live,
     logs,
+    reads,
     repairs,
     scan,
+    sheets,
     signin,
     status,
+    tables,
     tap,
     templates,
     trace,
     update,
     writes,
 )
+from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
@@ -42,19 +51,18 @@ from gateway.runtime import Runtime
 class Services:
     """What the API is the door to."""
 
-    config: Path
-    """The configuration's main file."""
     runtime: Runtime
     logs: LogRing
     audit: AuditLog
     accounts: Accounts
     desk: WriteDesk
+    changes: Changes
     diagnostics: Diagnostics
     updates: Updates
 
 
 @contextlib.asynccontextmanager
-async def opened(config: Path, runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
+async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator[Services]:
     """The rooms beside the data plane, opened and closed in order. Raises AuditError or OSError."""
     data_dir, clock = runtime.settings.data_dir, runtime.clock
 
@@ -70,31 +78,43 @@ async def opened(config: Path, runtime: Runtime, logs: LogRing) -> AsyncIterator
     ):
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
-        room = stack.enter_context(Diagnostics(runtime, config))
+        plant = Plant(runtime.apply, changes_between, runtime.try_out, lambda: well(runtime.status()))
+        changes = Changes(start, plant, log)
+        await changes.open()
+        stack.push_async_callback(changes.close)
+        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(config, runtime, logs, log, users, desk, room, updates)
+        yield Services(runtime, logs, log, users, desk, changes, room, updates)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
     """All of them, in the order of the OpenAPI document."""
+
+    async def tree() -> Tree:
+        return await services.changes.tree_of("files" if services.changes.drafting.draft is None else "draft")
+
     return [
         *status.operations(services.runtime),
         *live.operations(services.runtime),
         *tap.operations(services.runtime),
         *events.operations(services.runtime.events),
         *logs.operations(services.logs),
+        *reads.operations(services.runtime),
         *writes.operations(services.desk, services.runtime),
         *audit.operations(services.audit),
         *accounts.operations(services.accounts),
+        *config.operations(services.changes),
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
-        *diagnosis.operations(services.runtime, services.logs, services.config),
+        *diagnosis.operations(services.runtime, services.logs, services.changes.main),
         *diagnostics.operations(services.diagnostics),
         *scan.operations(services.diagnostics),
         *trace.operations(services.diagnostics),
         *repairs.operations(services.diagnostics),
         *drivers.operations(),
         *templates.operations(),
+        *sheets.operations(services.changes.main, tree),
+        *tables.operations(services.changes.main, tree),
     ]

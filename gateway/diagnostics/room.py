@@ -101,7 +101,8 @@ class Diagnostics:
         if self._config is None:
             return (), False
         try:
-            return (), load(self._config) != self._runtime.settings
+            # While a change is unconfirmed they differ as they should.
+            return (), self._unconfirmed_s() is None and load(self._config) != self._runtime.settings
         except ConfigErrors as errors:
             return [Flaw(each.place, each.message, each.hint) for each in errors.problems], False
 

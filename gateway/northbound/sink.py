@@ -163,6 +163,7 @@ class MqttSink:
                 delay_s = self._delay_after(end, loop.time())
                 self._failed(end, delay_s)
                 await asyncio.sleep(delay_s)
+        self._session = self._latest = None
         await asyncio.Event().wait()
 
     async def stop(self, before_goodbye: Callable[[], None] = lambda: None) -> None:

@@ -9,12 +9,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from typing import TYPE_CHECKING
 
 from gateway.driver import Certificate, Certificates
 from gateway.settings import GatewaySettings, site_of
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate as Certificate509
 
 SHOWN = 16
 """Digits of a fingerprint that a table shows: enough to name it by."""
@@ -131,8 +132,14 @@ def one_of(known: Sequence[KnownCertificate], fingerprint: str, *states: str) ->
 
 def _in_file(holder: str, state: str, file: Path | None) -> Iterator[KnownCertificate]:
     """Each in a PEM file."""
+    if file is None:
+        return
+    # Imported when somebody looks: a gateway whose drivers need none of it needn't hold it in memory.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     try:
-        found = [] if file is None else x509.load_pem_x509_certificates(file.read_bytes())
+        found = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError):
         return
     for certificate in found:
@@ -149,7 +156,9 @@ def _in_file(holder: str, state: str, file: Path | None) -> Iterator[KnownCertif
         )
 
 
-def _uris(certificate: x509.Certificate) -> list[str]:
+def _uris(certificate: Certificate509) -> list[str]:
+    from cryptography import x509
+
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):

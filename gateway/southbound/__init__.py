@@ -3,5 +3,6 @@
 from gateway.southbound.health import DeviceHealth
 from gateway.southbound.rehearsal import rehearse
 from gateway.southbound.supervisor import Supervisor
+from gateway.southbound.trial import Trial, try_out
 
-__all__ = ["DeviceHealth", "Supervisor", "rehearse"]
+__all__ = ["DeviceHealth", "Supervisor", "Trial", "rehearse", "try_out"]

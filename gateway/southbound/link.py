@@ -200,6 +200,17 @@ class Link:
         if not (self._connected and self._watchdog.busy):
             self.abort()
 
+    def forget(self) -> None:
+        """Let go of everything, once its task has ended. What a start has made is never looked at by the collector."""
+        for device in self.devices:
+            device.driver = device.probe = None
+            for group in device.groups:
+                group.subscription = group.plan = None
+            device.groups.clear()
+        self.devices = []
+        self._bus = self._task = None
+        self._watchdog.forget()
+
     def abort(self) -> None:
         """End the task, whatever it is doing."""
         self._stopping = True
@@ -226,6 +237,7 @@ class Link:
             self._asks.fail_all(" is stopping")
             await self._close_bus()
             await asyncio.gather(watchdog, return_exceptions=True)
+            del watch, watchdog  # they know this task, and how a task ended keeps what it knew
 
     async def _session(self) -> None:
         """Open what needs opening, connect, poll until the connection is lost."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from gateway.delta import same_connection
-from gateway.driver import Bus, Decoding, Driver, Item
+from gateway.driver import Bus, Decoding, Driver, Item, Releases
 from gateway.model import Batch, Value
 from gateway.settings import LinkSettings
 from gateway.southbound import demand
@@ -138,6 +138,9 @@ class Supervisor:
         for link in self._links:
             if link not in self._tasks:
                 self._tasks[link] = link.start()
+        for link in running.values():
+            if link not in self._tasks:
+                link.forget()
 
     def refresh(self) -> None:
         """Hand on once more what holds now, because a destination may have missed it.
@@ -161,6 +164,11 @@ class Supervisor:
     async def ask_link(self, link: str, call: Callable[[Bus], Awaitable[T]]) -> T:
         """The same with the bus of a link, for a driver that isn't one of its devices. Raises KeyError for no link."""
         return await {each.name: each for each in self._links}[link].ask(None, call)
+
+    def keeps(self, device: str) -> bool:
+        """Whether something is kept on a bus under this device's name: its driver, if there is one, is Releases."""
+        _, unit = self._devices.get(device, (None, None))
+        return unit is not None and isinstance(unit.driver, Releases)
 
     async def read(self, device: str, path: str) -> Reading:
         """Read one tag afresh, in whatever group it is. Raises KeyError for no such device or tag, and as `ask`."""

@@ -31,6 +31,10 @@ class Watchdog:
         """From now on every cancellation is meant for the task itself."""
         self._stopping = True
 
+    def forget(self) -> None:
+        """The task has ended."""
+        self._task = None
+
     def watch(self, task: asyncio.Task[None], on_stuck: Callable[[], None]) -> Coroutine[Any, Any, None]:
         """Look every quarter of the limit, cancel what outlives it, and again; `on_stuck` when that is in vain."""
         self._task = task

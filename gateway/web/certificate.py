@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import socket
 import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateway.ops.files import write_atomically
 
 VALID_DAYS = 3650
 """Nobody renews it, and a browser that was told to trust it shouldn't be asked again and again."""
@@ -31,6 +32,24 @@ class Pair:
     def of(cls, directory: Path) -> Pair:
         """The pair in the page's directory."""
         return cls(directory / "tls" / "certificate.pem", directory / "tls" / "key.pem")
+
+    def replace(self, other: Pair) -> None:
+        """Take the files of another pair. Raises OSError."""
+        certificate, key = other.certificate.read_bytes(), other.key.read_bytes()
+        self.keep(certificate, key)
+
+    def keep(self, certificate: bytes, key: bytes) -> None:
+        """Write both, the key for its owner alone. Raises OSError."""
+        self.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(self.key, key, 0o600)
+        write_atomically(self.certificate, certificate, 0o600)
+
+    def changed_ns(self) -> int:
+        """When a file was last changed; 0: one is missing."""
+        try:
+            return max(self.certificate.stat().st_mtime_ns, self.key.stat().st_mtime_ns)
+        except OSError:
+            return 0
 
     def exists(self) -> bool:
         return self.certificate.exists() and self.key.exists()
@@ -92,8 +111,6 @@ def make(directory: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    from gateway.ops.files import write_atomically
-
     hosts, addresses = names()
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
@@ -118,14 +135,10 @@ def make(directory: Path) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pair = Pair.of(directory)
-    pair.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.umask(0o077)
-    write_atomically(
-        pair.key,
+    Pair.of(directory).keep(
+        certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
-    write_atomically(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 if __name__ == "__main__":

@@ -133,9 +133,9 @@ async def token_of(services: Services, request: Request) -> Pass:
     try:
         return await services.accounts.admit(token.strip(), part)
     except Refused as refused:
-        if refused.status in {401, 404, 422}:
-            raise HTTPException(401, str(refused), _CHALLENGE) from None
-        raise
+        if refused.code == "out-of-scope" or refused.status >= 500:
+            raise
+        raise HTTPException(401, str(refused), _CHALLENGE) from None
 
 
 def _refusal(request: Request, page: Page, session: Session | None) -> Response | None:

@@ -48,6 +48,7 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     pair = Pair.of(settings.state)
+    tls = pair.context()
     services = Services.of(ControlGateway(settings.socket), settings.state, SECTIONS)
     server = _Server(
         Config(
@@ -63,7 +64,7 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
             h11_max_incomplete_event_size=LONGEST_HEAD,
         ),
         listeners,
-        pair.context(),
+        tls,
     )
     serving = asyncio.create_task(server.serve(sockets=[]))
     await server.open.wait()
@@ -71,7 +72,7 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
     for listener in listeners:
         print(f"https://{_shown(listener)}/", flush=True)  # noqa: T201 - what whoever started us waits for
     try:
-        await _until_idle(server.door, settings.idle_exit_s, stop)
+        await _until_idle(server.door, settings.idle_exit_s, stop, pair, tls)
     finally:
         services.stopping.set()
         server.should_exit = True
@@ -79,15 +80,27 @@ async def _serve(settings: WebSettings, listeners: Sequence[socket.socket]) -> N
         services.save()
 
 
-async def _until_idle(door: Door, idle_exit_s: float | None, stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
+async def _until_idle(
+    door: Door, idle_exit_s: float | None, stop: asyncio.Event, pair: Pair, tls: ssl.SSLContext
+) -> None:
+    """Until told to stop, or nobody was here for `idle_exit_s`. Takes up another certificate when there is one."""
+    loop, changed_ns = asyncio.get_running_loop(), pair.changed_ns()
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), None if idle_exit_s is None else min(_LOOK_S, idle_exit_s))
+            await asyncio.wait_for(stop.wait(), _LOOK_S)
         idle = door.idle_since
         if idle_exit_s is not None and idle is not None and loop.time() - idle > idle_exit_s:
             log.info("nobody is here: the page ends until somebody comes")
             return
+        if (now_ns := pair.changed_ns()) not in (0, changed_ns):
+            changed_ns = now_ns
+            try:
+                pair.context()  # whether they fit together, before the one in use is touched
+                tls.load_cert_chain(pair.certificate, pair.key)
+            except OSError as error:
+                log.error("the new certificate can't be used, the old one stays: %s", error)
+            else:
+                log.info("another certificate, fingerprint (SHA-256) %s", fingerprint(pair.certificate))
 
 
 class _Server(QuietServer):

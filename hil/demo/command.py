@@ -46,7 +46,7 @@ _SHORTEST_WITH_OUTAGE_S = _OUTAGE_AT_S + OUTAGE_S + 5.0
 )
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same plant.")
 def demo(seconds: float | None, outage: bool, plain: bool, granularity: str, seed: int) -> None:
-    """Run a simulated bottling plant, a broker and the gateway, and watch every value arrive.
+    """Run a simulated bottling plant, a broker, the gateway and its page, and watch every value arrive.
 
     Keys: b stops the broker for 20 s, q quits. Exit code 0 only if every tag reached the broker and nothing is missing.
     """
@@ -122,9 +122,12 @@ def _run_live(show: Show, console: Console, script: _Script, stop: threading.Eve
 
 
 def _run_plain(show: Show, console: Console, script: _Script, stop: threading.Event, hurry: threading.Event) -> None:
-    due = 0.0
+    due, said = 0.0, None
     while not stop.is_set() and script.play():
         show.tick()
+        if show.page.sentence not in (None, said) and show.page.claim_code is not None:
+            said = show.page.sentence
+            console.print(f"Page {said}", soft_wrap=True)
         if show.elapsed_s >= due:
             due = show.elapsed_s + _LINE_S
             console.print(_line(show), soft_wrap=True)

@@ -20,6 +20,7 @@ from gateway.control.client import ControlClient, NotPermitted, NotRunning
 from hil.demo.board import Board, Latency
 from hil.demo.broker import HOST, Broker
 from hil.demo.child import Child
+from hil.demo.page import LocalPage
 from hil.ledger_check import Checker, Subscriber, Verdict
 from hil.ledger_check.subscriber import Broker as Address
 from hil.plant.config import ENTERPRISE, SINK, SITE, gateway_config
@@ -113,6 +114,8 @@ class Show:
             self._gateway = Child("gateway", command, directory / "gateway.log")
             stack.callback(self._gateway.stop)
             self._control = ControlClient(data / "control.sock", _STATUS_TIMEOUT_S)
+            self.page = LocalPage(directory, data)
+            stack.callback(self.page.stop)
             self._ticked = time.monotonic()
             self._stack = stack.pop_all()
         return self
@@ -149,8 +152,9 @@ class Show:
 
     def tick(self) -> None:
         """Look at everything once. Raises ChildFailed if a part of the show ended by itself."""
-        for part in (self._broker, self._plant, self._gateway):
+        for part in (self._broker, self._plant, self._gateway, self.page):
             part.check()
+        self.page.look()
         self._read_status()
         self._measure()
         self._follow_outage()

@@ -138,7 +138,9 @@ class View:
         elif show.figures.status is None:
             text, style = "Starting: plant → gateway → broker → this subscriber.", QUIET
         else:
-            text = f"Live from {len(show.board.assets)} devices over Modbus TCP to MQTT 5 at {show.broker_address}."
+            page = show.page.sentence
+            port = show.broker_address.rpartition(":")[2]
+            text = f"{page or f'Live from {len(show.board.assets)} devices'} · MQTT port {port}"
             style = QUIET
         line = Text("── ", STALE, no_wrap=True)
         line.append(text, style)

@@ -102,6 +102,7 @@ async def test_what_is_committed_is_confirmed_though_the_power_went_before_anybo
         assert rig.site == "plant2"
         assert "plant2" in rig.text
         assert outcomes(rig) == [(1, "found", "confirmed"), (2, "change", "confirmed")]
+        assert rig.changes.drafting.draft is None
 
 
 async def test_what_can_not_be_applied_does_not_run(rig: Rig) -> None:

@@ -12,16 +12,26 @@ import pytest
 
 from gateway import grids
 from gateway.config.edit import Edit, edit
+from gateway.config.tree import Tree
 from gateway.control.client import ControlClient, NotRunning, Refused
-from gateway.control.routes import drivers, sheets, templates
+from gateway.control.routes import drivers, sheets, tables, templates
 from gateway.control.server import ControlServer
 from gateway.grids.delimited import read_delimited
 from tests.config.sheets.test_importing import MAIN, TREE
 
 
+async def tree() -> Tree:
+    return TREE
+
+
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[ControlClient]:
-    operations = [*drivers.operations(), *templates.operations(), *sheets.operations(MAIN, lambda: TREE)]
+    operations = [
+        *drivers.operations(),
+        *templates.operations(),
+        *sheets.operations(MAIN, tree),
+        *tables.operations(MAIN, tree),
+    ]
     task = asyncio.create_task(ControlServer(operations, tmp_path / "s").run())
     client = ControlClient(tmp_path / "s")
     async with asyncio.timeout(10):
@@ -122,3 +132,12 @@ async def test_the_drivers_and_what_can_be_set_for_them(client: ControlClient) -
     with pytest.raises(Refused) as caught:
         await asyncio.to_thread(client.get, "/v1/drivers/profinet")
     assert caught.value.code == "no-such-driver"
+
+
+async def test_a_table_as_it_is_configured(client: ControlClient) -> None:
+    link = await asyncio.to_thread(client.get, "/v1/tables/link/l")
+    assert link["table"] == {"name": "l", "driver": "modbus", "host": "10.0.0.1"}
+    for path in ("/v1/tables/link/x", "/v1/tables/gateway/g", "/v1/tables/nothing/g"):
+        with pytest.raises(Refused) as caught:
+            await asyncio.to_thread(client.get, path)
+        assert caught.value.code == "no-such-table"

@@ -70,6 +70,15 @@ async def test_a_day_at_the_command_line(tmp_path: Path, field: Field, broker: M
         values = [json.loads(line) for line in tapped.stdout.splitlines()]
         assert [value["tag"] for value in values] == ["dev1/count", "dev1/r4", "dev1/r5", "dev1/r6", "dev1/r7"]
         assert {value["quality_name"] for value in values} == {"Good"}
+        shown = await run("top", "dev1/*", "-n", "2", "--interval-ms", "250", *config)
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout.count("5 good") == 2
+        assert "dev1/r7" in shown.stdout
+        followed = await run("top", "--device", "dev1", "-n", "2", "--interval-ms", "250", "--json", *config)
+        snapshot, tick = map(json.loads, followed.stdout.splitlines())
+        assert (snapshot["event"], tick["event"]) == ("snapshot", "tick")
+        assert snapshot["tags"]["path"] == ["count", "r4", "r5", "r6", "r7"]
+        assert set(tick["i"]) == {0, 1, 2, 3, 4}
         stats = await run("journal", "stats", *config)
         assert stats.returncode == 0, stats.stderr
         second = await run("run", *config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def test_the_command_ends_by_itself_with_everything_delivered_and_nothing_left_b
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{TAGS} of {TAGS} reached the broker" in done.stdout
     assert "0 missing, 0 dropped" in done.stdout
+    assert re.search(r"^Page https://127\.0\.0\.1:\d+/ claim code (\w{4}-){3}\w{4}$", done.stdout, re.MULTILINE)
     assert done.stderr == ""
     assert not list(tmp_path.iterdir())
     assert not [p for p in psutil.process_iter(["cmdline"]) if any(str(tmp_path) in a for a in p.info["cmdline"] or ())]

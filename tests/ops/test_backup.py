@@ -21,21 +21,10 @@ from hypothesis import strategies as st
 from gateway.actors import Actor
 from gateway.config import load
 from gateway.ops import files as atomic
-from gateway.ops.backup import (
-    Backup,
-    BackupRefused,
-    NotApplied,
-    Part,
-    Places,
-    Restorer,
-    RestoreReport,
-    contents,
-    pack,
-    resume,
-    unpack,
-)
 from gateway.ops.backup import replacing as replacing_module
-from gateway.ops.backup.archive import MAX_UNPACKED, Piece
+from gateway.ops.backup.archive import MAX_UNPACKED, Backup, BackupRefused, Part, Piece, pack, unpack
+from gateway.ops.backup.contents import Places, contents
+from gateway.ops.backup.restore import NotApplied, Restorer, RestoreReport, resume
 from gateway.ops.backup.sealing import CantOpen, seal, unseal
 from tests.support.configuration import configuration
 from tests.support.effort import times

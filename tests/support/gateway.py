@@ -21,10 +21,14 @@ _STOP_TIMEOUT_S = 15.0
 class GatewayProcess:
     """`tidegate run` with one configuration text; ended with the context, restartable within it."""
 
-    def __init__(self, directory: Path, configuration: str) -> None:
+    def __init__(self, directory: Path, configuration: str | None, *options: str, **environment: str) -> None:
+        """`configuration`: None leaves the file as it is, or away; `options` are further ones of ``run``."""
         self.directory = directory
         self.config = directory / "tidegate.toml"
-        self.config.write_text(configuration)
+        if configuration is not None:
+            self.config.write_text(configuration)
+        self._options = options
+        self._environment = environment
         self._log = directory / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = directory / "data" / "control.sock"
@@ -43,13 +47,17 @@ class GatewayProcess:
     def start(self) -> GatewayProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "run", "--config", str(self.config)],
+                [sys.executable, "-m", "gateway", "run", "--config", str(self.config), *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
+                env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning", **self._environment},
             )
         return self
+
+    def wait_ready(self) -> None:
+        """Return when it answers, for tests without a loop of their own."""
+        asyncio.run(self.until(lambda _: True, "an answer"))
 
     def kill(self) -> None:
         """The power fails, as far as a process can know."""

@@ -18,7 +18,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 ORIGIN = "http://gateway"
 
 _LIMIT_S = 20.0
-_STREAM_S = 0.2
+_STREAM_S = 0.1
 _STREAMS = ("text/event-stream", "application/x-ndjson")
 
 

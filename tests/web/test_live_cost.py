@@ -11,6 +11,7 @@ import psutil
 import pytest
 from playwright.async_api import CDPSession, expect
 
+from gateway.actors import Role
 from tests.support.browser import chromium
 from tests.support.configuration import configuration
 from tests.support.effort import times
@@ -18,6 +19,7 @@ from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
 from tests.support.mosquitto import Mosquitto
 from tests.support.page import PageProcess
+from tests.support.people import settle
 from tests.web.conftest import Plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -33,13 +35,14 @@ BROWSER_MS_PER_S = 100.0
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     directory = tmp_path_factory.mktemp("large")
     with Mosquitto(directory) as broker, Field(DEVICES) as field:
+        settle(directory / "data")
         ports = [slave.port for slave in field.slaves]
         text = configuration(directory / "data", ports, broker.port, registers=TAGS + 3, interval_ms=1000)
         with GatewayProcess(directory, text) as gateway:
             page = PageProcess(directory, directory / "data" / "control.sock")
-            admin = page.sign_in()
+            admin, viewer = page.sign_in(), page.sign_in("vera", Role.VIEWER)
             with page:
-                yield Plant(gateway, broker, field, page, admin)
+                yield Plant(gateway, broker, field, page, admin, viewer)
 
 
 def used_s(*pids: int) -> float:

@@ -12,6 +12,7 @@ from tests.support.browser import NARROW, Chromium, accessible, chromium, pictur
 from tests.support.configuration import configuration
 from tests.support.gateway import GatewayProcess
 from tests.support.page import PageProcess
+from tests.support.people import settle
 from tests.web.conftest import Plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -190,6 +191,7 @@ async def test_on_a_phone_a_tag_is_a_card(plant: Plant, browser: Chromium) -> No
 
 
 async def test_a_gateway_without_tags_says_what_to_do(plant: Plant, tmp_path: Path) -> None:
+    settle(tmp_path / "data")
     text = configuration(tmp_path / "data", [], plant.broker.port)
     with GatewayProcess(tmp_path, text) as gateway:
         await gateway.until(lambda status: status["sinks"], "running")

@@ -14,6 +14,7 @@ from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
 from tests.support.mosquitto import Mosquitto
 from tests.support.page import PageProcess
+from tests.support.people import settle
 from tests.web.conftest import Plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -70,13 +71,13 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         slave = field.slaves[0]
         slave.written |= {100: 215, 200: 7, 300: 9}
         slave.deaf.add(200)
+        settle(directory / "data")
         text = CONFIGURATION.format(data_dir=directory / "data", broker=broker.port, port=slave.port)
         with GatewayProcess(directory, text) as gateway:
             page = PageProcess(directory, directory / "data" / "control.sock")
-            admin = page.sign_in("ada", Role.OPERATOR)
-            viewer = page.sign_in("vera", Role.VIEWER)
+            admin, viewer = page.sign_in(), page.sign_in("vera", Role.VIEWER)
             with page:
-                yield Plant(gateway, broker, field, page, {**admin, "viewer": next(iter(viewer.values()))})
+                yield Plant(gateway, broker, field, page, admin, viewer)
 
 
 @pytest.fixture
@@ -85,15 +86,10 @@ async def browser(plant: Plant) -> AsyncIterator[Chromium]:
         yield browser
 
 
-def cookies(plant: Plant, role: str = "operator") -> dict[str, str]:
-    name = next(name for name in plant.admin if name != "viewer")
-    return {name: plant.admin["viewer" if role == "viewer" else name]}
-
-
 async def opened(
     browser: Chromium, plant: Plant, tag: str, size: tuple[int, int] = (1440, 900)
 ) -> tuple[Page, Locator]:
-    page = await browser.open(f"/tags/{tag}", cookies=cookies(plant), size=size)
+    page = await browser.open(f"/tags/{tag}", cookies=plant.admin, size=size)
     await page.get_by_role("button", name="Write").click()
     dialog = page.get_by_role("dialog", name=f"Write {tag}")
     await dialog.wait_for()
@@ -126,7 +122,7 @@ async def test_value_reason_frame_confirmation_and_read_back(plant: Plant, brows
 
 
 async def test_by_keyboard_alone_and_on_a_phone(plant: Plant, browser: Chromium) -> None:
-    page = await browser.open("/tags/filler/setpoint", cookies=cookies(plant), size=NARROW)
+    page = await browser.open("/tags/filler/setpoint", cookies=plant.admin, size=NARROW)
     await page.get_by_role("button", name="Write").focus()
     await page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
@@ -209,11 +205,11 @@ async def test_a_form_that_is_sent_twice_is_one_write(plant: Plant, browser: Chr
 
 async def test_who_only_looks_and_what_isnt_writable_has_no_dialog(plant: Plant, browser: Chromium) -> None:
     browser.allow("403")
-    page = await browser.open("/tags/filler/setpoint", cookies=cookies(plant, "viewer"))
+    page = await browser.open("/tags/filler/setpoint", cookies=plant.viewer)
     await page.get_by_role("heading", name="setpoint").wait_for()
     await expect(page.get_by_role("button", name="Write")).to_have_count(0)
     status = await page.evaluate("fetch('/writes/new?tag=filler/setpoint').then((answer) => answer.status)")
     assert status == 403
-    page = await browser.open("/tags/filler/fixed", cookies=cookies(plant))
+    page = await browser.open("/tags/filler/fixed", cookies=plant.admin)
     await page.get_by_role("heading", name="fixed").wait_for()
     await expect(page.get_by_role("button", name="Write")).to_have_count(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from gateway.accounts import Accounts
@@ -17,6 +17,14 @@ RoleName = Literal["viewer", "operator", "engineer", "admin"]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 PasswordHash = Annotated[
     str, Field(pattern=f"^{VERIFIER}$", description="The password's hash: an argon2id PHC string.")
+]
+
+
+Days = Annotated[
+    int,
+    Field(ge=1, le=3650),
+    # JSON's 30.0 is an integer, too.
+    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
 ]
 
 
@@ -50,7 +58,7 @@ class NewToken(Body):
         max_length=32,
         description="Parts of the API it is good for, as paths name them after `/v1/`. None: all its role may.",
     )
-    days: int | None = Field(default=365, ge=1, le=3650, description="It expires after so many. Null: never.")
+    days: Days | None = Field(default=365, description="It expires after so many. Null: never.")
 
 
 class UserAnswer(TypedDict):

@@ -90,6 +90,8 @@ class DecodedValue(TypedDict):
     value: Any
     """An integer beyond ±2^53 is text."""
     plausible: bool
+    options: dict[str, Any]
+    """The keys of a tag, besides those above, that read it so. An `address` here stands for the one above."""
 
 
 class BrowsedItem(TypedDict, total=False):
@@ -139,6 +141,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
                 "raw": each.raw.hex(),
                 "value": json_value(each.value),
                 "plausible": is_plausible(each),
+                "options": dict(each.options),
             }
             for each in found
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -117,26 +117,22 @@ class RenamedItem(TypedDict):
     problem: str | None
 
 
-def operations(main: Path, tree: Callable[[], Tree]) -> list[Operation[Any, Any]]:
+def operations(main: Path, tree: Callable[[], Awaitable[Tree]]) -> list[Operation[Any, Any]]:
     """`main`: where the main file stands. `tree`: the draft, or what is in place where there is none."""
 
-    def document() -> Document:
+    async def document() -> Document:
         try:
-            return read(main, tree())
+            return await asyncio.to_thread(read, main, await tree())
         except ConfigErrors as errors:
-            raise Refusal(
-                409,
-                "config-unreadable",
-                f"the configuration can't be read: {errors.problems[0].message}",
-                "mend it first",
-            ) from None
+            message = f"the configuration can't be read: {errors.problems[0].message}"
+            raise Refusal(409, "config-unreadable", message, "mend it first") from None
 
     async def get_sheet(call: Call[Chosen, None]) -> Table:
-        header, rows = await asyncio.to_thread(_table, document, call.query)
+        header, rows = await asyncio.to_thread(_table, await document(), call.query)
         return {"header": header, "rows": rows}
 
     async def try_sheet(call: Call[Any, SheetBody]) -> SheetTrial:
-        return await asyncio.to_thread(_try, document, call.body)
+        return await asyncio.to_thread(_try, await document(), call.body)
 
     async def preview_names(call: Call[Any, RenameBody]) -> list[RenamedItem]:
         items = [Found(each.path, each.original, each.address, each.type) for each in call.body.items]
@@ -184,9 +180,8 @@ def operations(main: Path, tree: Callable[[], Tree]) -> list[Operation[Any, Any]
     ]
 
 
-def _table(document: Callable[[], Document], query: Chosen) -> tuple[list[str], list[list[Any]]]:
-    whole = document()
-    owners = owners_of(whole.body, csv_reader(whole))
+def _table(document: Document, query: Chosen) -> tuple[list[str], list[list[Any]]]:
+    owners = owners_of(document.body, csv_reader(document))
     for section, names in (("device", query.device), ("template", query.template)):
         known = {owner.name for owner in owners if owner.section == section}
         for name in names:
@@ -205,12 +200,12 @@ def _wanted(owner: Owner, query: Chosen) -> bool:
     return owner.name in (query.device if owner.section == "device" else query.template)
 
 
-def _try(document: Callable[[], Document], body: SheetBody) -> SheetTrial:
+def _try(document: Document, body: SheetBody) -> SheetTrial:
     try:
         grid = grids.from_json({"rows": body.rows, "typed": body.typed})
     except grids.GridError as error:
         raise Refusal(422, "bad-table", str(error), error.hint) from None
-    trial = try_import(grid, document(), Target(body.section, body.owner, body.group), remove=body.remove)
+    trial = try_import(grid, document, Target(body.section, body.owner, body.group), remove=body.remove)
     return trial_body(trial)
 
 

@@ -3,31 +3,23 @@ kept and no password is ever seen. All of it is for that process alone."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from gateway.accounts import AccountError, Accounts
+from gateway.accounts import Accounts
 from gateway.accounts.accounts import Record
+from gateway.accounts.problems import NAME, VERIFIER
 from gateway.actors import Actor, Role
-from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Refusal
-from gateway.control.routes.accounts import Name, PasswordHash
+from gateway.control.operation import Answer, Body, Call, NoQuery, Operation
+from gateway.control.refusing import ACCOUNT_STATUSES, account_errors
+from gateway.control.routes.accounts import PasswordHash
 
 _DONE = Answer(status=204)
-_STATUS = {
-    "missing": 404,
-    "taken": 409,
-    "last-admin": 409,
-    "refused": 401,
-    "out-of-scope": 403,
-    "too-fast": 429,
-    "full": 409,
-    "damaged": 503,
-    "unwritable": 503,
-}
 
 Address = Annotated[str, Field(max_length=64, description="Where the browser is.")]
+_Verifier = Annotated[str, Field(pattern=f"^{VERIFIER}$", description="A password's hash: an argon2id PHC string.")]
 
 
 class Admission(Body):
@@ -37,7 +29,7 @@ class Admission(Body):
 
 class Claim(Body):
     code: Annotated[str, Field(max_length=64)]
-    name: Name
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
     verifier: PasswordHash
     address: Address
 
@@ -75,10 +67,8 @@ class Claimable(TypedDict):
 
 def operations(accounts: Accounts, record: Record) -> list[Operation[Any, Any]]:
     async def get_verifier(call: Call[NoQuery, None]) -> Verifier:
-        try:
+        with account_errors():
             user = accounts.user(call.path["name"])
-        except AccountError as error:
-            _refuse(error)
         return {
             "name": user.name,
             "role": user.role,
@@ -89,16 +79,12 @@ def operations(accounts: Accounts, record: Record) -> list[Operation[Any, Any]]:
         }
 
     async def set_own_password(call: Call[NoQuery, OwnPassword]) -> None:
-        try:
+        with account_errors():
             await accounts.set_password(call.actor, call.actor.name, call.body.verifier)
-        except AccountError as error:
-            _refuse(error)
 
     async def admit_token(call: Call[NoQuery, Admission]) -> Admitted:
-        try:
+        with account_errors():
             admitted = await accounts.admit(call.body.token, call.body.part)
-        except AccountError as error:
-            _refuse(error)
         actor = admitted.actor
         return {"name": actor.name, "role": actor.role, "via": actor.via, "scopes": list(admitted.scopes)}
 
@@ -108,15 +94,14 @@ def operations(accounts: Accounts, record: Record) -> list[Operation[Any, Any]]:
     async def claim_gateway(call: Call[NoQuery, Claim]) -> None:
         body = call.body
         actor = Actor(body.name, Role.VIEWER, f"page at {body.address}")
-        try:
+        with account_errors():
             await accounts.claim(actor, body.code, body.name, body.verifier)
-        except AccountError as error:
-            _refuse(error)
 
     async def note_sign_in(call: Call[NoQuery, Attempt]) -> None:
         body = call.body
         actor = Actor(body.name or "nobody", Role.VIEWER, "page")
-        await record(actor, f"session.{body.action}", body.name, body.outcome, address=body.address)
+        with account_errors():
+            await record(actor, f"session.{body.action}", body.name, body.outcome, address=body.address)
 
     return [
         _operation("GET", "users/{name}", "get_verifier", "Tell how a user signs in.", get_verifier, Answer(Verifier)),
@@ -162,10 +147,6 @@ def _operation(
         handle,
         answer,
         body=body,
-        refusals=tuple(sorted({*_STATUS.values()})),
+        refusals=ACCOUNT_STATUSES,
         internal=True,
     )
-
-
-def _refuse(error: AccountError) -> NoReturn:
-    raise Refusal(_STATUS.get(error.code, 422), f"account-{error.code}", str(error), error.mend) from None

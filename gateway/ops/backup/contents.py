@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
 from pydantic import BaseModel
 
 from gateway.ops.backup.archive import LeftOut, Piece
@@ -90,6 +89,8 @@ def named_files(settings: GatewaySettings) -> Iterator[Path]:
 
 def is_public(body: bytes) -> bool:
     """Whether it holds nothing but certificates or revocation lists."""
+    from cryptography import x509  # imported when a backup is made: see gateway.ops.backup.sealing
+
     if b"PRIVATE KEY" in body:
         return False
     for parse in (

@@ -1,14 +1,13 @@
-"""A passphrase round bytes: scrypt makes the key, ChaCha20-Poly1305 hides the bytes and proves them whole."""
+"""A passphrase round bytes: scrypt makes the key, ChaCha20-Poly1305 hides the bytes and proves them whole.
+
+What does the work is imported when there is work: a gateway that makes no backup needn't hold it in memory.
+"""
 
 from __future__ import annotations
 
 import os
 import struct
 from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 MAGIC: Final = b"tidegate sealed 1\n"
 LEAST_PASSPHRASE: Final = 12
@@ -28,6 +27,8 @@ def is_sealed(body: bytes) -> bool:
 
 def seal(body: bytes, passphrase: str) -> bytes:
     """Takes about 0.2 s and 16 MiB."""
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
     salt, nonce = os.urandom(16), os.urandom(12)
     head = MAGIC + _HEAD.pack(_LOG_N, _R, _P, salt, nonce)
     return head + ChaCha20Poly1305(_key(passphrase, salt, _LOG_N, _R, _P)).encrypt(nonce, body, head)
@@ -35,6 +36,9 @@ def seal(body: bytes, passphrase: str) -> bytes:
 
 def unseal(body: bytes, passphrase: str) -> bytes:
     """Raises CantOpen."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
     end = len(MAGIC) + _HEAD.size
     if not is_sealed(body) or len(body) < end:
         raise CantOpen("it isn't sealed with a passphrase")
@@ -48,4 +52,6 @@ def unseal(body: bytes, passphrase: str) -> bytes:
 
 
 def _key(passphrase: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
     return Scrypt(salt=salt, length=32, n=1 << log_n, r=r, p=p).derive(passphrase.encode())

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gateway.web.provisioned import report
 from gateway.web.visit import Page, Section, Visit
 
 _SHOWN_BAD_TAGS = 3
@@ -34,11 +35,20 @@ async def _render(visit: Visit, template: str) -> Response:
         held=max((sink["held"] for sink in sinks), default=0),
         alarms=list(status["journal"]["alarms"].values()),
         steps=_first_steps(devices, sinks),
+        provisioned=_provisioned(visit) if visit.may("admin") else None,
         copies=[
             ("Command line", "tidegate status"),
             ("curl", "curl --unix-socket /run/tidegate/control.sock http://gateway/v1/status"),
         ],
     )
+
+
+def _provisioned(visit: Visit) -> str | None:
+    """A sentence about a provisioning file of which something was refused."""
+    found = report(visit.services.state)
+    settings = found["settings"] if found is not None else []
+    refused = sum(setting["outcome"] == "refused" for setting in settings)
+    return f"{refused} of {len(settings)} settings of the provisioning file were refused" if refused else None
 
 
 def _groups(status: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -126,7 +126,7 @@ def test_identification_replies_tell_their_size_or_are_refused() -> None:
 
 def random_fields(chance: random.Random, registers: int) -> Iterator[tuple[int, Encoding]]:
     for _ in range(chance.randrange(1, 30)):
-        _, encoding = chance.choice(CANDIDATES)
+        _, encoding, _ = chance.choice(CANDIDATES)
         if encoding.registers <= registers:
             yield chance.randrange(registers - encoding.registers + 1), encoding
 

@@ -39,3 +39,35 @@ async function problemOf(response: Response): Promise<Problem> {
     return { status: response.status, code: "no-answer", detail: `the page answered ${response.status}` };
   }
 }
+
+export interface Told {
+  readonly event: string;
+  readonly data: unknown;
+}
+
+/** A stream of the control API that is asked for with a body, event by event. Ends with it, or with `signal`. */
+export async function* stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<Told> {
+  const response = await fetch(`/api${path}`, {
+    method: "POST",
+    headers: { accept: "text/event-stream", "content-type": "application/json", "x-csrf-token": csrfToken() },
+    body: JSON.stringify(body),
+    signal,
+  });
+  if (response.status === 401) location.assign("/login");
+  if (!response.ok || response.body === null) throw new Refused(await problemOf(response));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const events = (rest + value).split("\n\n");
+    rest = events.pop()!;
+    for (const each of events) {
+      const lines = each.split("\n");
+      const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+      if (data.length === 0) continue;
+      const name = lines.find((line) => line.startsWith("event:"))?.slice(6).trim() ?? "message";
+      yield { event: name, data: JSON.parse(data.join("\n")) };
+    }
+  }
+}

@@ -1,6 +1,7 @@
 // Elements that few pages have, and that are large: loaded when one of them is there.
 
 const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
+  "device-setup": () => import("./elements/device-setup"),
   "live-table": () => import("./elements/live-table"),
   "spark-line": () => import("./elements/spark-line"),
   "tag-now": () => import("./elements/tag-now"),

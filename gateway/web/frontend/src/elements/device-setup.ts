@@ -1,0 +1,501 @@
+// <device-setup>: adding a device. The form is the server's; this element tests the connection, finds and names tags,
+// shows what they will be, and puts all of it into the draft. Nothing that somebody fills in is ever replaced.
+
+import { call, csrfToken, Refused, stream } from "../api";
+import { icon } from "../icons";
+
+type Table = Record<string, unknown>;
+
+interface Tables {
+  link: Table | null;
+  device: Table;
+  wrong: Record<string, string>;
+}
+
+interface Rung {
+  rung: string;
+  title: string;
+  state: "running" | "passed" | "failed" | "skipped";
+  sentence: string;
+  mend: string | null;
+  details: { tags?: { tag: string; value: unknown; quality: string }[] };
+}
+
+interface Item {
+  kind: string;
+  path: string;
+  address: string;
+  type: string | null;
+  count: number | null;
+  name: string;
+  unit: string | null;
+  description: string;
+  value: unknown;
+  options: Table;
+}
+
+interface Way {
+  address: string;
+  type: string;
+  order: string;
+  raw: string;
+  value: unknown;
+  plausible: boolean;
+  options: Table;
+}
+
+interface Template {
+  name: string;
+  title: string;
+  tags: number;
+  link: Table;
+  device: Table;
+  template: Table & { group: { tag: Table[] }[] };
+}
+
+const MOST_ROWS = 2000;
+const MARKS = { running: "off", passed: "good", failed: "bad", skipped: "off" } as const;
+
+class DeviceSetup extends HTMLElement {
+  private template: Template | undefined;
+  private abort: AbortController | undefined;
+  private renaming: ReturnType<typeof setTimeout> | undefined;
+
+  connectedCallback(): void {
+    this.addEventListener("click", (event) => this.clicked(event));
+    this.addEventListener("change", (event) => this.changed(event.target as HTMLInputElement));
+    this.addEventListener("input", (event) => this.typed(event.target as HTMLInputElement));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.guarded(() => this.keep());
+    });
+    this.fit();
+    void this.guarded(() => this.choose());
+  }
+
+  disconnectedCallback(): void {
+    this.abort?.abort();
+  }
+
+  private get form(): HTMLFormElement {
+    return this.querySelector("form")!;
+  }
+
+  private spot(name: string): HTMLElement {
+    return this.querySelector<HTMLElement>(`[data-part="${name}"]`)!;
+  }
+
+  private field(id: string): HTMLInputElement | null {
+    return this.querySelector<HTMLInputElement>(`#${CSS.escape(id)}`);
+  }
+
+  private clicked(event: Event): void {
+    const action = (event.target as Element).closest<HTMLElement>("[data-do]")?.dataset["do"];
+    if (action === "test") void this.guarded(() => this.test());
+    if (action === "stop") this.abort?.abort();
+    if (action === "browse") void this.guarded(() => this.browse());
+    if (action === "decode") void this.guarded(() => this.decode());
+    if (action === "row") this.add({ path: "", address: "", type: "uint16" }, true).querySelector("input")?.focus();
+  }
+
+  private changed(target: HTMLInputElement): void {
+    this.fit();
+    if (target.id === "template") void this.guarded(() => this.choose());
+    if (target.id === "every") this.spot("ways").toggleAttribute("data-every", target.checked);
+    if (target.id === "use_link") this.spot("link").hidden = target.value !== "";
+    if (target.dataset["do"] === "all") {
+      for (const row of this.rows()) this.tick(row).checked = target.checked;
+      this.rename();
+    }
+    if (target.dataset["column"] === "picked") this.rename();
+  }
+
+  private typed(target: HTMLInputElement): void {
+    if (target.id === "pattern") this.rename();
+    if (target.id === "device.name" || target.dataset["column"] === "name") this.topics();
+    this.mend(target);
+  }
+
+  /** Show the fields that the choices made have a use for. */
+  private fit(): void {
+    for (const place of this.querySelectorAll<HTMLElement>("[data-when]")) {
+      const of = this.field(place.dataset["when"]!);
+      const value = of?.value || of?.querySelector("option")?.textContent || "";
+      place.hidden = !place.dataset["values"]!.split(" ").includes(value.trim());
+    }
+  }
+
+  /** What goes wrong is said below the form, never in the console alone. */
+  private async guarded(work: () => Promise<void>): Promise<void> {
+    this.say();
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") return;
+      if (!(error instanceof Refused)) {
+        this.say("The page doesn't answer.", "Is the gateway reachable?");
+        return;
+      }
+      const { detail, mend, problems } = error.problem;
+      const left = (problems ?? []).filter((problem) => !this.tell(problem.field ?? "", problem.message));
+      this.say(left.map((problem) => problem.message).join("; ") || detail, mend ?? "");
+    }
+  }
+
+  private say(sentence = "", mend = ""): void {
+    const place = this.spot("said");
+    place.replaceChildren();
+    if (sentence === "") return;
+    const note = document.createElement("div");
+    note.className = "note bad";
+    const text = document.createElement("div");
+    const said = document.createElement("strong");
+    said.textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+    const more = document.createElement("p");
+    more.className = "mend";
+    more.textContent = mend;
+    text.append(said, more);
+    note.append(icon("bad"), text);
+    place.append(note);
+  }
+
+  /** Say at its field what is wrong. False if there is no such field. */
+  private tell(name: string, sentence: string): boolean {
+    const field = this.field(name);
+    const wrong = field?.closest(".field")?.querySelector<HTMLElement>(".wrong");
+    if (field === null || field === undefined || wrong === null || wrong === undefined) return false;
+    field.closest("details")?.setAttribute("open", "");
+    field.setAttribute("aria-invalid", "true");
+    wrong.textContent = sentence;
+    wrong.hidden = false;
+    return true;
+  }
+
+  private mend(field: HTMLElement): void {
+    field.removeAttribute("aria-invalid");
+    const wrong = field.closest(".field")?.querySelector<HTMLElement>(".wrong");
+    if (wrong) wrong.hidden = true;
+  }
+
+  /** The tables that the form configures, or undefined where something is wrong with it, which is then said. */
+  private async tables(): Promise<Tables | undefined> {
+    const response = await fetch(`${this.dataset["base"]}/tables`, {
+      method: "POST",
+      headers: { "x-csrf-token": csrfToken(), accept: "application/json" },
+      body: new URLSearchParams(new FormData(this.form) as unknown as Record<string, string>),
+    });
+    if (!response.ok) throw new Error("no tables");
+    const tables = (await response.json()) as Tables;
+    const names = Object.entries(tables.wrong);
+    for (const [name, sentence] of names) this.tell(name, sentence);
+    if (names.length > 0) {
+      this.field(names[0]![0])?.focus();
+      return undefined;
+    }
+    return tables;
+  }
+
+  /** The link's table, also of one that is configured already. */
+  private async link(tables: Tables): Promise<Table> {
+    if (tables.link !== null) return tables.link;
+    const name = encodeURIComponent(String(tables.device["link"]));
+    return (await call<{ table: Table }>("GET", `/v1/tables/link/${name}`)).table;
+  }
+
+  // --- template ---
+
+  private async choose(): Promise<void> {
+    const name = this.field("template")?.value ?? "";
+    this.template = undefined;
+    if (name !== "") {
+      const path = `/v1/templates/${this.dataset["driver"]}/${encodeURIComponent(name)}`;
+      this.template = await call<Template>("GET", path);
+      for (const [part, keys] of [["link", this.template.link], ["device", this.template.device]] as const) {
+        for (const [key, value] of Object.entries(keys)) this.fill(`${part}.${key}`, String(value));
+      }
+    }
+    this.fit();
+    this.spot("own").hidden = this.template !== undefined;
+    const brought = this.spot("brought");
+    brought.hidden = this.template === undefined;
+    brought.textContent = this.template ? `${this.template.title}: ${this.template.tags} tags come with the template.` : "";
+  }
+
+  private fill(id: string, value: string): void {
+    const field = this.field(id);
+    if (field === null) return;
+    if (field.type === "checkbox") field.checked = value === "true";
+    else field.value = value;
+    this.mend(field);
+  }
+
+  // --- test ---
+
+  private async test(): Promise<void> {
+    const tables = await this.tables();
+    if (tables === undefined) return;
+    const ladder = this.spot("ladder");
+    ladder.replaceChildren();
+    const tags = this.template ? this.template.template.group.flatMap((group) => group.tag) : this.picked();
+    const body = { link: await this.link(tables), table: this.asked(tables), tags: tags.slice(0, MOST_ROWS) };
+    for await (const { event, data } of this.streamed("/v1/tests/device", body)) {
+      if (event === "rung") this.show(ladder, data as Rung);
+    }
+  }
+
+  /** The device's table as it will be, without its tags. */
+  private asked(tables: Tables): Table {
+    return { ...this.template?.device, ...tables.device };
+  }
+
+  private show(ladder: HTMLElement, rung: Rung): void {
+    let item = ladder.querySelector<HTMLElement>(`[data-rung="${CSS.escape(rung.rung)}"]`);
+    if (item === null) {
+      item = document.createElement("li");
+      item.dataset["rung"] = rung.rung;
+      ladder.append(item);
+    }
+    item.dataset["state"] = rung.state;
+    item.className = `state ${MARKS[rung.state]}`;
+    const text = document.createElement("span");
+    const title = document.createElement("strong");
+    title.textContent = rung.title;
+    text.append(title, ` ${rung.state === "running" ? "…" : rung.sentence}`);
+    item.replaceChildren(icon(rung.state === "running" ? "play" : MARKS[rung.state]), text);
+    if (rung.mend) {
+      const mend = document.createElement("span");
+      mend.className = "mend";
+      mend.textContent = rung.mend;
+      item.append(mend);
+    }
+    for (const read of rung.details.tags ?? []) this.value(read.tag, read.value, read.quality);
+  }
+
+  private async *streamed(path: string, body: unknown): AsyncGenerator<{ event: string; data: unknown }> {
+    this.abort?.abort();
+    const abort = (this.abort = new AbortController());
+    const stop = this.querySelector<HTMLElement>('[data-do="stop"]')!;
+    stop.hidden = false;
+    try {
+      yield* stream(path, body, abort.signal);
+    } finally {
+      if (this.abort === abort) stop.hidden = true;
+    }
+  }
+
+  // --- tags ---
+
+  private async browse(): Promise<void> {
+    const tables = await this.tables();
+    if (tables === undefined) return;
+    const progress = this.spot("progress");
+    progress.textContent = "Asking the device …";
+    let found = 0;
+    const body = { link: await this.link(tables), table: tables.device };
+    for await (const { event, data } of this.streamed("/v1/browse", body)) {
+      if (event === "failed") {
+        const { sentence, mend } = data as { sentence: string; mend: string | null };
+        progress.textContent = `${sentence}${mend ? `: ${mend}` : ""}`;
+        return;
+      }
+      if (event !== "item") continue;
+      const item = data as Item;
+      if (item.type === null || item.address === "" || found >= MOST_ROWS) continue;
+      found += 1;
+      progress.textContent = `${found} found: ${item.path}`;
+      this.add(item, false);
+    }
+    progress.textContent = found >= MOST_ROWS ? `${found} shown, there is more` : `${found} found`;
+    this.rename();
+  }
+
+  /** Every type and order at an address: click the one that makes sense. */
+  private async decode(): Promise<void> {
+    const tables = await this.tables();
+    const address = this.field("place")!.value.trim();
+    if (tables === undefined || address === "") return;
+    const body = { link: await this.link(tables), table: tables.device, address };
+    const ways = await call<Way[]>("POST", "/v1/decode", body);
+    const place = this.spot("ways");
+    place.replaceChildren(...ways.map((way) => this.way(way)));
+    place.closest<HTMLElement>("[hidden]")?.removeAttribute("hidden");
+  }
+
+  private way(way: Way): HTMLTableRowElement {
+    const row = document.createElement("tr");
+    row.dataset["plausible"] = String(way.plausible);
+    const texts = [way.address, way.type, way.order, way.value === null ? "–" : String(way.value), way.raw];
+    for (const [at, text] of texts.entries()) {
+      const cell = document.createElement("td");
+      cell.textContent = text;
+      if (at === 3) cell.className = "number";
+      if (at === 4) cell.className = "mono";
+      row.append(cell);
+    }
+    const take = document.createElement("button");
+    take.type = "button";
+    take.className = "quiet";
+    take.textContent = "Take";
+    take.setAttribute("aria-label", `Take ${way.address} as ${way.type} ${way.order}`);
+    take.addEventListener("click", () => {
+      const { address = way.address, ...options } = way.options as { address?: string };
+      const added = this.add({ path: "", address, type: way.type, value: way.value, options }, true);
+      this.cell(added, "name").focus();
+    });
+    const cell = document.createElement("td");
+    cell.append(take);
+    row.append(cell);
+    return row;
+  }
+
+  private rows(): HTMLTableRowElement[] {
+    return [...this.spot("rows").querySelectorAll("tr")];
+  }
+
+  private tick(row: HTMLElement): HTMLInputElement {
+    return row.querySelector<HTMLInputElement>('[data-column="picked"]')!;
+  }
+
+  private cell(row: HTMLElement, column: string): HTMLInputElement {
+    return row.querySelector<HTMLInputElement>(`[data-column="${column}"]`)!;
+  }
+
+  private add(item: Partial<Item>, picked: boolean): HTMLTableRowElement {
+    const row = document.createElement("tr");
+    const found = { path: item.path ?? "", original: item.name ?? "", address: item.address ?? "", type: item.type ?? "" };
+    row.dataset["found"] = JSON.stringify(found);
+    row.dataset["more"] = JSON.stringify({
+      ...(item.count === null || item.count === undefined ? {} : { count: item.count }),
+      ...(item.description ? { description: item.description } : {}),
+      ...(item.name && item.name !== item.path?.split("/").pop() ? { original_name: item.name } : {}),
+      ...item.options,
+    });
+    const tick = document.createElement("input");
+    tick.type = "checkbox";
+    tick.checked = picked;
+    tick.dataset["column"] = "picked";
+    tick.setAttribute("aria-label", `Take ${item.path || "this tag"}`);
+    const head = document.createElement("td");
+    head.append(tick);
+    row.append(head);
+    const texts = { name: item.path ?? "", address: item.address ?? "", type: item.type ?? "", unit: item.unit ?? "" };
+    for (const [column, text] of Object.entries(texts)) {
+      const input = document.createElement("input");
+      input.value = text;
+      input.dataset["column"] = column;
+      input.setAttribute("aria-label", column.charAt(0).toUpperCase() + column.slice(1));
+      if (column === "type") input.setAttribute("list", "types");
+      input.spellcheck = false;
+      input.autocomplete = "off";
+      const cell = document.createElement("td");
+      cell.append(input);
+      row.append(cell);
+    }
+    for (const column of ["value", "topic"]) {
+      const cell = document.createElement("td");
+      cell.dataset["shown"] = column;
+      cell.className = column === "value" ? "number" : "muted break";
+      row.append(cell);
+    }
+    this.spot("rows").append(row);
+    if (item.value !== undefined && item.value !== null) row.querySelector('[data-shown="value"]')!.textContent = String(item.value);
+    this.topics();
+    return row;
+  }
+
+  private value(tag: string, value: unknown, quality: string): void {
+    for (const row of this.rows()) {
+      if (this.cell(row, "name").value !== tag) continue;
+      row.querySelector('[data-shown="value"]')!.textContent = value === null ? quality : String(value);
+    }
+  }
+
+  private topics(): void {
+    const device = this.field("device.name")?.value.trim() || "DEVICE";
+    for (const row of this.rows()) {
+      const name = this.cell(row, "name").value.trim();
+      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : `${this.dataset["topic"]}/${device}/${name}`;
+    }
+  }
+
+  /** Names by the pattern, of what is picked, once typing pauses. */
+  private rename(): void {
+    clearTimeout(this.renaming);
+    this.renaming = setTimeout(() => void this.guarded(() => this.renamed()), 250);
+  }
+
+  private async renamed(): Promise<void> {
+    const pattern = this.field("pattern")!.value;
+    const rows = this.rows().filter((row) => this.tick(row).checked && JSON.parse(row.dataset["found"]!).path !== "");
+    if (pattern.trim() === "" || rows.length === 0) return;
+    const items = rows.map((row) => JSON.parse(row.dataset["found"]!) as unknown);
+    try {
+      const names = await call<{ path: string; problem: string | null }[]>("POST", "/v1/sheet/names", { pattern, items });
+      names.forEach(({ path, problem }, at) => {
+        const cell = this.cell(rows[at]!, "name");
+        if (cell !== document.activeElement) cell.value = path;
+        cell.toggleAttribute("aria-invalid", problem !== null);
+        if (problem !== null) cell.setAttribute("aria-invalid", "true");
+        cell.title = problem ?? "";
+      });
+      this.mend(this.field("pattern")!);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.tell("pattern", error.message);
+    }
+    this.topics();
+  }
+
+  private picked(): Table[] {
+    return this.rows()
+      .filter((row) => this.tick(row).checked)
+      .map((row) => {
+        const unit = this.cell(row, "unit").value.trim();
+        return {
+          name: this.cell(row, "name").value.trim(),
+          [this.dataset["address"]!]: this.cell(row, "address").value.trim(),
+          type: this.cell(row, "type").value.trim(),
+          ...(unit === "" ? {} : { unit }),
+          ...(JSON.parse(row.dataset["more"]!) as Table),
+        };
+      });
+  }
+
+  // --- into the draft ---
+
+  private async keep(): Promise<void> {
+    const tables = await this.tables();
+    if (tables === undefined) return;
+    const device: Table = this.asked(tables);
+    const edits: unknown[] = tables.link === null ? [] : [{ op: "add", path: ["link"], value: tables.link }];
+    if (this.template !== undefined) {
+      if (!(await this.has("template", this.template.name))) {
+        edits.push({ op: "add", path: ["template"], value: this.template.template });
+      }
+      device["template"] = this.template.name;
+    } else {
+      const tag = this.picked();
+      if (tag.length === 0) {
+        this.say("No tag is picked.", "Look what the device has, or add a tag by its address.");
+        return;
+      }
+      const every = Number(this.field("interval")!.value);
+      device["group"] = [{ name: "main", interval_ms: Number.isFinite(every) ? every : 1000, tag }];
+    }
+    edits.push({ op: "add", path: ["device"], value: device });
+    await call("PATCH", "/v1/config/draft", { edits });
+    location.assign("/changes");
+  }
+
+  private async has(section: string, name: string): Promise<boolean> {
+    try {
+      await call("GET", `/v1/tables/${section}/${encodeURIComponent(name)}`);
+      return true;
+    } catch (error) {
+      if (error instanceof Refused && error.problem.status === 404) return false;
+      throw error;
+    }
+  }
+}
+
+customElements.define("device-setup", DeviceSetup);

@@ -1,0 +1,130 @@
+"""Adding a device: which protocol, what can be set, and from the form the tables that configure it.
+
+The page's element `<device-setup>` does the rest through the control API: test ladder, template or browsing, names,
+preview, and into the draft. What is being filled in is never rendered anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from gateway.actors import Role
+from gateway.control.client import segment
+from gateway.web.forms import Field, fields_of, filled, split
+from gateway.web.visit import Page, Visit
+
+TITLES = {
+    "modbus": ("Modbus", "PLCs, meters, drives: over TCP, TLS, UDP or a serial line"),
+    "opcua": ("OPC UA", "Servers of machines and plants: browse and subscribe"),
+    "serial": ("Serial instruments", "Scales, analysers, readers on RS-232 or RS-485"),
+    "ble": ("Bluetooth", "Sensors and beacons in radio range"),
+}
+_FIRST: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "modbus": (
+        ("name", "transport", "host", "port", "device", "baud", "parity"),
+        ("name", "unit", "word_order", "address_offset"),
+    ),
+    "opcua": (("name", "url", "security_policy", "security_mode", "username", "password"), ("name", "publishing_ms")),
+    "serial": (("name", "device", "baud", "parity"), ("name", "preset", "address")),
+    "ble": (("name", "adapter", "scanning"), ("name", "address", "format", "connection")),
+}
+"""What most people set, of the link and of the device: shown at once. Of other drivers it is what is required."""
+_SERIAL = ("rtu", "ascii")
+_NETWORK = ("tcp", "tls", "udp", "rtu-over-tcp", "ascii-over-tcp")
+_WHEN: Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "modbus": {
+        **dict.fromkeys(("host", "port"), ("transport", _NETWORK)),
+        **dict.fromkeys(("device", "baud", "parity", "stop_bits", "data_bits", "rs485"), ("transport", _SERIAL)),
+    }
+}
+"""Fields of the link that only some choices of another field have a use for."""
+_LINK_WITHOUT = ("driver", "breaker")
+_DEVICE_WITHOUT = ("link", "template", "group")
+
+
+async def _choose(visit: Visit) -> Response:
+    drivers = await visit.get("/v1/drivers")
+    return visit.render(
+        "device_add.html",
+        drivers=[{**each, "title": _title(each)[0], "about": _title(each)[1]} for each in drivers],
+    )
+
+
+async def _form(visit: Visit) -> Response:
+    driver = await _driver(visit)
+    status = await visit.get("/v1/status")
+    links = [name for name, link in status["southbound"]["links"].items() if link["driver"] == driver["name"]]
+    link_fields, device_fields = _fields(driver)
+    name = driver["name"]
+    first = _FIRST.get(name, (("name",), ("name",)))
+    templates = await visit.get("/v1/templates", driver=driver["name"]) if driver["templates"] else []
+    chosen = visit.query.get("template", "")
+    return visit.render(
+        "device_setup.html",
+        driver=driver,
+        title=_title(driver)[0],
+        links=links,
+        link_fields=split(link_fields, first[0]),
+        device_fields=split(device_fields, first[1]),
+        when={f"link.{key}": (f"link.{of}", " ".join(values)) for key, (of, values) in _WHEN.get(name, {}).items()},
+        templates=templates,
+        chosen=chosen if chosen in {each["name"] for each in templates} else "",
+        topic_root="/".join(status["gateway"]["location"]),
+    )
+
+
+async def _tables(visit: Visit) -> Response:
+    """What was filled in as the tables of a link and a device: JSON for the page's element."""
+    driver = await _driver(visit)
+    form = await visit.form()
+    link_fields, device_fields = _fields(driver)
+    wanted = str(form.get("use_link", ""))
+    link = filled(link_fields, form) if not wanted else None
+    device = filled(device_fields, form)
+    table = {**device.values, "link": wanted or (link.values.get("name", "") if link else "")}
+    return JSONResponse(
+        {
+            "link": None if link is None else {**link.values, "driver": driver["name"]},
+            "device": table,
+            "wrong": {**(link.wrong if link else {}), **device.wrong},
+        }
+    )
+
+
+async def _into_draft(visit: Visit) -> Response:
+    form = await visit.form()
+    try:
+        edits = json.loads(str(form.get("edits", "")))
+    except ValueError:
+        raise HTTPException(400, "the edits aren't JSON") from None
+    await visit.call("PATCH", "/v1/config/draft", {"edits": edits})
+    return visit.goto("/changes")
+
+
+async def _driver(visit: Visit) -> dict[str, Any]:
+    driver: dict[str, Any] = await visit.get(f"/v1/drivers/{segment(visit.path['driver'])}")
+    return driver
+
+
+def _fields(driver: Mapping[str, Any]) -> tuple[list[Field], list[Field]]:
+    return (
+        fields_of(driver["link"], "link", _LINK_WITHOUT),
+        fields_of(driver["device"], "device", _DEVICE_WITHOUT),
+    )
+
+
+def _title(driver: Mapping[str, Any]) -> tuple[str, str]:
+    return TITLES.get(driver["name"], (driver["name"], driver["summary"]))
+
+
+PAGES = (
+    Page("/devices/add", _choose, Role.ENGINEER),
+    Page("/devices/draft", _into_draft, Role.ENGINEER, ("POST",), 16 << 20),
+    Page("/devices/add/{driver}", _form, Role.ENGINEER),
+    Page("/devices/add/{driver}/tables", _tables, Role.ENGINEER, ("POST",)),
+)

@@ -1,0 +1,172 @@
+"""Devices: what there is and how it does, one device with its tags, tags from and for a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from gateway.actors import Role
+from gateway.control.client import segment
+from gateway.grids import MAX_BYTES, GridError
+from gateway.web.pages import device_setup, templates
+from gateway.web.visit import Page, Section, Visit
+from gateway.web.workbooks import csv_of, table_of, workbook_of
+
+STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
+_SHOWN_CHANGES = 200
+_SHOWN_PROBLEMS = 100
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+async def _list(visit: Visit) -> Response:
+    return visit.render("devices.html", links=await _links(visit), copies=[("Command line", "tidegate status")])
+
+
+async def _list_part(visit: Visit) -> Response:
+    return visit.render("devices_live.html", links=await _links(visit))
+
+
+async def _device(visit: Visit) -> Response:
+    device = await _found(visit)
+    return visit.render(
+        "device.html",
+        device=device,
+        values=await visit.get("/v1/values", device=device["name"]),
+        copies=[
+            ("Command line", f"tidegate probe {device['name']}"),
+            ("Tags as CSV", f"tidegate tags export {device['name']}"),
+        ],
+    )
+
+
+async def _device_part(visit: Visit) -> Response:
+    device = await _found(visit)
+    return visit.render("device_live.html", device=device, values=await visit.get("/v1/values", device=device["name"]))
+
+
+async def _download(visit: Visit) -> Response:
+    """The configured tags of one device or template, or of all, as CSV or as a workbook."""
+    device, template, form = visit.query.get("device"), visit.query.get("template"), visit.path["form"]
+    name = device or template
+    table = await visit.get("/v1/sheet", device=device, template=template, every_column=True if name else None)
+    if form == "csv":
+        body, kind = csv_of(table["header"], table["rows"]), "text/csv; charset=utf-8"
+    elif form == "xlsx":
+        body, kind = await workbook_of(table["header"], table["rows"]), _XLSX
+    else:
+        raise HTTPException(404)
+    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name or "all")
+    return Response(
+        body,
+        media_type=kind,
+        headers={"content-disposition": f'attachment; filename="tags-{stem}.{form}"', "cache-control": "no-store"},
+    )
+
+
+async def _table(visit: Visit) -> Response:
+    device = await _found(visit)
+    return visit.render("device_table.html", device=device, shared=await _template(visit, device["name"]))
+
+
+async def _template(visit: Visit, device: str) -> str | None:
+    """The template whose tags a device has, if it has none of its own: then it is the template that is edited."""
+    table = (await visit.get(f"/v1/tables/device/{segment(device)}"))["table"]
+    return table.get("template") if not table.get("group") else None
+
+
+async def _try_table(visit: Visit) -> Response:
+    """Try a table that was sent as a file or pasted: what it changes, what is wrong. Writes nothing."""
+    device = await _found(visit)
+    form = await visit.form()
+    file, pasted = form.get("file"), str(form.get("pasted") or "")
+    try:
+        data = await file.read(MAX_BYTES + 1) if isinstance(file, UploadFile) and file.filename else pasted
+        if not data.strip():
+            raise GridError("there is no table", "choose a file, or paste cells with their header")
+        table = await table_of(data)
+    except GridError as error:
+        return visit.render(
+            "device_trial.html", device=device, wrong=error, trial=None, problems=[], changes=[], edits=""
+        )
+    finally:
+        await form.close()
+    template = await _template(visit, device["name"])
+    owner = {"section": "template", "owner": template} if template else {"section": "device", "owner": device["name"]}
+    body = {**table, **owner, "remove": form.get("remove") == "on"}
+    trial = await visit.post("/v1/sheet/try", body)
+    return visit.render(
+        "device_trial.html",
+        device=device,
+        wrong=None,
+        trial=trial,
+        problems=trial["problems"][:_SHOWN_PROBLEMS],
+        changes=trial["changes"][:_SHOWN_CHANGES],
+        edits=trial["edits"],
+    )
+
+
+async def _found(visit: Visit) -> dict[str, Any]:
+    name = visit.path["name"]
+    for link in await _links(visit):
+        for device in link["devices"]:
+            if device["name"] == name:
+                return {**device, "link": link}
+    raise HTTPException(404)
+
+
+async def _links(visit: Visit) -> list[dict[str, Any]]:
+    status = await visit.get("/v1/status")
+    return [
+        {
+            "name": name,
+            "driver": link["driver"],
+            "far_end": link["far_end"],
+            "detail": link["detail"],
+            "devices": list(_devices(link)),
+        }
+        for name, link in status["southbound"]["links"].items()
+    ]
+
+
+def _devices(link: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, device in link["devices"].items():
+        groups = device["groups"]
+        kind, word = STATES.get(device["state"], ("uncertain", device["state"]))
+        bad = [path for group in groups.values() for path in group["bad_tags"]]
+        if kind == "good" and bad:
+            kind, word = "uncertain", "Some tags bad"
+        times = [group["read_ms"]["p99"] for group in groups.values() if group["read_ms"]["p99"] is not None]
+        yield {
+            "name": name,
+            "kind": kind,
+            "word": word,
+            "detail": device["detail"] or link["detail"],
+            "tags": sum(group["tags"] for group in groups.values()),
+            "bad": len(bad),
+            "p99_ms": max(times, default=None),
+            "groups": [
+                {"name": each, "tags": group["tags"], "bad": len(group["bad_tags"])} for each, group in groups.items()
+            ],
+        }
+
+
+SECTION = Section(
+    "Devices",
+    "/devices",
+    "devices",
+    (
+        Page("/devices", _list),
+        Page("/devices/live", _list_part),
+        Page("/devices/tags.{form}", _download),
+        *device_setup.PAGES,
+        Page("/devices/named/{name}", _device),
+        Page("/devices/named/{name}/live", _device_part),
+        Page("/devices/named/{name}/table", _table, role=Role.ENGINEER),
+        Page("/devices/named/{name}/table", _try_table, Role.ENGINEER, ("POST",), MAX_BYTES + (64 << 10)),
+        *templates.PAGES,
+    ),
+)
