@@ -91,8 +91,10 @@ async def test_a_body_or_a_head_that_is_too_large_is_refused(plant: Plant) -> No
     with Https(plant.page.url) as stranger:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         assert stranger.call("POST", "/login", b"name=" + b"a" * 100_000, kind).status == 413
-    with Https(plant.page.url) as stranger:
-        assert stranger.get("/", x=("a" * (2 * door.LONGEST_HEAD))).status == 400
+    # More than comes in one piece: what is whole at once costs no waiting and may be a little longer.
+    head = {"x": "a" * (64 * door.LONGEST_HEAD)}
+    with Https(plant.page.url) as stranger, contextlib.suppress(OSError):  # or it is cut off while it is being sent
+        assert stranger.get("/", **head).status == 400
 
 
 @pytest.mark.timeout(600)
