@@ -68,7 +68,7 @@ def _in_file(file: Path | None, id_: str, what: str) -> Iterator[ExpiringCertifi
     """The one that ends first."""
     if file is None:
         return
-    from cryptography import x509  # 8 MB that only a gateway with certificates pays for
+    from cryptography import x509  # 7 MB: only where somebody looks
 
     try:
         body = file.read_bytes()

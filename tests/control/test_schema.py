@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -157,6 +159,17 @@ def test_who_has_too_low_a_role_is_refused_before_anything_else(operation: Any, 
 def test_the_reference_is_what_the_operations_say() -> None:
     assert DOCUMENT.read_bytes() == document(), "run: make docs"
     assert PAGE.read_text() == page(), "run: make docs"
+
+
+def test_the_api_holds_nothing_in_memory_that_few_gateways_need() -> None:
+    heavy = ("cryptography", "openpyxl", "argon2", "jinja2", "rich", "drivers")
+    code = f"""
+import sys
+import gateway.cli.run, gateway.control.api, gateway.control.server
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_names_and_calls_are_unique() -> None:

@@ -75,11 +75,8 @@ def _chain(connection: Any) -> Sequence[bytes]:
     return [own] if own else []
 
 
-# What reads certificates is loaded by who has one to read: it takes 8 MB.
-
-
 def _described(der: bytes) -> Shown:
-    from cryptography import x509
+    from cryptography import x509  # 7 MB: only where somebody looks
 
     certificate = x509.load_der_x509_certificate(der)
     return Shown(
