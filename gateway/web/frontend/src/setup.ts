@@ -37,12 +37,12 @@ export abstract class Setup extends HTMLElement {
   }
 
   protected field(id: string): HTMLInputElement | null {
-    return this.querySelector<HTMLInputElement>(`#${CSS.escape(id)}`);
+    return id === "" ? null : this.querySelector<HTMLInputElement>(`#${CSS.escape(id)}`);
   }
 
-  /** What goes wrong is said below the form, never in the console alone. */
-  protected async guarded(work: () => Promise<void>): Promise<void> {
-    this.say();
+  /** What goes wrong is said below the form, never in the console alone. `quietly`: what is said already stays. */
+  protected async guarded(work: () => Promise<void>, quietly = false): Promise<void> {
+    if (!quietly) this.say();
     try {
       await work();
     } catch (error) {
@@ -53,7 +53,7 @@ export abstract class Setup extends HTMLElement {
       }
       const { detail, mend, problems } = error.problem;
       const left = (problems ?? []).filter((problem) => !this.tell(problem.field ?? "", problem.message));
-      this.say(left.map((problem) => problem.message).join("; ") || detail, mend ?? "");
+      this.say(left.map((problem) => problem.message).join("; ") || detail, mend ?? left[0]?.mend ?? "");
     }
   }
 
