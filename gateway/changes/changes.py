@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from gateway.actors import Actor
@@ -30,6 +30,7 @@ from gateway.changes.wellness import configured
 from gateway.config.archive import Damaged
 from gateway.config.tree import Tree, trimmed
 from gateway.delta import Applied, ApplyFailed, Delta, NothingRuns
+from gateway.ops.events import ConfigChanged
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,18 @@ T = TypeVar("T")
 class Changes:
     """The configuration of a running gateway, and every change of it. Methods raise ChangeRefused."""
 
-    def __init__(self, start: Start, plant: Plant, audit: Audit) -> None:
+    def __init__(
+        self, start: Start, plant: Plant, audit: Audit, tell: Callable[[ConfigChanged], None] = lambda change: None
+    ) -> None:
+        """`tell` is told what becomes of drafts and changes; it must not raise."""
         self.main = start.main
         """The main file."""
         self._start = start
         self._plant = plant
+        self._tell = tell
         self.records = Records(start.main, start.settings.data_dir)
         self._diary = Diary(self.records, audit)
-        self.drafting = Drafting(start.main, self.records.directory / "draft.tar", start.load)
+        self.drafting = Drafting(start.main, self.records.directory / "draft.tar", start.load, tell)
         self._running = start.tree
         self._settings = start.settings
         self._problems = start.problems
@@ -267,6 +272,9 @@ class Changes:
         )  # fmt: skip
         self._running, self._settings, self._pending = tree, settings, pending
         log.info("revision %d by %s runs, unconfirmed", revision.number, actor.name)
+        self._tell(
+            ConfigChanged("pending", f"a change by {actor.name} runs and waits to be confirmed", revision.number)
+        )
         if how.confirm_within_s == 0:
             try:
                 revision = await self._make_permanent(actor, pending)
@@ -329,6 +337,7 @@ class Changes:
         revision = await self._diary.decide(pending.revision, "confirmed", actor)
         if pending.draft is not None:
             await self.drafting.settle(pending.draft, pending.tree)
+        self._tell(ConfigChanged("confirmed", f"confirmed by {actor.name}", number))
         await self._diary.ended(actor, "config.confirm", revision, "done")
         log.info("revision %d is confirmed by %s", number, actor.name)
         return revision
@@ -373,6 +382,7 @@ class Changes:
         finally:
             await asyncio.to_thread(commit.abandon, pending.prepared)
             revision = await self._diary.decide(pending.revision, "rolled back", actor, why)
+            self._tell(ConfigChanged("rolled-back", why, number))
             await self._diary.ended(actor, "config.rollback", revision, "done", why=why)
 
     async def _restore(self, settings: GatewaySettings, revision: Revision) -> Applied:

@@ -22,6 +22,7 @@ from gateway.diagnostics.rungs import Rung, State
 from gateway.diagnostics.trace import Trace, Tracing
 from gateway.diagnostics.why import Answer, why
 from gateway.driver import Decoding, Finding, Item, Progress
+from gateway.ops.events import RepairsChanged
 from gateway.runtime import Runtime
 from gateway.settings import LinkSettings, site_of
 from gateway.southbound import demand
@@ -48,6 +49,8 @@ class Diagnostics:
         self._unconfirmed_s = unconfirmed_s
         self._backlog = Backlog(runtime.settings.journal.max_age_s)
         self._timer: asyncio.TimerHandle | None = None
+        self._seen: frozenset[str] = frozenset()
+        """Repairs that were found when somebody last looked."""
         self.tracing = Tracing(runtime.southbound.trace)
 
     def __enter__(self) -> Self:
@@ -83,7 +86,7 @@ class Diagnostics:
     async def repairs(self) -> list[Repair]:
         settings = self._runtime.settings
         flaws, differs = await asyncio.to_thread(self._on_disk)
-        return repairs(
+        found = repairs(
             Known(
                 self._runtime.status(),
                 time.time(),
@@ -95,6 +98,11 @@ class Diagnostics:
                 differs,
             )
         )
+        seen = frozenset(each.id for each in found)
+        if seen != self._seen:  # so that everybody sees what one of them was told
+            self._seen = seen
+            self._runtime.events.tell(RepairsChanged(len(found)))
+        return found
 
     def _on_disk(self) -> tuple[Sequence[Flaw], bool]:
         """(problems of the configuration file, whether it is another than the one that runs)"""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,7 +84,12 @@ def api(gateway: GatewayProcess) -> Iterator[requests.Session]:
 @pytest.mark.timeout(300)
 @schema.parametrize()
 def test_every_operation_does_what_its_description_says(case: Any, api: requests.Session) -> None:
-    response = case.call_and_validate(base_url=ORIGIN, session=api)
+    try:
+        response = case.call(base_url=ORIGIN, session=api)
+    except ConnectionResetError:  # a head is refused before all of it is sent
+        assert len(case.as_curl_command()) > 50_000
+        return
+    case.validate_response(response)
     if case.meta.generation.mode.is_positive and response.status_code == 422 and not _has_integral_float(case.body):
         assert response.json()["code"] not in ("bad-body", "bad-query"), response.json()
     kind = response.headers.get("content-type", [""])[0].partition(";")[0]
@@ -152,6 +159,17 @@ def test_who_has_too_low_a_role_is_refused_before_anything_else(operation: Any, 
 def test_the_reference_is_what_the_operations_say() -> None:
     assert DOCUMENT.read_bytes() == document(), "run: make docs"
     assert PAGE.read_text() == page(), "run: make docs"
+
+
+def test_the_api_holds_nothing_in_memory_that_few_gateways_need() -> None:
+    heavy = ("cryptography", "openpyxl", "argon2", "jinja2", "rich", "drivers")
+    code = f"""
+import sys
+import gateway.cli.run, gateway.control.api, gateway.control.server
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_names_and_calls_are_unique() -> None:
