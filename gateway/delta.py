@@ -24,6 +24,10 @@ class ApplyFailed(Exception):
     """A configuration can't be applied; the one before runs. The message is one sentence for a user."""
 
 
+class NothingRuns(ApplyFailed):
+    """Neither the configuration nor the one before could be made to run: only a new start puts that right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What becomes of the parts of one kind. Names in the order of the configuration."""

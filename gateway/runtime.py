@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 from gateway import __version__
-from gateway.delta import Applied, ApplyFailed, Delta, delta_of, gone_tags, groups_of, in_force
+from gateway.delta import Applied, ApplyFailed, Delta, NothingRuns, delta_of, gone_tags, groups_of, in_force
 from gateway.journal import Fate, Journal
 from gateway.live import Live
 from gateway.model import Batch, Layout, Quality, Record, Value
@@ -295,7 +295,7 @@ class Runtime:
                     await self._run(await asyncio.to_thread(self._made_for, before))
                 except Exception as worse:
                     log.exception("and so did going back")
-                    raise ApplyFailed(f"{sentence}, and so did going back: restart the gateway") from worse
+                    raise NothingRuns(f"{sentence}, and so did going back: restart the gateway") from worse
                 raise ApplyFailed(f"{sentence}; the configuration before runs again") from error
             applied = _done(delta, owed, time.monotonic() - begun)
             del following

@@ -21,6 +21,7 @@ from gateway.config.document import in_place
 from gateway.config.edit import Edit, EditError, edit
 from gateway.config.names import Mendable
 from gateway.config.tree import Tree, check_file_name, check_size, trimmed
+from gateway.ops.events import ConfigChanged
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,11 @@ log = logging.getLogger(__name__)
 class Drafting:
     """The one draft of a gateway. Every change of it is on the disk when the call returns."""
 
-    def __init__(self, main: Path, path: Path, load: Load) -> None:
+    def __init__(
+        self, main: Path, path: Path, load: Load, tell: Callable[[ConfigChanged], None] = lambda change: None
+    ) -> None:
         self._main = main
+        self._tell = tell
         self._load = load
         self._file = DraftFile(path)
         self._draft: Draft | None = None
@@ -107,7 +111,9 @@ class Drafting:
         async with self._lock:
             self._check(version)
             await asyncio.to_thread(self._file.remove)
-            self._draft = None
+            if self._draft is not None:
+                self._draft = None
+                self._tell(ConfigChanged("discarded", "the draft was thrown away"))
 
     async def settle(self, applied: Draft, tree: Tree) -> None:
         """The tree of `applied` is in place now: the draft is done with, or what was added since goes on from there."""
@@ -171,6 +177,7 @@ class Drafting:
                 507, "disk", f"the draft can't be kept: {error.strerror or error}", "make room on the disk"
             ) from None
         self._draft = draft
+        self._tell(ConfigChanged("drafted", f"{draft.changed_by} changed the draft"))
         return draft
 
     def _check(self, version: str | None) -> None:

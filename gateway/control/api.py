@@ -32,6 +32,7 @@ from gateway.control.routes import (
     reads,
     repairs,
     scan,
+    secrets,
     sheets,
     signin,
     status,
@@ -46,6 +47,7 @@ from gateway.control.routes.backup import Uploads
 from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.backup.restore import Restorer
+from gateway.ops.keeper import Keeper
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -65,6 +67,7 @@ class Services:
     updates: Updates
     restorer: Restorer
     uploads: Uploads
+    keeper: Keeper
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +88,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
         plant = Plant(runtime.apply, changes_between, runtime.try_out, lambda: well(runtime.status()))
-        changes = Changes(start, plant, log)
+        changes = Changes(start, plant, log, runtime.events.tell)
         await changes.open()
         stack.push_async_callback(changes.close)
         room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
@@ -95,7 +98,9 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
             places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
         )
         uploads = Uploads(data_dir / "restore-upload")
-        yield Services(runtime, logs, log, users, desk, changes, room, updates, restorer, uploads)
+        yield Services(
+            runtime, logs, log, users, desk, changes, room, updates, restorer, uploads, Keeper(data_dir / "secrets")
+        )
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -127,6 +132,7 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *trace.operations(services.diagnostics),
         *repairs.operations(services.diagnostics),
         *drivers.operations(),
+        *secrets.operations(services.keeper, services.audit),
         *templates.operations(),
         *sheets.operations(services.changes.main, tree),
         *tables.operations(services.changes.main, tree),

@@ -55,7 +55,8 @@ class Diagnostics:
         self._backlog = Backlog(runtime.settings.journal.max_age_s)
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._open: frozenset[tuple[str, Severity]] = frozenset()
+        self._seen: frozenset[tuple[str, Severity]] = frozenset()
+        """Repairs that were found when somebody last looked."""
         self.tracing = Tracing(runtime.southbound.trace)
 
     def __enter__(self) -> Self:
@@ -77,16 +78,10 @@ class Diagnostics:
         self._timer = asyncio.get_running_loop().call_later(EVERY_S, self._sample)
 
     async def _look(self) -> None:
-        """Tell of repairs that are new, worse, better or gone."""
         try:
-            found = await self.repairs()
+            await self.repairs()
         except Exception:
             log.exception("what needs repair can't be told")
-            return
-        now = frozenset((repair.id, repair.severity) for repair in found)
-        if now != self._open:
-            self._open = now
-            self._runtime.events.tell(RepairsChanged(len(found), found[0].severity.value if found else None))
 
     # -- what is wrong
 
@@ -111,7 +106,7 @@ class Diagnostics:
             async with self._reading:
                 disk = await asyncio.to_thread(self._disk.look, settings)
         left_s = self._unconfirmed_s()
-        return repairs(
+        found = repairs(
             Known(
                 self._runtime.status(),
                 time.time(),
@@ -123,6 +118,11 @@ class Diagnostics:
                 disk.differs and left_s is None,  # while a change is unconfirmed they differ as they should
             )
         )
+        seen = frozenset((each.id, each.severity) for each in found)
+        if seen != self._seen:  # so that everybody sees what one of them was told
+            self._seen = seen
+            self._runtime.events.tell(RepairsChanged(len(found), found[0].severity.value if found else None))
+        return found
 
     # -- tests
 

@@ -80,7 +80,7 @@ class ConfigChanged:
     event: ClassVar[str] = "config"
     state: Literal["drafted", "pending", "confirmed", "rolled-back", "discarded"]
     detail: str
-    revision: str | None = None
+    revision: int | None = None
 
     @property
     def about(self) -> str:
@@ -89,7 +89,7 @@ class ConfigChanged:
 
 @dataclass(frozen=True, slots=True)
 class RepairsChanged:
-    """Problems that somebody should see to were found or are gone."""
+    """Problems that somebody should see to aren't those that were found when somebody looked before."""
 
     event: ClassVar[str] = "repairs"
     open: int

@@ -13,7 +13,7 @@ from gateway.changes import commit
 from gateway.changes.errors import ChangeRefused, Invalid
 from gateway.changes.ports import How
 from gateway.config.edit import Edit
-from gateway.delta import ApplyFailed
+from gateway.delta import ApplyFailed, NothingRuns
 from tests.changes.conftest import ANNA, ROBOT, Rig, started
 
 LONG = How("because", 600)
@@ -138,6 +138,15 @@ async def test_what_can_not_be_taken_back_needs_a_new_start(main: Path) -> None:
             await rig.changes.failed()
     async with started(main) as rig:
         assert rig.site == "plant1"
+
+
+async def test_where_nothing_runs_any_more_a_new_start_is_needed(rig: Rig) -> None:
+    await rig.draft()
+    rig.plant.fails = [NothingRuns("it failed half-way, and so did going back")]
+    await refused(rig.changes.apply(ANNA, LONG), "nothing-runs")
+    with pytest.raises(NothingRuns):
+        await rig.changes.failed()
+    assert outcomes(rig)[-1] == (2, "change", "rolled back")
 
 
 async def test_confirmed_at_once_if_asked_for(rig: Rig) -> None:

@@ -82,7 +82,12 @@ def api(gateway: GatewayProcess) -> Iterator[requests.Session]:
 @pytest.mark.timeout(300)
 @schema.parametrize()
 def test_every_operation_does_what_its_description_says(case: Any, api: requests.Session) -> None:
-    response = case.call_and_validate(base_url=ORIGIN, session=api)
+    try:
+        response = case.call(base_url=ORIGIN, session=api)
+    except ConnectionResetError:  # a head is refused before all of it is sent
+        assert len(case.as_curl_command()) > 50_000
+        return
+    case.validate_response(response)
     if case.meta.generation.mode.is_positive and response.status_code == 422 and not _has_integral_float(case.body):
         assert response.json()["code"] not in ("bad-body", "bad-query"), response.json()
     kind = response.headers.get("content-type", [""])[0].partition(";")[0]

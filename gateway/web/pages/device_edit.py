@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from gateway.actors import Role
 from gateway.control.client import segment
-from gateway.web.forms import Field, filled, split
+from gateway.web.forms import Field, split
+from gateway.web.given import given
 from gateway.web.pages import device_setup
 from gateway.web.visit import Page, Visit
 
@@ -43,9 +44,9 @@ async def _save(visit: Visit) -> Response:
     edits: list[dict[str, Any]] = []
     wrong: dict[str, str] = {}
     for section, table, fields in zip(("link", "device"), (link, device), _fields(driver), strict=True):
-        given = filled(fields, form)
-        wrong |= given.wrong
-        edits += _edits((section, table["name"]), table, fields, given.values)
+        filled = await given(visit, fields, form, name)
+        wrong |= filled.wrong
+        edits += _edits((section, table["name"]), table, fields, filled.values)
     if wrong or not edits:
         return visit.render("device_edited.html", wrong=list(wrong.values()))
     await visit.call("PATCH", "/v1/config/draft", {"edits": edits})

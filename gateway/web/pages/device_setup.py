@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.actors import Role
 from gateway.control.client import segment
-from gateway.web.forms import Field, fields_of, filled, split
+from gateway.web.forms import Field, fields_of, split
+from gateway.web.given import given
 from gateway.web.visit import Page, Visit
 
 TITLES = {
@@ -93,8 +94,8 @@ async def _tables(visit: Visit) -> Response:
     form = await visit.form()
     link_fields, device_fields = fields_of_driver(driver)
     wanted = str(form.get("use_link", ""))
-    link = filled(link_fields, form) if not wanted else None
-    device = filled(device_fields, form)
+    link = await given(visit, link_fields, form, str(form.get("link.name", ""))) if not wanted else None
+    device = await given(visit, device_fields, form, str(form.get("device.name", "")))
     table = {**device.values, "link": wanted or (link.values.get("name", "") if link else "")}
     return JSONResponse(
         {

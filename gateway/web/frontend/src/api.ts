@@ -5,7 +5,7 @@ export interface Problem {
   code: string;
   detail: string;
   mend?: string | null;
-  problems?: readonly { message: string; field?: string | null }[];
+  problems?: readonly { message: string; field?: string | null; mend?: string | null }[];
 }
 
 export class Refused extends Error {

@@ -4,6 +4,7 @@ const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
   "device-form": () => import("./elements/device-form"),
   "device-setup": () => import("./elements/device-setup"),
   "live-table": () => import("./elements/live-table"),
+  "sink-setup": () => import("./elements/sink-setup"),
   "spark-line": () => import("./elements/spark-line"),
   "tag-now": () => import("./elements/tag-now"),
   "tag-tree": () => import("./elements/tag-tree"),

@@ -87,7 +87,7 @@ class DeviceSetup extends HTMLElement {
   }
 
   private field(id: string): HTMLInputElement | null {
-    return this.querySelector<HTMLInputElement>(`#${CSS.escape(id)}`);
+    return id === "" ? null : this.querySelector<HTMLInputElement>(`#${CSS.escape(id)}`);
   }
 
   private clicked(event: Event): void {
@@ -118,8 +118,8 @@ class DeviceSetup extends HTMLElement {
   }
 
   /** What goes wrong is said below the form, never in the console alone. */
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    this.say();
+  private async guarded(work: () => Promise<void>, quietly = false): Promise<void> {
+    if (!quietly) this.say();
     try {
       await work();
     } catch (error) {
@@ -130,7 +130,7 @@ class DeviceSetup extends HTMLElement {
       }
       const { detail, mend, problems } = error.problem;
       const left = (problems ?? []).filter((problem) => !this.tell(problem.field ?? "", problem.message));
-      this.say(left.map((problem) => problem.message).join("; ") || detail, mend ?? "");
+      this.say(left.map((problem) => problem.message).join("; ") || detail, mend ?? left[0]?.mend ?? "");
     }
   }
 
@@ -228,8 +228,10 @@ class DeviceSetup extends HTMLElement {
     if (tables === undefined) return;
     const ladder = this.spot("ladder");
     ladder.replaceChildren();
-    const tags = this.template ? this.template.template.group.flatMap((group) => group.tag) : this.picked();
-    const body = { link: await this.link(tables), table: this.asked(tables), tags: tags.slice(0, MOST_ROWS) };
+    const table = this.asked(tables);
+    const tags = this.template?.template.group.flatMap((group) => group.tag) ?? [];
+    if (this.template === undefined && this.picked().length > 0) table["group"] = [this.group()];
+    const body = { link: await this.link(tables), table, tags: tags.slice(0, MOST_ROWS) };
     for await (const { event, data } of this.streamed("/v1/tests/device", body)) {
       if (event === "rung") this.show(ladder, data as Rung);
     }
@@ -413,7 +415,7 @@ class DeviceSetup extends HTMLElement {
   /** Names by the pattern, of what is picked, once typing pauses. */
   private rename(): void {
     clearTimeout(this.renaming);
-    this.renaming = setTimeout(() => void this.guarded(() => this.renamed()), 250);
+    this.renaming = setTimeout(() => void this.guarded(() => this.renamed(), true), 250);
   }
 
   private async renamed(): Promise<void> {
@@ -453,6 +455,14 @@ class DeviceSetup extends HTMLElement {
       });
   }
 
+  /** What is picked, as the group that it will be. */
+  private group(): Table {
+    const every = Number(this.field("interval")!.value);
+    const mode = this.field("mode")?.value ?? "";
+    const interval_ms = Number.isFinite(every) ? every : 1000;
+    return { name: "main", interval_ms, ...(mode === "" ? {} : { mode }), tag: this.picked().slice(0, MOST_ROWS) };
+  }
+
   // --- into the draft ---
 
   private async keep(): Promise<void> {
@@ -466,13 +476,11 @@ class DeviceSetup extends HTMLElement {
       }
       device["template"] = this.template.name;
     } else {
-      const tag = this.picked();
-      if (tag.length === 0) {
+      if (this.picked().length === 0) {
         this.say("No tag is picked.", "Look what the device has, or add a tag by its address.");
         return;
       }
-      const every = Number(this.field("interval")!.value);
-      device["group"] = [{ name: "main", interval_ms: Number.isFinite(every) ? every : 1000, tag }];
+      device["group"] = [this.group()];
     }
     edits.push({ op: "add", path: ["device"], value: device });
     await call("PATCH", "/v1/config/draft", { edits });
