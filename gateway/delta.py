@@ -24,6 +24,10 @@ class ApplyFailed(Exception):
     """A configuration can't be applied; the one before runs. The message is one sentence for a user."""
 
 
+class NothingRuns(ApplyFailed):
+    """Neither the configuration nor the one before could be made to run: only a new start puts that right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What becomes of the parts of one kind. Names in the order of the configuration."""
@@ -86,11 +90,16 @@ class Applied(Delta):
 
 def changes_between(old: GatewaySettings, new: GatewaySettings) -> Delta:
     """What applying `new` to a process that runs `old` would do."""
+    return delta_of(old, in_force(old, new), new)
+
+
+def delta_of(old: GatewaySettings, forced: GatewaySettings, new: GatewaySettings) -> Delta:
+    """The same, where what :func:`in_force` makes of `old` and `new` is there already."""
     links: dict[str, bool] = {}
     devices: dict[str, bool] = {}
     groups: dict[str, bool] = {}
     known = {link.name: link for link in old.links}
-    for link in in_force(old, new).links:
+    for link in forced.links:
         was = known.get(link.name)
         links[link.name] = stays = was is not None and same_connection(was, link)
         there = {device.name: device for device in was.devices} if was is not None and stays else {}
@@ -222,6 +231,8 @@ def _in_place(old: GatewaySettings, new: GatewaySettings) -> Iterator[str]:
             yield f"journal.{key}"
     if old.recent_bytes != new.recent_bytes:
         yield "gateway.recent_mb"
+    if old.write != new.write:
+        yield "write"
     known = {link.name: link for link in old.links}
     for link in new.links:
         was = known.get(link.name)

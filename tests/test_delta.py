@@ -198,6 +198,13 @@ def test_the_journals_bounds_change_in_place(tmp_path: Path) -> None:
     assert not found.groups.changed
 
 
+def test_the_write_policy_and_the_memory_for_recent_values_change_in_place(tmp_path: Path) -> None:
+    found = changed(tmp_path, 'data_dir = "data"', 'data_dir = "data"\nrecent_mb = 2\n[write]\nenabled = true')
+    assert found.in_place == ("gateway.recent_mb", "write")
+    assert found.groups == Parts(untouched=4)
+    assert found.needs_restart == ()
+
+
 def test_sinks_come_go_and_restart(tmp_path: Path) -> None:
     found = changed(tmp_path, 'host = "cloud.example"', 'host = "other.example"')
     assert found.sinks == Parts(restarted=("cloud",), untouched=1)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from gateway.actors import Actor
-from gateway.audit import AuditError
 from gateway.changes import commit
+from gateway.changes.bodies import Change, Overview, PendingBody, Trouble
+from gateway.changes.diary import Diary
 from gateway.changes.draft import Draft
 from gateway.changes.drafting import Drafting
 from gateway.changes.errors import ChangeRefused, Invalid, problem_body
@@ -29,7 +29,8 @@ from gateway.changes.start import Start
 from gateway.changes.wellness import configured
 from gateway.config.archive import Damaged
 from gateway.config.tree import Tree, trimmed
-from gateway.delta import ApplyFailed, Delta
+from gateway.delta import Applied, ApplyFailed, Delta, NothingRuns
+from gateway.ops.events import ConfigChanged
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,18 @@ T = TypeVar("T")
 class Changes:
     """The configuration of a running gateway, and every change of it. Methods raise ChangeRefused."""
 
-    def __init__(self, start: Start, plant: Plant, audit: Audit) -> None:
+    def __init__(
+        self, start: Start, plant: Plant, audit: Audit, tell: Callable[[ConfigChanged], None] = lambda change: None
+    ) -> None:
+        """`tell` is told what becomes of drafts and changes; it must not raise."""
         self.main = start.main
         """The main file."""
         self._start = start
         self._plant = plant
-        self._audit = audit
+        self._tell = tell
         self.records = Records(start.main, start.settings.data_dir)
-        self.drafting = Drafting(start.main, self.records.directory / "draft.tar", start.load)
+        self._diary = Diary(self.records, audit)
+        self.drafting = Drafting(start.main, self.records.directory / "draft.tar", start.load, tell)
         self._running = start.tree
         self._settings = start.settings
         self._problems = start.problems
@@ -73,7 +78,7 @@ class Changes:
             action = {"confirmed": "config.confirm", "rolled back": "config.rollback"}[revision.outcome]
             if revision.kind in ("found", "edited outside"):
                 action = "config.found"
-            await self._record(Actor.gateway(), action, revision, "done", why=revision.why, kind=revision.kind)
+            await self._diary.ended(Actor.gateway(), action, revision, "done", why=revision.why, kind=revision.kind)
 
     async def close(self) -> None:
         """End in order. A change that is unconfirmed is taken back by the next start."""
@@ -101,8 +106,8 @@ class Changes:
         return self._running
 
     @property
-    def pending(self) -> dict[str, Any] | None:
-        """The change that is unconfirmed, JSON-ready."""
+    def pending(self) -> PendingBody | None:
+        """The change that is unconfirmed."""
         return None if self._pending is None else self._pending.body(self._plant.well())
 
     @property
@@ -110,8 +115,8 @@ class Changes:
         """Until the change that is unconfirmed is taken back; None: there is none."""
         return None if self._pending is None else self._pending.seconds_left
 
-    def trouble(self) -> dict[str, Any] | None:
-        """What is wrong with the files in place, JSON-ready: why something else than they runs. None: nothing."""
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the files in place: why something else than they runs. None: nothing."""
         if not self._problems:
             return None
         return {
@@ -120,11 +125,8 @@ class Changes:
             "problems": [problem_body(problem, self.main) for problem in self._problems],
         }
 
-    async def overview(self) -> dict[str, Any]:
-        """Everything about the configuration but its content, JSON-ready.
-
-        ``digest`` is null where the files in place can't be read.
-        """
+    async def overview(self) -> Overview:
+        """Everything about the configuration but its content."""
         try:
             tree = await self.drafting.in_place()
         except Invalid:
@@ -155,7 +157,7 @@ class Changes:
                 return await asyncio.to_thread(trimmed, self.drafting.required().tree)
         if not (what.isascii() and what.isdigit()):
             raise ChangeRefused(
-                422, "bad-name", f"{what} names no configuration", "name files, running, draft, or a revision's number"
+                409, "bad-name", f"{what} names no configuration", "name files, running, draft, or a revision's number"
             )
         return await asyncio.to_thread(self.records.tree, int(what[:9]))
 
@@ -169,16 +171,13 @@ class Changes:
 
     # --- changing ---
 
-    async def apply(self, actor: Actor, how: How, version: str | None = None) -> dict[str, Any]:
-        """Run the draft. It is confirmed in time, or the old configuration comes back.
-
-        Returns ``revision``, ``effect`` (what restarted) and ``pending`` (None if it needed no confirmation).
-        """
+    async def apply(self, actor: Actor, how: How, version: str | None = None) -> Change:
+        """Run the draft. It is confirmed in time, or the old configuration comes back."""
         draft = self.drafting.required(version)
         tree = await asyncio.to_thread(trimmed, draft.tree)
         return await self._in_whole(self._apply(actor, how, "change", draft.base, tree, draft))
 
-    async def rollback(self, actor: Actor, how: How, to: int | None = None) -> dict[str, Any]:
+    async def rollback(self, actor: Actor, how: How, to: int | None = None) -> Change:
         """Go back: from the unconfirmed change to what ran before, or as a new change to an earlier revision.
 
         `to`: that revision. None: whatever was before. Answers as :meth:`apply` does; ``revision`` is the one taken
@@ -194,13 +193,11 @@ class Changes:
         """Give the configuration to somebody: from then on only they change it."""
         async with self._lock:
             before, owner = self.records.owner.name, new_owner(name, actor)
-            await self._begin(actor, "config.owner", name, before=before)
-            await self._on_disk(self.records.set_owner, owner)
-            await self._record_end(actor, "config.owner", name, "done", before=before)
+            await self._diary.begin(actor, "config.owner", name, before=before)
+            await self._diary.on_disk(self.records.set_owner, owner)
+            await self._diary.ended_with(actor, "config.owner", name, "done", before=before)
 
-    async def _apply(
-        self, actor: Actor, how: How, kind: Kind, base: Tree, tree: Tree, draft: Draft | None
-    ) -> dict[str, Any]:
+    async def _apply(self, actor: Actor, how: How, kind: Kind, base: Tree, tree: Tree, draft: Draft | None) -> Change:
         async with self._lock:
             self.records.owner.admit(actor, how.acting_as)
             if self._pending is not None:
@@ -233,16 +230,16 @@ class Changes:
         settings: GatewaySettings,
         prepared: commit.Prepared,
         draft: Draft | None,
-    ) -> dict[str, Any]:
+    ) -> Change:
         told = meanings(self._running, tree) or []
         sentences = tuple(each.sentence for each in told[:_CHANGES_KEPT])
         history = self.records.history
         if base.digest != self._running.digest:
-            await self._on_disk(self.records.note_edit, base)
-        revision = await self._on_disk(history.add, tree, kind, actor, how.reason, "pending", sentences)
+            await self._diary.on_disk(self.records.note_edit, base)
+        revision = await self._diary.on_disk(history.add, tree, kind, actor, how.reason, "pending", sentences)
         before = self._plant.well()
         try:
-            await self._begin(
+            await self._diary.begin(
                 actor,
                 "config.apply",
                 f"revision {revision.number}",
@@ -253,10 +250,15 @@ class Changes:
             )
             effect = await self._plant.apply(settings)
         except Exception as error:
-            await self._decide(revision, "rolled back", Actor.gateway(), str(error) or repr(error))
+            await self._diary.decide(revision, "rolled back", Actor.gateway(), str(error) or repr(error))
             if isinstance(error, ChangeRefused):
                 raise
-            await self._record(actor, "config.apply", revision, "failed", why=str(error))
+            await self._diary.ended(actor, "config.apply", revision, "failed", why=str(error))
+            if isinstance(error, NothingRuns):
+                self._give_up(error, revision)
+                raise ChangeRefused(
+                    409, "nothing-runs", str(error), "the gateway ends, to start anew with the configuration before"
+                ) from None
             if isinstance(error, ApplyFailed):
                 message = f"the configuration can't be applied: {error}"
                 raise ChangeRefused(409, "apply-failed", message, "the one before runs; mend the draft") from None
@@ -270,6 +272,9 @@ class Changes:
         )  # fmt: skip
         self._running, self._settings, self._pending = tree, settings, pending
         log.info("revision %d by %s runs, unconfirmed", revision.number, actor.name)
+        self._tell(
+            ConfigChanged("pending", f"a change by {actor.name} runs and waits to be confirmed", revision.number)
+        )
         if how.confirm_within_s == 0:
             try:
                 revision = await self._make_permanent(actor, pending)
@@ -278,14 +283,14 @@ class Changes:
                 raise
         else:
             self._spawn(self._await_decision(pending))
-        return {"revision": revision.body(), "effect": asdict(effect), "pending": self.pending}
+        return {"revision": revision, "effect": effect, "pending": self.pending}
 
-    async def _go_back(self, actor: Actor, how: How, to: int | None) -> dict[str, Any]:
+    async def _go_back(self, actor: Actor, how: How, to: int | None) -> Change:
         async with self._lock:
             pending = self._pending
             if pending is not None and to is None:
                 effect = await self._take_back(pending, actor, how.reason or f"{actor.name} took it back")
-                return {"revision": pending.revision.body(), "effect": asdict(effect), "pending": None}
+                return {"revision": self.records.revision(pending.revision.number), "effect": effect, "pending": None}
         history = self.records.history
         if to is None:
             previous = history.previous
@@ -310,11 +315,11 @@ class Changes:
         """Put the files in place; the lock is held."""
         await self.drafting.refuse_conflict(pending.in_place, pending.tree)
         number = pending.revision.number
-        await self._begin(actor, "config.confirm", f"revision {number}")
+        await self._diary.begin(actor, "config.confirm", f"revision {number}")
         try:
             await asyncio.to_thread(commit.commit, pending.prepared)
         except OSError as error:
-            await self._record(actor, "config.confirm", pending.revision, "failed", why=str(error))
+            await self._diary.ended(actor, "config.confirm", pending.revision, "failed", why=str(error))
             raise ChangeRefused(
                 507,
                 "disk",
@@ -329,10 +334,11 @@ class Changes:
             await asyncio.to_thread(commit.finish, self.main)
         except (OSError, Damaged) as error:
             log.error("the configuration is confirmed, but its files aren't all in place yet: %s", error)
-        revision = await self._decide(pending.revision, "confirmed", actor)
+        revision = await self._diary.decide(pending.revision, "confirmed", actor)
         if pending.draft is not None:
             await self.drafting.settle(pending.draft, pending.tree)
-        await self._record(actor, "config.confirm", revision, "done")
+        self._tell(ConfigChanged("confirmed", f"confirmed by {actor.name}", number))
+        await self._diary.ended(actor, "config.confirm", revision, "done")
         log.info("revision %d is confirmed by %s", number, actor.name)
         return revision
 
@@ -364,7 +370,7 @@ class Changes:
             looks = looks + 1 if pending.awaited <= self._plant.well() else 0
         return True
 
-    async def _take_back(self, pending: Pending, actor: Actor, why: str) -> Delta:
+    async def _take_back(self, pending: Pending, actor: Actor, why: str) -> Applied:
         """Run what ran before; the lock is held."""
         number = pending.revision.number
         log.warning("taking revision %d back: %s", number, why)
@@ -375,19 +381,23 @@ class Changes:
             return await self._restore(pending.before_settings, pending.revision)
         finally:
             await asyncio.to_thread(commit.abandon, pending.prepared)
-            revision = await self._decide(pending.revision, "rolled back", actor, why)
-            await self._record(actor, "config.rollback", revision, "done", why=why)
+            revision = await self._diary.decide(pending.revision, "rolled back", actor, why)
+            self._tell(ConfigChanged("rolled-back", why, number))
+            await self._diary.ended(actor, "config.rollback", revision, "done", why=why)
 
-    async def _restore(self, settings: GatewaySettings, revision: Revision) -> Delta:
+    async def _restore(self, settings: GatewaySettings, revision: Revision) -> Applied:
         try:
             return await self._plant.apply(settings)
         except Exception as error:
-            # The files in place are those from before: a new start runs them.
-            log.critical("revision %d can't be taken back (%s): a new start must do it", revision.number, error)
-            assert self._broken is not None
-            if not self._broken.done():
-                self._broken.set_exception(error)
+            self._give_up(error, revision)
             raise
+
+    def _give_up(self, error: Exception, revision: Revision) -> None:
+        """The files in place are those from before, so a new start runs them."""
+        log.critical("revision %d can't be taken back (%s): a new start must do it", revision.number, error)
+        assert self._broken is not None
+        if not self._broken.done():
+            self._broken.set_exception(error)
 
     # --- small parts ---
 
@@ -409,41 +419,6 @@ class Changes:
                 f"the files can't be written: {error.filename}: {error.strerror}",
                 "give the gateway's user the right to write there, or make room",
             ) from None
-
-    async def _decide(self, revision: Revision, outcome: Any, by: Actor, why: str | None = None) -> Revision:
-        """Note what came of a revision. A disk that can't take it changes nothing about it."""
-        try:
-            return await asyncio.to_thread(self.records.history.decide, revision.number, outcome, by, why)
-        except OSError as error:
-            log.error("the history can't be written: %s", error)
-            return revision
-
-    async def _on_disk(self, write: Callable[..., T], *arguments: Any) -> T:
-        try:
-            return await asyncio.to_thread(write, *arguments)
-        except OSError as error:
-            raise ChangeRefused(
-                507, "disk", f"the history can't be written: {error.strerror or error}", "make room on the disk"
-            ) from None
-
-    async def _begin(self, actor: Actor, action: str, subject: str, **details: Any) -> None:
-        """An audit row about what is to be done. Without it, it isn't."""
-        try:
-            await self._audit.record(actor, action, subject, "begun", **details)
-        except AuditError as error:
-            raise ChangeRefused(507, "audit", f"{error}", "make room on the disk, then try again") from None
-
-    async def _record(self, actor: Actor, action: str, revision: Revision, outcome: str, **details: Any) -> None:
-        await self._record_end(actor, action, f"revision {revision.number}", outcome, **details)
-
-    async def _record_end(self, actor: Actor, action: str, subject: str, outcome: str, **details: Any) -> None:
-        """An audit row about what is done already, which it therefore can't stop any more."""
-        try:
-            await self._audit.record(
-                actor, action, subject, outcome, **{key: value for key, value in details.items() if value is not None}
-            )
-        except AuditError as error:
-            log.error("the audit log didn't take %s of %s: %s", action, subject, error)
 
     async def _in_whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it to its end even if the caller goes away."""

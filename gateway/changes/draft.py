@@ -6,9 +6,9 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gateway.actors import Actor
+from gateway.changes.bodies import DraftBody
 from gateway.config.archive import Damaged, pack, unpack
 from gateway.config.tree import Tree
 from gateway.ops.files import sync_directory, write_atomically
@@ -33,8 +33,8 @@ class Draft:
         """Tells whether it is still what somebody saw."""
         return hashlib.sha256(f"{self.base.digest} {self.tree.digest}".encode()).hexdigest()[:16]
 
-    def body(self) -> dict[str, Any]:
-        """JSON-ready, without the files."""
+    def body(self) -> DraftBody:
+        """Without the files."""
         return {
             "version": self.version,
             "base": self.base.digest,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gateway.actors import Actor
-from gateway.changes.diff import FileConflict, as_patch, conflicts, diff, merged
+from gateway.changes.bodies import Difference
+from gateway.changes.diff import FileConflict, FileDiff, as_patch, conflicts, diff, merged
 from gateway.changes.draft import Draft, DraftFile, begun, changed
 from gateway.changes.errors import ChangeRefused, Invalid, problem_body
 from gateway.changes.meaning import meanings
@@ -21,16 +21,33 @@ from gateway.config.document import in_place
 from gateway.config.edit import Edit, EditError, edit
 from gateway.config.names import Mendable
 from gateway.config.tree import Tree, check_file_name, check_size, trimmed
+from gateway.ops.events import ConfigChanged
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two changes of one configuration."""
+
+    base: str
+    """The digest of what both began with."""
+    in_place: str
+    theirs: list[FileDiff]
+    mine: list[FileDiff]
+    conflicts: list[FileConflict]
+    """The files that both changed."""
+
+
 class Drafting:
     """The one draft of a gateway. Every change of it is on the disk when the call returns."""
 
-    def __init__(self, main: Path, path: Path, load: Load) -> None:
+    def __init__(
+        self, main: Path, path: Path, load: Load, tell: Callable[[ConfigChanged], None] = lambda change: None
+    ) -> None:
         self._main = main
+        self._tell = tell
         self._load = load
         self._file = DraftFile(path)
         self._draft: Draft | None = None
@@ -64,10 +81,10 @@ class Drafting:
             for name in files:
                 check_file_name(name, self._main.name)
         except Mendable as error:
-            raise ChangeRefused(422, "bad-file-name", f"the file name {error}", error.hint) from None
+            raise ChangeRefused(409, "bad-file-name", f"the file name {error}", error.hint) from None
         if files.get(self._main.name, b"") is None:
             raise ChangeRefused(
-                422, "main-file", f"{self._main.name} can't be taken out", "empty it, or put another in its place"
+                409, "main-file", f"{self._main.name} can't be taken out", "empty it, or put another in its place"
             )
         return await self._change(actor, version, lambda tree: tree.replaced(files))
 
@@ -86,7 +103,7 @@ class Drafting:
             try:
                 return import_tree(body, tree.main, tree.outside)
             except Mendable as error:
-                raise ChangeRefused(422, "bad-archive", f"the archive {error}", error.hint) from None
+                raise ChangeRefused(409, "bad-archive", f"the archive {error}", error.hint) from None
 
         return await self._change(actor, version, unpacked)
 
@@ -107,7 +124,9 @@ class Drafting:
         async with self._lock:
             self._check(version)
             await asyncio.to_thread(self._file.remove)
-            self._draft = None
+            if self._draft is not None:
+                self._draft = None
+                self._tell(ConfigChanged("discarded", "the draft was thrown away"))
 
     async def settle(self, applied: Draft, tree: Tree) -> None:
         """The tree of `applied` is in place now: the draft is done with, or what was added since goes on from there."""
@@ -134,18 +153,12 @@ class Drafting:
         except ConfigErrors as errors:
             raise Invalid([problem_body(each, self._main) for each in errors.problems]) from None
 
-    async def conflict(self, base: Tree, tree: Tree) -> dict[str, Any] | None:
-        """What somebody else changed in place since `base`, beside what `tree` changes, JSON-ready; None: nothing."""
+    async def conflict(self, base: Tree, tree: Tree) -> Conflict | None:
+        """What somebody else changed in place since `base`, beside what `tree` changes; None: nothing."""
         theirs = await self.in_place()
         if theirs.digest == base.digest:
             return None
-        return {
-            "base": base.digest,
-            "in_place": theirs.digest,
-            "theirs": [asdict(each) for each in diff(base, theirs)],
-            "mine": [asdict(each) for each in diff(base, tree)],
-            "conflicts": [asdict(each) for each in conflicts(base, tree, theirs)],
-        }
+        return Conflict(base.digest, theirs.digest, diff(base, theirs), diff(base, tree), conflicts(base, tree, theirs))
 
     async def refuse_conflict(self, base: Tree, tree: Tree) -> None:
         """Raises ChangeRefused if what is in place isn't what a change was made from."""
@@ -156,7 +169,7 @@ class Drafting:
                 "conflict",
                 "the files were changed by somebody else since the draft was begun",
                 "look at both changes, then take theirs in: tidegate config draft rebase",
-                **found,
+                **asdict(found),
             )
 
     async def _change(self, actor: Actor, version: str | None, change: Callable[[Tree], Tree]) -> Draft:
@@ -166,7 +179,7 @@ class Drafting:
             try:
                 tree = check_size(await asyncio.to_thread(change, draft.tree))
             except EditError as error:
-                raise ChangeRefused(422, "bad-edit", error.message, error.hint, edit=error.index) from None
+                raise ChangeRefused(409, "bad-edit", error.message, error.hint, edit=error.index) from None
             except Mendable as error:
                 raise ChangeRefused(413, "too-large", f"the configuration {error}", error.hint) from None
             return await self._keep(changed(draft, tree, actor))
@@ -179,13 +192,14 @@ class Drafting:
                 507, "disk", f"the draft can't be kept: {error.strerror or error}", "make room on the disk"
             ) from None
         self._draft = draft
+        self._tell(ConfigChanged("drafted", f"{draft.changed_by} changed the draft"))
         return draft
 
     def _check(self, version: str | None) -> None:
         known = self._draft.version if self._draft is not None else ""
         if version is not None and version != known:
             raise ChangeRefused(
-                412,
+                409,
                 "draft-changed",
                 f"{self._draft.changed_by} changed the draft in the meantime" if self._draft else "the draft is gone",
                 "look at it again, then repeat what you did",
@@ -193,11 +207,6 @@ class Drafting:
             )
 
 
-def differences(old: Tree, new: Tree) -> dict[str, Any]:
-    """JSON-ready: ``files`` with a patch each, ``patch`` with all of it, ``changes`` in words (null: can't be told)."""
-    told = meanings(old, new)
-    return {
-        "files": [asdict(each) for each in diff(old, new)],
-        "patch": as_patch(old, new),
-        "changes": None if told is None else [asdict(each) for each in told],
-    }
+def differences(old: Tree, new: Tree) -> Difference:
+    """As text and in words."""
+    return {"files": diff(old, new), "patch": as_patch(old, new), "changes": meanings(old, new)}

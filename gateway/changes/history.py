@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
@@ -51,10 +51,6 @@ class Revision:
     """Why it was taken back."""
     changes: tuple[str, ...] = ()
     """What it changed, a sentence each; the first ones."""
-
-    def body(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
 
 
 class History:
@@ -139,7 +135,7 @@ class History:
         return revision
 
     def _write(self, revision: Revision) -> None:
-        write_atomically(self._path(revision.number, "json"), orjson.dumps(revision.body(), option=orjson.OPT_INDENT_2))
+        write_atomically(self._path(revision.number, "json"), orjson.dumps(revision, option=orjson.OPT_INDENT_2))
         self._revisions[revision.number] = revision
 
     def _bound(self) -> None:

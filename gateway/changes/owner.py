@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from gateway.actors import Actor
+from gateway.changes.bodies import OwnerBody
 from gateway.changes.errors import ChangeRefused
 from gateway.ops.files import write_atomically
 
 PEOPLE = "page"
 """The owner if nobody says otherwise: whoever signs in to the page or calls the command line."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+"""An owner's name, as a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,8 @@ class Owner:
     set_by: str | None = None
     set_at_ms: int | None = None
 
-    def body(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
+    def body(self) -> OwnerBody:
+        return {"name": self.name, "set_by": self.set_by, "set_at_ms": self.set_at_ms}
 
     def admit(self, actor: Actor, acting_as: str | None) -> None:
         """Whether a change is its owner's: one acts as a tool by saying so, or with a token of that name.
@@ -57,9 +57,9 @@ def read_owner(path: Path) -> Owner:
 
 def new_owner(name: str, actor: Actor) -> Owner:
     """Raises ChangeRefused for what can't be a name."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise ChangeRefused(
-            422, "bad-owner", "an owner's name has 1 to 64 of a-z 0-9 . _ -", f"write it like {PEOPLE} or ansible"
+            409, "bad-owner", "an owner's name has 1 to 64 of a-z 0-9 . _ -", f"write it like {PEOPLE} or ansible"
         )
     return Owner(name, actor.name, time.time_ns() // 1_000_000)
 

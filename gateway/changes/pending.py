@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from gateway.changes.bodies import PendingBody
 from gateway.changes.commit import Prepared
 from gateway.changes.draft import Draft
 from gateway.changes.history import Revision
@@ -46,8 +47,7 @@ class Pending:
     def seconds_left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
-    def body(self, well: frozenset[str]) -> dict[str, Any]:
-        """JSON-ready."""
+    def body(self, well: frozenset[str]) -> PendingBody:
         return {
             "revision": self.revision.number,
             "author": self.revision.author,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from gateway.actors import Actor
 from gateway.changes.pending import ConfirmBy
-from gateway.delta import Delta
+from gateway.delta import Applied, Delta
 from gateway.settings import GatewaySettings
 
 CONFIRM_WITHIN_S = 60.0
@@ -25,7 +25,7 @@ class Audit(Protocol):
 class Plant:
     """The running gateway, as far as this room needs it."""
 
-    apply: Callable[[GatewaySettings], Awaitable[Delta]]
+    apply: Callable[[GatewaySettings], Awaitable[Applied]]
     """Raises ApplyFailed, and then what ran before still runs."""
     compare: Callable[[GatewaySettings, GatewaySettings], Delta]
     try_out: Callable[[GatewaySettings], Awaitable[Sequence[Any]]]

@@ -77,7 +77,7 @@ class Records:
         tree = self.history.tree(number)
         if tree is None:
             raise ChangeRefused(
-                410, "revision-lost", f"the files of revision {number} can't be read any more", "take another revision"
+                404, "revision-lost", f"the files of revision {number} can't be read any more", "take another revision"
             )
         return tree
 

@@ -9,6 +9,7 @@ from typing import Any
 import tomli
 from pydantic import BaseModel
 
+from gateway.changes.bodies import DeviceView, GroupView, LinkView, SettingsView, TagView
 from gateway.changes.meaning import Named, named
 from gateway.config.tree import Tree
 from gateway.driver import Point
@@ -16,7 +17,7 @@ from gateway.model import Tag
 from gateway.settings import DeviceSettings, GatewaySettings, GroupSettings, LinkSettings, TagRules
 
 
-def view(tree: Tree, settings: GatewaySettings) -> dict[str, Any]:
+def view(tree: Tree, settings: GatewaySettings) -> SettingsView:
     """What `tree` resolves to. Names lead back to it: they make the paths that `gateway.config.edit` takes.
 
     Of each link, device and sink also the ``file`` it stands in; of each device its ``template``; of each group its
@@ -25,6 +26,7 @@ def view(tree: Tree, settings: GatewaySettings) -> dict[str, Any]:
     raw = named(tree)
     files = _files(tree)
     return {
+        "digest": tree.digest,
         "gateway": {
             "id": settings.id,
             "location": list(settings.location),
@@ -33,7 +35,10 @@ def view(tree: Tree, settings: GatewaySettings) -> dict[str, Any]:
             "clock": settings.clock,
         },
         "journal": plain(settings.journal),
-        "sinks": [{**plain(sink), "file": files.get(("sink", sink.name))} for sink in settings.sinks],
+        "sinks": [
+            {"name": sink.name, "file": files.get(("sink", sink.name)), "settings": plain(sink)}
+            for sink in settings.sinks
+        ],
         "links": [_link(link, raw, files) for link in settings.links],
         "templates": [
             {"name": name, "file": files.get(("template", name)), "driver": template.get("driver")}
@@ -55,7 +60,7 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _link(link: LinkSettings, raw: Named, files: dict[tuple[str, str], str]) -> dict[str, Any]:
+def _link(link: LinkSettings, raw: Named, files: dict[tuple[str, str], str]) -> LinkView:
     return {
         "name": link.name,
         "file": files.get(("link", link.name)),
@@ -67,7 +72,7 @@ def _link(link: LinkSettings, raw: Named, files: dict[tuple[str, str], str]) -> 
     }
 
 
-def _device(device: DeviceSettings, raw: Named, files: dict[tuple[str, str], str]) -> dict[str, Any]:
+def _device(device: DeviceSettings, raw: Named, files: dict[tuple[str, str], str]) -> DeviceView:
     own = raw.get("device", {}).get(device.name, {})
     template = own.get("template")
     base = raw.get("template", {}).get(template, {}).get("group", {})
@@ -81,7 +86,7 @@ def _device(device: DeviceSettings, raw: Named, files: dict[tuple[str, str], str
     }
 
 
-def _group(group: GroupSettings, own: Named, base: Named) -> dict[str, Any]:
+def _group(group: GroupSettings, own: Named, base: Named) -> GroupView:
     poll = group.poll
     written = base.get(poll.name, {}) | own.get(poll.name, {})
     return {
@@ -98,17 +103,17 @@ def _group(group: GroupSettings, own: Named, base: Named) -> dict[str, Any]:
     }
 
 
-def _tag(tag: Tag, point: Point, rules: TagRules) -> dict[str, Any]:
+def _tag(tag: Tag, point: Point, rules: TagRules) -> TagView:
     return {
         "name": tag.path,
         "type": point.type.value,
         "published_type": tag.type.value,
         "count": tag.count,
         "unit": tag.unit,
-        **{key: value for key, value in plain(rules).items() if key not in ("wire_type", "type", "count")},
         "description": tag.description,
         "original_name": tag.original_name,
         "writable": tag.writable,
+        "rules": plain(rules),
         "options": plain(point.options),
     }
 

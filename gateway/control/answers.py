@@ -32,7 +32,7 @@ def answered(answer: Answer, result: Any, stopping: asyncio.Event) -> Response:
     if answer.form is Form.LINES:
         return StreamingResponse(_lines(result, stopping), media_type=answer.form.value, headers=headers)
     if answer.type is None:
-        return Response(status_code=204 if answer.status == 200 else answer.status, headers=headers)
+        return Response(status_code=answer.code, headers=headers)
     return Response(as_json(result), answer.status, media_type=answer.form.value, headers=headers)
 
 

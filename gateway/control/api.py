@@ -16,9 +16,11 @@ from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
 from gateway.config.tree import Tree
 from gateway.control.operation import Operation
+from gateway.control.restoring import RunningAccounts, RunningConfiguration, places_of
 from gateway.control.routes import (
     accounts,
     audit,
+    backup,
     certificates,
     config,
     diagnosis,
@@ -30,6 +32,7 @@ from gateway.control.routes import (
     reads,
     repairs,
     scan,
+    secrets,
     sheets,
     signin,
     status,
@@ -40,8 +43,11 @@ from gateway.control.routes import (
     update,
     writes,
 )
+from gateway.control.routes.backup import Uploads
 from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
+from gateway.ops.backup.restore import Restorer
+from gateway.ops.keeper import Keeper
 from gateway.ops.logs import LogRing
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
@@ -59,6 +65,9 @@ class Services:
     changes: Changes
     diagnostics: Diagnostics
     updates: Updates
+    restorer: Restorer
+    uploads: Uploads
+    keeper: Keeper
 
 
 @contextlib.asynccontextmanager
@@ -70,24 +79,28 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         return clock.trusted
 
     async with (
-        contextlib.AsyncExitStack() as stack,
         AuditLog(data_dir / "audit", now_ns=clock.now_ns, trusted=trusted) as log,
         WriteDesk(
             data_dir / "writes", lambda: runtime.settings, runtime, log, now_ns=clock.now_ns, trusted=trusted
         ) as desk,
+        contextlib.AsyncExitStack() as stack,
     ):
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
         plant = Plant(runtime.apply, changes_between, runtime.try_out, lambda: well(runtime.status()))
-        changes = Changes(start, plant, log)
+        changes = Changes(start, plant, log, runtime.events.tell)
         await changes.open()
         stack.push_async_callback(changes.close)
-        room = Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left)
-        stack.callback(room.close)
-        room.start()
+        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
         updates = Updates()
         stack.push_async_callback(updates.close)
-        yield Services(runtime, logs, log, users, desk, changes, room, updates)
+        restorer = Restorer(
+            places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
+        )
+        uploads = Uploads(data_dir / "restore-upload")
+        yield Services(
+            runtime, logs, log, users, desk, changes, room, updates, restorer, uploads, Keeper(data_dir / "secrets")
+        )
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -110,12 +123,16 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
         *certificates.operations(services.runtime, services.audit),
+        *backup.operations(
+            services.runtime, services.audit, services.changes.main, services.restorer, services.uploads
+        ),
         *diagnosis.operations(services.runtime, services.logs, services.changes.main),
         *diagnostics.operations(services.diagnostics),
         *scan.operations(services.diagnostics),
         *trace.operations(services.diagnostics),
         *repairs.operations(services.diagnostics),
         *drivers.operations(),
+        *secrets.operations(services.keeper, services.audit),
         *templates.operations(),
         *sheets.operations(services.changes.main, tree),
         *tables.operations(services.changes.main, tree),

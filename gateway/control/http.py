@@ -9,6 +9,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
+import h11
+import orjson
 from uvicorn import Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -54,6 +56,23 @@ class BoundedHead(H11Protocol):
         super().connection_lost(exc)
         if self._deadline is not None:
             self._deadline.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        """What isn't HTTP, or has an endless head, is refused as everything is."""
+        body = orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": "Bad Request",
+                "status": 400,
+                "code": "bad-request",
+                "detail": "the request isn't HTTP/1.1, or its head is too long",
+                "mend": "send less in the path and the query",
+            }
+        )
+        headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _watch(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -86,7 +86,7 @@ def _described(operation: Operation[Any, Any], schemas: dict[str, Any], componen
         "x-tidegate-role": operation.role.value,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation, schemas, components)],
         "responses": {
-            str(operation.answer.status): _answer(operation, schemas),
+            str(operation.answer.code): _answer(operation, schemas),
             **{
                 str(status): {
                     "description": HTTPStatus(status).phrase,
@@ -99,7 +99,7 @@ def _described(operation: Operation[Any, Any], schemas: dict[str, Any], componen
     if operation.internal:
         described["x-tidegate-internal"] = True
     if operation.body is bytes:
-        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}}
         described["requestBody"] = {"required": True, "content": content}
     elif operation.body is not None:
         content = {"application/json": {"schema": schemas[f"{operation.name} body"]}}

@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 from gateway.actors import Actor, Role
 
@@ -26,6 +26,26 @@ class Body(BaseModel):
     """A JSON body: exact types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, given: Any) -> Any:
+        """Integers are what JSON Schema says they are: 432.0 is one. A field of another type takes an integer, too."""
+        if not isinstance(given, dict):
+            return given
+        return {key: int(value) if _is_whole(value) else value for key, value in given.items()}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+Flag = Annotated[
+    bool,
+    BeforeValidator(lambda value: {"": True}.get(value, value)),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"const": ""}], "default": False}),
+]
+"""Of a query: ``?errors`` alone is yes."""
 
 
 class NoQuery(Query):
@@ -110,6 +130,12 @@ class Answer:
     description: str = "Done."
     media_types: tuple[str, ...] = ()
     """Of a FILE."""
+
+    @property
+    def code(self) -> int:
+        """The status that is sent: 204 where there is nothing to say."""
+        nothing = self.form is Form.JSON and self.type is None and self.status == 200
+        return 204 if nothing else self.status
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def _answer(operation: Operation[Any, Any]) -> str:
         kinds = ", ".join(f"`{kind}`" for kind in answer.media_types)
         return f"{_ANSWERS[answer.form]}: {kinds}" if kinds else _ANSWERS[answer.form]
     if answer.type is None:
-        return "nothing (204)" if answer.status == 200 else f"nothing ({answer.status})"
+        return f"nothing ({answer.code})"
     name = getattr(answer.type, "__name__", "")
     kind = f" `{name}`" if isinstance(answer.type, type) and not getattr(answer.type, "__args__", None) else ""
     return f"{_ANSWERS[answer.form]}, each{kind}" if answer.form in _ANSWERS else f"JSON:{kind}" if kind else "JSON"

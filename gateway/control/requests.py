@@ -66,6 +66,8 @@ async def body_of(operation: Operation[Any, Any], request: Request) -> Any:
         return None
     raw = await _read(request, operation.max_body)
     if operation.body is bytes:
+        if not raw:
+            raise Refusal(400, "no-body", "the body is empty", "send the file itself")
         return raw
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":

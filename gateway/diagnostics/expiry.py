@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from pydantic import BaseModel
 
 from gateway.diagnostics.repairs import ExpiringCertificate
@@ -69,6 +68,8 @@ def _in_file(file: Path | None, id_: str, what: str) -> Iterator[ExpiringCertifi
     """The one that ends first."""
     if file is None:
         return
+    from cryptography import x509  # 7 MB: only where somebody looks
+
     try:
         body = file.read_bytes()
         found = (

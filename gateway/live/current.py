@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.live.coarse import Coarse
 from gateway.live.track import Sample, Track
 from gateway.model import Batch, Layout, Quality, Record, Value, is_bad
 
@@ -61,6 +62,8 @@ class Current:
         self.records: deque[Record] = deque(maxlen=_KEPT_RECORDS)
         """What of the group was reported last, the newest at the end: the last report of all columns, and later ones of
         some of them."""
+        self.coarse: Coarse | None = None
+        """The same for longer, a row of many."""
         self._ranged: Track | None = None
         """The track, if it wants least and greatest values."""
         self._window_ns = _ROW_NS if fast else 0
@@ -164,8 +167,10 @@ class Current:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def keep(self, track: Track | None) -> None:
-        """Put recent values into `track` from now on; None: nowhere."""
+    def keep(self, track: Track | None, coarse: Track | None = None) -> None:
+        """Put recent values into `track` from now on, and one row of many into `coarse`; None: nowhere."""
+        if self.coarse is None or self.coarse.track is not coarse:
+            self.coarse = None if coarse is None else Coarse(coarse)
         if track is self.track:
             return
         self.track = track
@@ -183,7 +188,10 @@ class Current:
         if self._singles:
             self._fold()
         if self.track is not None:
-            self.track.write(self._mono_ns // 1_000_000, self._values, self._qualities, *self._range())
+            row = self._mono_ns // 1_000_000, self._values, self._qualities, *self._range()
+            self.track.write(*row)
+            if self.coarse is not None:
+                self.coarse.take(*row)
             self._reset()
 
     def _range(self) -> tuple[Sequence[Any] | None, Sequence[Any] | None, set[int]]:
@@ -243,7 +251,7 @@ class Current:
         """Recent values of one column that is kept, oldest first, what is so now last of all."""
         if self.track is None:
             return
-        yield from self.track.samples(column, since_ms)
+        yield from self._kept(self.track, column, since_ms)
         if not self._open:
             return
         state = self.state()
@@ -261,3 +269,15 @@ class Current:
             last if highs is None else highs[place],
             last is None or place in broken,
         )
+
+    def _kept(self, track: Track, column: int, since_ms: int) -> Iterator[Sample]:
+        """Coarse rows as far as they are needed, then fine ones: nothing twice, and nothing left out between them."""
+        fine_ms = track.since_ms
+        joint_ms = since_ms - 1
+        if self.coarse is not None and fine_ms is not None and since_ms < fine_ms:
+            for sample in self.coarse.track.samples(column, since_ms):
+                joint_ms = sample.mono_ms
+                yield sample
+                if sample.mono_ms >= fine_ms:
+                    break
+        yield from track.samples(column, joint_ms + 1)

@@ -10,7 +10,7 @@ from gateway.live.budget import rows_of
 from gateway.live.current import Current
 from gateway.live.directory import Directory, Group
 from gateway.live.track import Track
-from gateway.model import Batch, Record, Value
+from gateway.model import Batch, Layout, Record, Value
 from gateway.settings import GatewaySettings, GroupSettings
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,11 @@ class Live:
             current = before.get(layout.digest)
             if current is None or current.fast != is_fast(group):
                 current = Current(layout, fast=is_fast(group))
-            current.keep(_track(current, count))
+            longer = None if current.coarse is None else current.coarse.track
+            current.keep(
+                _track(layout, current.track, count.fine, ranged=current.fast),
+                _track(layout, longer, count.coarse, ranged=True),
+            )
             self._groups[layout.digest] = current
         self.directory = Directory(
             [
@@ -86,14 +90,13 @@ def is_fast(group: GroupSettings) -> bool:
     return group.poll.subscribed or group.poll.interval_s < FAST_S
 
 
-def _track(current: Current, rows: int) -> Track | None:
-    """A track of so many rows with what the current one holds."""
-    old = current.track
+def _track(layout: Layout, old: Track | None, rows: int, *, ranged: bool) -> Track | None:
+    """A track of so many rows with what the old one holds."""
     if old is not None and old.rows == rows:
         return old
     if not rows:
         return None
-    new = Track(current.layout, rows, ranged=current.fast)
+    new = Track(layout, rows, ranged=ranged)
     if old is not None:
         new.carry(old)
     return new

@@ -97,6 +97,11 @@ class Track:
     def __len__(self) -> int:
         return self._filled
 
+    @property
+    def since_ms(self) -> int | None:
+        """Time of the oldest row, once older ones had to make way. None: all there ever was is here."""
+        return self._times[self._next] if self._filled == self.rows else None
+
     def place(self, column: int) -> int | None:
         """Where a column stands among those that are kept; None if it isn't."""
         return self._places.get(column)

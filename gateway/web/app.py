@@ -14,7 +14,20 @@ from gateway.web import api
 from gateway.web.assets import PREFIX
 from gateway.web.failures import Failures
 from gateway.web.guard import Shield, route
-from gateway.web.pages import account, changes, devices, namespace, overview, provisioning, signin, system, tags, writes
+from gateway.web.pages import (
+    account,
+    changes,
+    delivery,
+    devices,
+    diagnostics,
+    namespace,
+    overview,
+    provisioning,
+    signin,
+    system,
+    tags,
+    writes,
+)
 from gateway.web.services import Services
 from gateway.web.visit import Page, Section
 
@@ -23,6 +36,8 @@ SECTIONS: tuple[Section, ...] = (
     devices.SECTION,
     tags.SECTION,
     namespace.SECTION,
+    delivery.SECTION,
+    diagnostics.SECTION,
     changes.SECTION,
     system.SECTION,
 )

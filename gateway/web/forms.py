@@ -15,6 +15,7 @@ _CODE = re.compile(r"`([^`]+)`")
 _UNITS = {"ms": "ms", "s": "s", "mb": "MB", "h": "h"}
 _WORDS = {"ca": "CA file", "url": "URL", "tls": "TLS", "rs485": "RS-485", "dtr": "DTR", "rts": "RTS", "id": "ID"}
 _SECRET = {"env", "file", "credential"}
+_SECRET_HINT = "Kept in a private file that the configuration refers to; or where it is: `file:PATH`, `env:NAME`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Field:
     key: str
     label: str
     kind: str
-    """``text``, ``number``, ``check``, ``choice`` or ``json``."""
+    """``text``, ``number``, ``check``, ``choice``, ``secret`` or ``json``."""
     required: bool
     default: Any
     hint: Sequence[tuple[str, bool]]
@@ -57,6 +58,12 @@ def fields_of(schema: Mapping[str, Any], prefix: str, without: Sequence[str] = (
         if key not in without and "$ref" not in about and about.get("items", {}).get("type") != "object"
         if "$ref" not in about.get("items", {})
     ]
+
+
+def is_reference(text: str) -> bool:
+    """Whether a secret's field names where the secret is kept: ``file:PATH``, ``env:NAME``, ``credential:NAME``."""
+    home, colon, name = text.partition(":")
+    return bool(colon and name) and home in _SECRET
 
 
 def split(fields: Sequence[Field], first: Sequence[str]) -> tuple[list[Field], list[Field]]:
@@ -102,6 +109,8 @@ def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> F
         kind = "check"
     elif enum and len(options) == 1:
         kind = "choice"
+    elif any({*option.get("properties", ())} == _SECRET for option in options):
+        kind = "secret"
     elif kinds & {"object", "array"}:
         kind = "json"
     elif kinds <= {"integer", "number"}:
@@ -116,9 +125,11 @@ def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> F
         kind=kind,
         required=required,
         default=default,
-        hint=pieces(str(about.get("description", ""))),
+        hint=pieces(_SECRET_HINT if kind == "secret" else str(about.get("description", ""))),
         choices=[str(choice) for choice in enum],
-        placeholder=_shown(default if default not in (None, [], {}) else examples[0] if examples else ""),
+        placeholder=""
+        if kind == "secret"
+        else _shown(default if default not in (None, [], {}) else examples[0] if examples else ""),
         numeric=bool(kinds & {"integer", "number"}) or any(isinstance(choice, int | float) for choice in enum),
         whole=kinds <= {"integer"},
     )
@@ -140,7 +151,7 @@ def pieces(text: str) -> list[tuple[str, bool]]:
 
 def _value(field: Field, text: str) -> Any:
     """Raises ValueError, in one sentence."""
-    if field.kind == "json":
+    if field.kind in ("json", "secret"):
         return _json(field, text)
     if field.kind == "choice" and text not in field.choices:
         raise ValueError(f"{field.label} is one of {', '.join(field.choices)}")
@@ -159,8 +170,8 @@ def _number(text: str, whole: bool) -> int | float:
 
 
 def _json(field: Field, text: str) -> Any:
-    home, colon, name = text.partition(":")
-    if colon and home in _SECRET and name:
+    if is_reference(text):
+        home, _, name = text.partition(":")
         return {home: name}
     try:
         value = json.loads(text)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.changes.changes import Changes
 from gateway.changes.ports import Plant
 from gateway.changes.start import Load, start
 from gateway.config import load
-from gateway.delta import Delta, changes_between
+from gateway.delta import Applied, changes_between
 from gateway.settings import GatewaySettings
 from tests.config.text import GOOD, write
 
@@ -55,14 +56,14 @@ class FakePlant:
         self.ill: set[str] = set()
         self.hold: asyncio.Event | None = None
 
-    async def apply(self, settings: GatewaySettings) -> Delta:
+    async def apply(self, settings: GatewaySettings) -> Applied:
         if self.hold is not None:
             await self.hold.wait()
         if self.fails and (error := self.fails.pop(0)) is not None:
             raise error
         delta = changes_between(self.settings, settings)
         self.settings = settings
-        return delta
+        return Applied(*(getattr(delta, field.name) for field in fields(delta)))
 
     async def try_out(self, settings: GatewaySettings) -> list[str]:
         return [device.name for link in settings.links for device in link.devices]

@@ -13,7 +13,7 @@ from gateway.changes import commit
 from gateway.changes.errors import ChangeRefused, Invalid
 from gateway.changes.ports import How
 from gateway.config.edit import Edit
-from gateway.delta import ApplyFailed
+from gateway.delta import ApplyFailed, NothingRuns
 from tests.changes.conftest import ANNA, ROBOT, Rig, started
 
 LONG = How("because", 600)
@@ -42,7 +42,7 @@ async def test_a_change_runs_at_once_and_stands_in_place_when_it_is_confirmed(ri
     assert (pending["author"], pending["reason"], pending["confirm_within_s"]) == ("anna", "because", 600)
     assert pending["changes"] == ['gateway.site "plant1" → "plant2"']
     assert 590 < pending["seconds_left"] <= 600
-    assert result["effect"]["sinks"]["restarted"] == ("plant",)
+    assert result["effect"].sinks.restarted == ("plant",)
     revision = await rig.changes.confirm(ROBOT)
     assert "plant2" in rig.text
     assert (revision.author, revision.decided_by, revision.outcome) == ("anna", "robot", "confirmed")
@@ -140,11 +140,20 @@ async def test_what_can_not_be_taken_back_needs_a_new_start(main: Path) -> None:
         assert rig.site == "plant1"
 
 
+async def test_where_nothing_runs_any_more_a_new_start_is_needed(rig: Rig) -> None:
+    await rig.draft()
+    rig.plant.fails = [NothingRuns("it failed half-way, and so did going back")]
+    await refused(rig.changes.apply(ANNA, LONG), "nothing-runs")
+    with pytest.raises(NothingRuns):
+        await rig.changes.failed()
+    assert outcomes(rig)[-1] == (2, "change", "rolled back")
+
+
 async def test_confirmed_at_once_if_asked_for(rig: Rig) -> None:
     await rig.draft()
     result = await rig.changes.apply(ANNA, How("", 0))
     assert result["pending"] is None
-    assert result["revision"]["outcome"] == "confirmed"
+    assert result["revision"].outcome == "confirmed"
     assert "plant2" in rig.text
 
 
@@ -321,7 +330,7 @@ async def test_two_people_at_one_draft(rig: Rig) -> None:
     draft = await rig.changes.drafting.edit(ANNA, [Edit("set", ("gateway", "area"), "a")])
     await rig.changes.drafting.edit(ROBOT, [Edit("set", ("gateway", "line"), "l")], draft.version)
     error = await refused(rig.changes.drafting.put_files(ANNA, {"tidegate.toml": b""}, draft.version), "draft-changed")
-    assert error.status == 412
+    assert error.status == 409
     assert "robot changed the draft" in error.message
     await refused(rig.changes.apply(ANNA, LONG, draft.version), "draft-changed")
     await refused(rig.changes.drafting.discard(draft.version), "draft-changed")

@@ -44,7 +44,7 @@ def test_a_change_from_draft_to_confirmation(gateway: GatewayProcess) -> None:
     assert (before["owner"]["name"], before["pending"], before["draft"]) == ("page", None, None)
     assert refused(client, "GET", "/v1/config/draft").code == "no-draft"
     draft = client.call("PATCH", "/v1/config/draft", body=AREA)
-    assert refused(client, "PATCH", "/v1/config/draft", AREA, version="old").status == 412
+    assert refused(client, "PATCH", "/v1/config/draft", AREA, version="old").status == 409
     text = TEXT + 'area = "a"\n'
     assert client.get("/v1/config/draft")["files"] == [{"name": "tidegate.toml", "bytes": len(text), "text": text}]
     checked = client.get("/v1/config/draft/validate")
@@ -86,7 +86,7 @@ def test_problems_name_files_and_lines(gateway: GatewayProcess) -> None:
         ("conf.d/x.toml", 2),
     }
     error = refused(client, "POST", "/v1/config/apply", {})
-    assert (error.status, error.code) == (422, "config-invalid")
+    assert (error.status, error.code) == (409, "config-invalid")
     assert list(error.problems) == checked["problems"]
     assert refused(client, "GET", "/v1/config/settings", of="draft").code == "config-invalid"
     client.call("DELETE", "/v1/config/draft")
@@ -99,7 +99,7 @@ def test_views(gateway: GatewayProcess) -> None:
         assert client.get("/v1/config/files", of=of)["files"][0]["text"] == TEXT
         body = client.get("/v1/config/settings", of=of)
         assert (body["gateway"]["id"], body["links"], body["journal"]["deadline_s"]) == ("gw1", [], 0.25)
-    assert refused(client, "GET", "/v1/config/files", of="x").code == "bad-name"
+    assert refused(client, "GET", "/v1/config/files", of="x").code == "bad-query"
     assert refused(client, "GET", "/v1/config/history/9").status == 404
     assert refused(client, "GET", "/v1/config/history/x").status == 404
     assert "modbus.link" in client.get("/v1/config/schema")["$defs"]

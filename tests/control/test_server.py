@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.control import http
@@ -132,3 +133,18 @@ async def test_a_watcher_outlives_the_limit_for_heads(tmp_path: Path, monkeypatc
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.4)
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_", [b"hello\r\n\r\n", b"GET /v1/status?" + b"x" * 100_000], ids=["no HTTP", "endless"]
+)
+async def test_what_isnt_http_is_refused_as_everything_is(tmp_path: Path, request_: bytes) -> None:
+    path = tmp_path / "control.sock"
+    async with serving(FakeRuntime(), path):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(request_)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head.lower()
+    assert orjson.loads(body)["code"] == "bad-request"

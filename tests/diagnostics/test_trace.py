@@ -38,19 +38,19 @@ class Plant:
     def __init__(self, link: LinkSettings) -> None:
         self.link = link
         self.batches = 0
-        self._supervisor = Supervisor([link], self._take, lambda health: None)
-        self.tracing = Tracing(self._supervisor.trace)
+        self.supervisor = Supervisor([link], self._take, lambda health: None)
+        self.tracing = Tracing(self.supervisor.trace)
 
     def _take(self, batch: Batch) -> None:
         self.batches += 1
 
     async def __aenter__(self) -> Plant:
-        self._supervisor.start()
+        self.supervisor.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.tracing.close()
-        await self._supervisor.stop()
+        await self.supervisor.stop()
 
 
 @pytest.fixture
@@ -232,3 +232,17 @@ async def test_wireshark_reads_what_a_trace_writes(plant: Plant, tmp_path: Path)
     assert "3\t1450" in shown
     wrong = "_ws.malformed || ip.checksum.status==0 || tcp.checksum.status==0 || tcp.analysis.flags"
     assert not subprocess.run([*command, "-Y", wrong], check=True, capture_output=True, text=True).stdout
+
+
+async def test_a_trace_goes_on_when_its_link_is_started_anew(plant: Plant, slave: RawSlave) -> None:
+    running = plant.tracing.start(plant.link, "device")
+    await some(running, 2)
+    changed = replace(
+        plant.link, options=plant.link.kind.link_options(host="127.0.0.1", port=slave.port, timeout_ms=900)
+    )
+    await plant.supervisor.apply([changed])
+    seen = running.seen
+    async with asyncio.timeout(10):
+        async for entry in running.follow(seen):
+            assert entry.number > seen
+            break

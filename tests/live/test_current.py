@@ -295,6 +295,60 @@ def test_memory_for_recent_values_keeps_within_its_budget_and_all_tags_reach_bac
     assert max(spans) - min(spans) <= 10
 
 
+def test_a_larger_budget_is_shared_with_rows_a_minute_apart() -> None:
+    usual, slow = group("b", *numbers(100)), group("c", *numbers(300, DataType.INT32), interval_s=60.0)
+    live, _ = live_of(usual, slow, recent_bytes=1 << 20)
+    spans, taken = {}, 0
+    for entry in live.directory.groups:
+        track, coarse = entry.current.track, entry.current.coarse
+        assert track is not None
+        period_s = max(1.0, entry.settings.poll.interval_s)
+        spans[entry.device.name] = track.rows * period_s, coarse and coarse.track.rows * 60
+        taken += track.rows * row_bytes(entry.layout, ranged=False)
+        taken += coarse.track.rows * row_bytes(entry.layout, ranged=True) if coarse else 0
+    assert taken <= 1 << 20
+    (fine_s, coarse_s), (slow_s, none) = spans["b"], spans["c"]
+    assert none is None
+    assert coarse_s is not None
+    assert 1500 < fine_s < 1800
+    assert abs(coarse_s - slow_s) <= 60
+    assert coarse_s > 5 * fine_s
+
+
+def test_what_is_too_old_for_the_seconds_is_still_in_the_minutes() -> None:
+    of = group("d", *numbers(2, DataType.INT16))
+    current = Current(of.poll.layout, fast=False)
+    current.keep(Track(of.poll.layout, 200, ranged=False), Track(of.poll.layout, 100, ranged=True))
+    for at in range(1000):
+        value = 30_000 if at == 33 else -30_000 if at == 400 else None if at == 95 else at
+        values, codes = [value, 7], None if value is not None else [BAD, 0]
+        current.take(batch(of, values, codes, at_s=at), values, codes)
+    found = recent(current)
+    times = [(sample.mono_ms - 1_000_000) // 1000 for sample in found]
+    assert times == sorted(set(times))
+    assert times[:3] == [59, 119, 179], "a row a minute"
+    joint = next(place for place in range(len(times)) if times[place + 1] - times[place] == 1)
+    assert 799 - 60 < times[joint - 1] + 60 <= 860
+    assert times[joint:] == list(range(times[joint], 1000)), "then a row a second, none left out"
+    assert [sample.high for sample in found].count(30_000) == 1
+    assert [sample.low for sample in found].count(-30_000) == 1
+    assert [sample.broken for sample in found].count(True) == 1
+    assert found[1].broken
+    assert (found[0].last, found[0].low, found[0].high) == (59, 0, 30_000)
+    assert {(sample.low, sample.high) for sample in recent(current, 1)} == {(7, 7)}
+    late = list(current.samples(0, since_ms=found[joint + 5].mono_ms))
+    assert [sample.mono_ms for sample in late] == [sample.mono_ms for sample in found[joint + 5 :]]
+
+
+def test_while_nothing_had_to_make_way_all_is_in_seconds() -> None:
+    of = group("d", *numbers(1))
+    current = Current(of.poll.layout, fast=False)
+    current.keep(Track(of.poll.layout, 200, ranged=False), Track(of.poll.layout, 100, ranged=True))
+    for at in range(150):
+        current.take(batch(of, [at], at_s=at), [at], None)
+    assert [sample.last for sample in recent(current)] == list(range(150))
+
+
 def test_without_a_budget_nothing_is_kept_but_the_latest() -> None:
     of = group("d", *numbers(1))
     live, _ = live_of(of, recent_bytes=0)

@@ -21,6 +21,7 @@ from hil.ledger_check.checker import Checker
 from tests.support.configuration import configuration
 from tests.support.field import Field
 from tests.support.mosquitto import Mosquitto
+from tests.support.opcua_server import OpcUaServer
 from tests.support.proxy import Proxy
 from tests.support.subscriber import Subscriber
 
@@ -342,4 +343,52 @@ async def test_who_stops_waiting_doesnt_stop_it(site: Site) -> None:
         await site.until_value("dev2/count")
     with pytest.raises(ApplyFailed, match="stopping"):
         await runtime.apply(site.settings(1))
+    site.verdict()
+
+
+async def test_subscriptions_come_and_go_at_a_server_that_stays_connected(site: Site) -> None:
+    def text(*groups: tuple[str, str, int]) -> str:
+        head = (
+            f'[[link]]\nname = "plc"\ndriver = "opcua"\nurl = "{server.url}"\nsecurity_policy = "None"\n'
+            '[[device]]\nname = "plc"\nlink = "plc"\n'
+        )
+        return head + "".join(
+            f'[[device.group]]\nname = "{name}"\ninterval_ms = {interval_ms}\n[[device.group.tag]]\nname = "{name}/x"\n'
+            f'node = "nsu=http://acme.example/line;s={node}"\ntype = "float64"\n'
+            for name, node, interval_ms in groups
+        )
+
+    def plc() -> dict[str, Any]:
+        found: dict[str, Any] = runtime.status()["southbound"]["links"]["plc"]  # type: ignore[assignment]
+        return found
+
+    async def subscriptions(count: int) -> None:
+        async with asyncio.timeout(10):
+            while await asyncio.to_thread(server.ask, "subscriptions") != count:  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.02)
+
+    with OpcUaServer("--items", "3") as server:
+        stays = ("a", "Item0", 100)
+        ways = [
+            text(stays, ("b", "Item1", 100)),
+            text(stays, ("b", "Item1", 200)),
+            text(stays),
+            text(stays, ("c", "Item2", 100)),
+        ]
+        several = [site.settings(1, more=way) for way in ways]
+        async with running(site, several[0]) as runtime:
+            await site.subscriber.until(
+                lambda messages: {f"{BASE}/plc/a/x", f"{BASE}/plc/b/x"} <= {m.topic for m in messages}, "both groups"
+            )
+            await subscriptions(2)
+            setups = plc()["devices"]["plc"]["groups"]["a"]["subscription"]["setups"]
+            for number in range(1, 13):
+                await runtime.apply(several[number % 4])
+                await subscriptions(2 if number % 4 != 2 else 1)
+            assert plc()["devices"]["plc"]["groups"]["a"]["subscription"]["setups"] == setups == 1
+            assert (plc()["connects"], plc()["losses"]) == (1, 0)
+            assert await asyncio.to_thread(server.ask, "sessions") == 1
+            reading = await runtime.southbound.read("plc", "b/x")
+            assert reading.quality == 0
+            await subscriptions(2)
     site.verdict()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.support.browser import NARROW, Chromium, picture
 from tests.support.libmodbus_peer import LibmodbusPeer
+from tests.support.opcua_server import OpcUaServer
+from tests.support.pty_port import PtyPort
 from tests.web.conftest import Plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -30,7 +34,7 @@ async def test_a_device_is_tested_before_it_is_kept(plant: Plant, browser: Chrom
     await page.get_by_role("button", name="Test the connection").click()
     ladder = page.get_by_role("list", name="Test of the connection")
     await ladder.locator("li[data-rung=read][data-state=passed]").wait_for()
-    await page.get_by_text("uns/v1/acme/plant1/press1/count").wait_for()
+    await page.get_by_text("uns/v1/acme/plant1/press1/_values/main").wait_for()
     assert await page.locator("[id='link.host']").input_value() == "127.0.0.1", "what was typed stays"
     await picture(page, "device-setup", full=True)
 
@@ -77,7 +81,7 @@ async def test_what_was_found_is_picked_and_named_by_a_pattern(plant: Plant, bro
         await page.get_by_role("status").get_by_text("4 found").wait_for()
         await page.get_by_label("All", exact=True).check()
         await page.get_by_label("Names by a pattern").fill("table/{n:3}")
-        await page.get_by_text("uns/v1/acme/plant1/press1/table/004").wait_for()
+        await expect(page.get_by_label("Name", exact=True).last).to_have_value("table/004")
         browser.allow("422")
         await page.get_by_label("Names by a pattern").fill("{nam}")
         await page.get_by_text("has the placeholder {nam}").wait_for()
@@ -96,7 +100,6 @@ async def test_what_stands_at_an_address_is_taken_by_a_click(plant: Plant, brows
         assert "30.55999" in await page.get_by_role("row").filter(has=take).inner_text()
         await take.click()
         await page.keyboard.type("humidity")
-        await page.get_by_text("uns/v1/acme/plant1/press1/humidity").wait_for()
         await page.get_by_role("button", name="Test the connection").click()
         await page.locator(".ladder li[data-rung=read][data-state=passed]").wait_for()
 
@@ -108,3 +111,49 @@ async def test_only_what_the_transport_needs_is_asked_for(plant: Plant, browser:
     await page.locator("[id='link.transport']").select_option("rtu")
     await page.locator("[id='link.baud']").wait_for()
     assert not await page.locator("[id='link.host']").is_visible()
+
+
+async def test_an_opc_ua_server_is_browsed_and_its_nodes_are_tested(plant: Plant, browser: Chromium) -> None:
+    with OpcUaServer() as server:
+        page = await browser.open("/devices/add", cookies=plant.admin)
+        await page.get_by_role("link", name="OPC UA").click()
+        await page.locator("[id='link.name']").fill("line")
+        await page.locator("[id='link.url']").fill(server.url)
+        await page.locator("[id='link.security_policy']").select_option("None")
+        await page.locator("[id='device.name']").fill("filler")
+        await page.get_by_role("button", name="Look what it has").click()
+        speed = page.get_by_role("row").filter(has=page.get_by_label("Take Line/Speed", exact=True))
+        await speed.get_by_role("checkbox").check()
+        await page.get_by_label("Names by a pattern").fill("{name|lower}")
+        await expect(speed.get_by_label("Name", exact=True)).to_have_value("speed")
+        await page.get_by_role("button", name="Test the connection").click()
+        await page.locator(".ladder li[data-rung=read][data-state=passed]").wait_for()
+        await expect(speed.get_by_text("1450")).to_be_visible()
+        await page.get_by_role("button", name="Put it into the draft").click()
+        browser.allow("404")  # the section Changes may not be there
+        await page.wait_for_url("**/changes")
+    added = plant.gateway.client.get("/v1/config/draft/diff")["patch"]
+    plant.gateway.client.call("DELETE", "/v1/config/draft")
+    assert '+name = "speed"' in added.replace("    ", "").replace("  ", "")
+
+
+async def test_a_scale_that_only_answers_has_to_be_asked(plant: Plant, browser: Chromium, tmp_path: Path) -> None:
+    with PtyPort(tmp_path) as port:
+        port.answer = lambda data: port.send(b"TA A      12.50 kg\r\n") if data.startswith(b"TA") else None
+        page = await browser.open("/devices/add", cookies=plant.admin)
+        await page.get_by_role("link", name="Serial instruments").click()
+        await page.locator("[id='link.name']").fill("bench")
+        await page.locator("[id='link.device']").fill(port.device)
+        await page.locator("[id='device.name']").fill("scale1")
+        await page.locator("[id='device.preset']").fill("sics")
+        await page.get_by_role("button", name="Look what it has").click()
+        tare = page.get_by_role("row").filter(has=page.get_by_label("Take tare/tare", exact=True))
+        await tare.get_by_role("checkbox").check()
+        browser.allow("409")
+        await page.get_by_role("button", name="Test the connection").click()
+        await page.get_by_text("comes on request only").wait_for()
+        assert "mode" in await page.locator("[data-part=said] .mend").inner_text()
+        await page.get_by_label("How values come").select_option("poll")
+        await page.get_by_role("button", name="Test the connection").click()
+        await page.locator(".ladder li[data-rung=read][data-state=passed]").wait_for()
+        await expect(tare.get_by_text("12.5", exact=True)).to_be_visible()

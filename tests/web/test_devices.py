@@ -91,6 +91,7 @@ async def test_a_file_that_is_no_table_is_refused_in_one_sentence(plant: Plant, 
         "/devices",
         "/devices/named/dev0",
         "/devices/named/dev0/table",
+        "/devices/named/dev0/edit",
         "/devices/templates",
         "/devices/templates/modbus/abb-b23",
         "/devices/add",
@@ -100,3 +101,37 @@ async def test_a_file_that_is_no_table_is_refused_in_one_sentence(plant: Plant, 
 )
 async def test_every_page_suits_every_screen_and_reader(plant: Plant, browser: Chromium, path: str) -> None:
     await accessible(browser, path, plant.admin)
+
+
+async def test_settings_are_changed_in_the_draft_and_only_what_differs(plant: Plant, browser: Chromium) -> None:
+    browser.allow("404")  # the section Changes may not be there
+    page = await browser.open("/devices/named/dev1/edit", cookies=plant.admin)
+    assert await page.locator("[id='link.timeout_ms']").input_value() == "500"
+    await page.get_by_role("button", name="Put it into the draft").click()
+    await page.get_by_text("Nothing was changed").wait_for()
+    await page.locator("[id='device.unit']").fill("7")
+    await page.locator("[id='link.port']").fill("x")
+    await page.get_by_role("button", name="Put it into the draft").click()
+    await page.get_by_text("Port must be a whole number").wait_for()
+    assert await page.locator("[id='device.unit']").input_value() == "7", "what was typed stays"
+    await page.locator("[id='link.port']").fill(str(plant.field.slaves[1].port))
+    await page.get_by_role("button", name="Put it into the draft").click()
+    await page.wait_for_url("**/changes")
+    difference = plant.gateway.client.get("/v1/config/draft/diff")
+    assert [line for line in difference["patch"].splitlines() if line[:1] in "+-" and line[1:2] not in "+-"] == [
+        "+unit = 7"
+    ]
+    plant.gateway.client.call("DELETE", "/v1/config/draft")
+
+
+async def test_a_device_is_taken_out_with_its_link(plant: Plant, browser: Chromium) -> None:
+    browser.allow("404")
+    page = await browser.open("/devices/named/dev1/edit", cookies=plant.admin)
+    await page.get_by_role("button", name="Take it out", exact=True).click()
+    await page.get_by_role("button", name="Take it out of the draft").click()
+    await page.wait_for_url("**/changes")
+    difference = plant.gateway.client.get("/v1/config/draft/diff")["patch"].splitlines()
+    gone = [line[1:] for line in difference if line.startswith("-") and not line.startswith("---")]
+    assert not [line for line in difference if line.startswith("+") and not line.startswith("+++")]
+    assert {'name = "dev1"', 'name = "link1"'} <= {*gone}
+    plant.gateway.client.call("DELETE", "/v1/config/draft")

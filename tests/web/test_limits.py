@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from gateway.control.http import HEAD_LIMIT_S
@@ -22,8 +24,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(300)
 SLOW = 300
 ATTEMPTS = 10_000
 ANSWER_S = 1.0
-LATE_SHARE = 0.02
-"""Of the reads during an attack: as without one on a machine that does other things, too."""
+MORE_WORK = 3.0
+"""Caches are shared with whoever attacks."""
 
 
 @contextlib.asynccontextmanager
@@ -55,9 +57,21 @@ def timed_get(plant: Plant, path: str = "/") -> float:
     return time.monotonic() - begun
 
 
-def lateness(plant: Plant) -> tuple[int, int]:
-    totals = plant.gateway.status()["southbound"]["totals"]
-    return totals["polls"], totals["late"] + totals["missed"]
+def polls_of(status: dict[str, Any]) -> int:
+    polls = status["southbound"]["totals"]["polls"]
+    assert isinstance(polls, int)
+    return polls
+
+
+def work(plant: Plant) -> tuple[int, float]:
+    """(reads the gateway has made, seconds of a core it has spent)"""
+    times = psutil.Process(plant.gateway.pid).cpu_times()
+    return polls_of(plant.gateway.status()), times.user + times.system
+
+
+def spent(start: tuple[int, float], end: tuple[int, float]) -> float:
+    """Seconds of a core for one read and all that follows from it."""
+    return (end[1] - start[1]) / (end[0] - start[0])
 
 
 @pytest.mark.parametrize(
@@ -91,8 +105,10 @@ async def test_a_body_or_a_head_that_is_too_large_is_refused(plant: Plant) -> No
     with Https(plant.page.url) as stranger:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         assert stranger.call("POST", "/login", b"name=" + b"a" * 100_000, kind).status == 413
-    with Https(plant.page.url) as stranger:
-        assert stranger.get("/", x=("a" * (2 * door.LONGEST_HEAD))).status == 400
+    # More than comes in one piece: what is whole at once costs no waiting and may be a little longer.
+    head = {"x": "a" * (64 * door.LONGEST_HEAD)}
+    with Https(plant.page.url) as stranger, contextlib.suppress(OSError):  # or it is cut off while it is being sent
+        assert stranger.get("/", **head).status == 400
 
 
 @pytest.mark.timeout(600)
@@ -105,7 +121,10 @@ async def test_ten_thousand_wrong_passwords_open_nothing_and_shut_nobody_out(pla
             return Https(plant.page.url, {DEVICE_COOKIE: first.cookies[DEVICE_COOKIE]})
 
     known = await asyncio.to_thread(owner)
-    before = lateness(plant)
+    earlier = work(plant)
+    await plant.gateway.until(lambda status: polls_of(status) >= earlier[0] + 60, "reads without an attack")
+    before = work(plant)
+    quiet = spent(earlier, before)
     statuses: dict[int, int] = {}
     answers: list[float] = []
 
@@ -124,7 +143,7 @@ async def test_ten_thousand_wrong_passwords_open_nothing_and_shut_nobody_out(pla
     with known:
         welcome = await asyncio.to_thread(known.sign_in, "ada", PASSWORD)
     await asyncio.gather(*attacks)
-    after = lateness(plant)
+    after = work(plant)
     looked_at = statuses.get(401, 0)
     assert sum(statuses.values()) == ATTEMPTS
     assert set(statuses) <= {401, 429, 503}, statuses
@@ -133,5 +152,5 @@ async def test_ten_thousand_wrong_passwords_open_nothing_and_shut_nobody_out(pla
     assert welcome.status == 303, welcome.text
     assert await asyncio.to_thread(timed_get, plant) < ANSWER_S
     assert sorted(answers)[int(0.99 * len(answers))] < ANSWER_S
-    polls, late = after[0] - before[0], after[1] - before[1]
-    assert late <= max(2, LATE_SHARE * polls), f"{late} of {polls} reads were late"
+    # Whatever else this machine does: the gateway's own work for a read stays what it was.
+    assert spent(before, after) < MORE_WORK * quiet

@@ -24,8 +24,11 @@ async def test_it_follows_by_itself_what_happens(plant: Plant, browser: Chromium
     delivery = page.get_by_role("region", name="Delivery, table")
     await delivery.get_by_text("Connected").wait_for()
     plant.broker.stop()
-    await delivery.get_by_text("Buffering").wait_for()
-    plant.broker.start()
+    try:
+        await delivery.get_by_text("Buffering", exact=True).wait_for()
+        await delivery.get_by_text(" held").wait_for()
+    finally:
+        plant.broker.start()
     await delivery.get_by_text("Connected").wait_for()
 
 
@@ -79,3 +82,17 @@ async def test_light_and_dark_are_kept(plant: Plant, browser: Chromium) -> None:
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
     await page.get_by_role("button", name="Light or dark").click()
     assert await page.evaluate("document.documentElement.dataset.theme") is None
+
+
+async def test_a_device_that_is_silent_comes_first_and_its_tags_arent_called_good(
+    plant: Plant, browser: Chromium
+) -> None:
+    page = await browser.open("/", cookies=plant.admin)
+    await page.get_by_text("none bad").wait_for()
+    plant.field.slaves[1].silent = True
+    await page.get_by_role("row", name="dev1").get_by_text("Failure").wait_for()
+    await page.get_by_text("5 bad").wait_for()
+    first = page.get_by_role("region", name="Devices, table").get_by_role("row").nth(1)
+    assert "dev1" in await first.inner_text()
+    plant.field.slaves[1].silent = False
+    await page.get_by_text("none bad").wait_for()

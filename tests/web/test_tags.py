@@ -132,8 +132,8 @@ async def test_all_about_one_tag(plant: Plant, browser: Chromium) -> None:
     assert await page.locator("trend-plot canvas").count() == 1
     await page.get_by_text("Recent values as a table").click()
     await expect(page.get_by_role("region", name="Recent values, table").locator("tbody tr").first).to_be_visible()
-    await page.get_by_role("button", name="30 min").click()
-    await expect(page.get_by_role("button", name="30 min")).to_have_attribute("aria-pressed", "true")
+    await page.get_by_role("button", name="1 h").click()
+    await expect(page.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "true")
     await picture(page, "tag")
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
 from gateway.actors import Role
+from gateway.changes.bodies import Change, Difference, Files, JsonSchema, Overview, OwnerBody, SettingsView
 from gateway.changes.changes import Changes
 from gateway.changes.drafting import differences
 from gateway.changes.errors import ChangeRefused
+from gateway.changes.history import Revision
+from gateway.changes.owner import NAME
 from gateway.changes.ports import CONFIRM_WITHIN_S, LONGEST_CONFIRM_S, How
-from gateway.changes.view import plain, view
+from gateway.changes.view import view
 from gateway.config.archive import pack
 from gateway.config.export import json_schema
 from gateway.config.tree import Tree
@@ -21,13 +24,11 @@ from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operati
 from gateway.control.routes import draft
 from gateway.control.routes.draft import Seen, refusing, texts
 
-_DOCUMENT = Answer(dict[str, Any])
-
 
 class Which(Query):
     of: str = Field(
         default="files",
-        max_length=20,
+        pattern=r"^(files|running|draft|[1-9][0-9]{0,8})$",
         description="`files` (what is in place), `running`, `draft`, or the number of a revision.",
     )
 
@@ -35,7 +36,7 @@ class Which(Query):
 class Against(Query):
     to: str = Field(
         default="",
-        max_length=20,
+        pattern=r"^(files|running|draft|[1-9][0-9]{0,8})?$",
         description="What to compare with: as `of`. Default: the revision before.",
     )
 
@@ -69,8 +70,8 @@ class RollbackBody(ChangeBody):
     to: int | None = Field(default=None, ge=1, le=1 << 53, description="A revision. Default: what was before.")
 
 
-class OwnerBody(Body):
-    name: str = Field(max_length=64, description="`page`, or a tool such as `ansible`.")
+class NewOwner(Body):
+    name: str = Field(pattern=f"^{NAME}$", description="`page`, or a tool such as `ansible`.")
 
 
 def operations(changes: Changes) -> list[Operation[Any, Any]]:
@@ -79,37 +80,37 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
 
 
 def _looking(changes: Changes) -> list[Operation[Any, Any]]:
-    async def get_config(_: Call[NoQuery, None]) -> dict[str, Any]:
+    async def get_config(_: Call[NoQuery, None]) -> Overview:
         with refusing():
             return await changes.overview()
 
-    async def get_config_files(call: Call[Which, None]) -> dict[str, Any]:
+    async def get_config_files(call: Call[Which, None]) -> Files:
         with refusing():
             tree = await changes.tree_of(call.query.of)
         return {"digest": tree.digest, "main": tree.main, "files": texts(tree)}
 
-    async def get_config_settings(call: Call[Which, None]) -> dict[str, Any]:
+    async def get_config_settings(call: Call[Which, None]) -> SettingsView:
         with refusing():
             tree = await changes.tree_of(call.query.of)
             settings = changes.settings if call.query.of == "running" else await changes.drafting.check(tree)
-        return {"digest": tree.digest, **await asyncio.to_thread(view, tree, settings)}
+        return await asyncio.to_thread(view, tree, settings)
 
-    async def get_config_schema(_: Call[NoQuery, None]) -> dict[str, Any]:
-        return await asyncio.to_thread(json_schema)
+    async def get_config_schema(_: Call[NoQuery, None]) -> JsonSchema:
+        return cast(JsonSchema, await asyncio.to_thread(json_schema))
 
     async def export_config(call: Call[Which, None]) -> File:
         with refusing():
             tree = await changes.tree_of(call.query.of)
         return File(pack(tree.files), "application/x-tar", f"tidegate-{tree.digest[:8]}.tar")
 
-    async def get_config_history(_: Call[NoQuery, None]) -> list[dict[str, Any]]:
-        return [revision.body() for revision in changes.records.revisions]
+    async def get_config_history(_: Call[NoQuery, None]) -> list[Revision]:
+        return changes.records.revisions
 
-    async def get_config_revision(call: Call[NoQuery, None]) -> dict[str, Any]:
+    async def get_config_revision(call: Call[NoQuery, None]) -> Revision:
         with refusing():
-            return changes.records.revision(_number(call.path)).body()
+            return changes.records.revision(_number(call.path))
 
-    async def diff_config_revision(call: Call[Against, None]) -> dict[str, Any]:
+    async def diff_config_revision(call: Call[Against, None]) -> Difference:
         with refusing():
             number = _number(call.path)
             tree = await changes.tree_of(str(number))
@@ -126,7 +127,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Say which files make the configuration, who owns it, and whether a change waits to be confirmed.",
             get_config,
-            _DOCUMENT,
+            Answer(Overview),
         ),
         Operation(
             "GET",
@@ -135,7 +136,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Give the text of every file.",
             get_config_files,
-            _DOCUMENT,
+            Answer(Files),
             query=Which,
         ),
         Operation(
@@ -145,7 +146,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Give the configuration with every default filled in: links, devices, groups, tags.",
             get_config_settings,
-            _DOCUMENT,
+            Answer(SettingsView),
             query=Which,
         ),
         Operation(
@@ -155,7 +156,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Give the JSON Schema of the configuration, the drivers' keys included.",
             get_config_schema,
-            _DOCUMENT,
+            Answer(JsonSchema),
         ),
         Operation(
             "GET",
@@ -174,7 +175,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "List the revisions, the newest first.",
             get_config_history,
-            Answer(list[dict[str, Any]]),
+            Answer(list[Revision]),
         ),
         Operation(
             "GET",
@@ -183,7 +184,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Say who made a revision, when, why, and what came of it.",
             get_config_revision,
-            _DOCUMENT,
+            Answer(Revision),
         ),
         Operation(
             "GET",
@@ -192,27 +193,27 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
             Role.VIEWER,
             "Say what a revision changed, as text and in words.",
             diff_config_revision,
-            _DOCUMENT,
+            Answer(Difference),
             query=Against,
-            refusals=(410,),
+            refusals=(409,),
         ),
     ]
 
 
 def _changing(changes: Changes) -> list[Operation[Any, Any]]:
-    async def apply_config(call: Call[Seen, ChangeBody]) -> dict[str, Any]:
+    async def apply_config(call: Call[Seen, ChangeBody]) -> Change:
         with refusing():
-            return plain(await changes.apply(call.actor, call.body.how(), call.query.version))  # type: ignore[no-any-return]
+            return await changes.apply(call.actor, call.body.how(), call.query.version)
 
-    async def confirm_config(call: Call[NoQuery, None]) -> dict[str, Any]:
+    async def confirm_config(call: Call[NoQuery, None]) -> Revision:
         with refusing():
-            return (await changes.confirm(call.actor)).body()
+            return await changes.confirm(call.actor)
 
-    async def rollback_config(call: Call[NoQuery, RollbackBody]) -> dict[str, Any]:
+    async def rollback_config(call: Call[NoQuery, RollbackBody]) -> Change:
         with refusing():
-            return plain(await changes.rollback(call.actor, call.body.how(), call.body.to))  # type: ignore[no-any-return]
+            return await changes.rollback(call.actor, call.body.how(), call.body.to)
 
-    async def set_config_owner(call: Call[NoQuery, OwnerBody]) -> dict[str, Any]:
+    async def set_config_owner(call: Call[NoQuery, NewOwner]) -> OwnerBody:
         with refusing():
             await changes.set_owner(call.actor, call.body.name)
         return changes.records.owner.body()
@@ -225,10 +226,10 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Run the draft. Unless it is confirmed in time, the configuration before it comes back.",
             apply_config,
-            _DOCUMENT,
+            Answer(Change),
             query=Seen,
             body=ChangeBody,
-            refusals=(409, 412, 507),
+            refusals=(409, 507),
         ),
         Operation(
             "POST",
@@ -237,7 +238,7 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Make the change that runs permanent.",
             confirm_config,
-            _DOCUMENT,
+            Answer(Revision),
             refusals=(409, 507),
         ),
         Operation(
@@ -247,9 +248,9 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Take back the change that is unconfirmed, or go back to an earlier revision by a new change.",
             rollback_config,
-            _DOCUMENT,
+            Answer(Change),
             body=RollbackBody,
-            refusals=(409, 410, 507),
+            refusals=(409, 507),
         ),
         Operation(
             "PUT",
@@ -258,9 +259,9 @@ def _changing(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ADMIN,
             "Say who changes the configuration: people, or one tool.",
             set_config_owner,
-            _DOCUMENT,
-            body=OwnerBody,
-            refusals=(507,),
+            Answer(OwnerBody),
+            body=NewOwner,
+            refusals=(409, 507),
         ),
     ]
 

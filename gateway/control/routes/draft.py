@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from gateway.actors import Role
+from gateway.changes.bodies import (
+    DraftBody,
+    DraftDifference,
+    DraftFiles,
+    FileText,
+    ProblemBody,
+    Rebased,
+    Validation,
+)
 from gateway.changes.changes import Changes
 from gateway.changes.drafting import differences
 from gateway.changes.errors import ChangeRefused, Invalid
-from gateway.changes.view import plain
 from gateway.config.edit import Edit
 from gateway.config.tree import MAX_BYTES, MAX_FILES, Tree
 from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, Refusal, file
+from gateway.southbound import Trial
 
 _MAX_BODY = 4 * MAX_BYTES
 """JSON may write one byte as six, but what people write it as it is."""
 _MAX_EDITS = 10_000
-_DOCUMENT = Answer(dict[str, Any])
 
 
 class Seen(Query):
@@ -65,22 +72,22 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
     """The operations of the one draft."""
     drafting = changes.drafting
 
-    async def get_draft(_: Call[NoQuery, None]) -> dict[str, Any]:
+    async def get_draft(_: Call[NoQuery, None]) -> DraftFiles:
         with refusing():
             draft = drafting.required()
         return {**draft.body(), "main": draft.tree.main, "files": texts(draft.tree)}
 
-    async def put_draft(call: Call[Seen, PutDraft]) -> dict[str, Any]:
+    async def put_draft(call: Call[Seen, PutDraft]) -> DraftBody:
         files: dict[str, bytes | None] = {}
         for name, text in call.body.files.items():
             try:
                 files[name] = None if text is None else text.encode()
             except UnicodeEncodeError:
-                raise Refusal(422, "bad-text", f"the text of {name} can't be UTF-8", "mend its characters") from None
+                raise Refusal(409, "bad-text", f"the text of {name} can't be UTF-8", "mend its characters") from None
         with refusing():
             return (await drafting.put_files(call.actor, files, call.query.version)).body()
 
-    async def patch_draft(call: Call[Seen, PatchDraft]) -> dict[str, Any]:
+    async def patch_draft(call: Call[Seen, PatchDraft]) -> DraftBody:
         edits = [Edit(each.op, tuple(each.path), each.value, each.file) for each in call.body.edits]
         with refusing():
             return (await drafting.edit(call.actor, edits, call.query.version)).body()
@@ -89,25 +96,27 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
         with refusing():
             await drafting.discard(call.query.version)
 
-    async def import_draft(call: Call[Seen, bytes]) -> dict[str, Any]:
+    async def import_draft(call: Call[Seen, bytes]) -> DraftBody:
+        if not call.body:
+            raise Refusal(400, "no-body", "there is no archive in the body", "send a tar file")
         with refusing():
             return (await drafting.import_archive(call.actor, call.body, call.query.version)).body()
 
-    async def rebase_draft(call: Call[Seen, None]) -> dict[str, Any]:
+    async def rebase_draft(call: Call[Seen, None]) -> Rebased:
         with refusing():
             draft, conflicts = await drafting.rebase(call.actor, call.query.version)
-        return {**draft.body(), "conflicts": [asdict(each) for each in conflicts]}
+        return {**draft.body(), "conflicts": conflicts}
 
-    async def validate_draft(_: Call[NoQuery, None]) -> dict[str, Any]:
+    async def validate_draft(_: Call[NoQuery, None]) -> Validation:
         with refusing():
             draft = drafting.required()
             tree = await changes.tree_of("draft")
-            problems: Any = []
+            problems: list[ProblemBody] = []
             effect = None
             try:
-                effect = plain(await changes.effect(tree))
+                effect = await changes.effect(tree)
             except Invalid as error:
-                problems = error.problems
+                problems = list(error.problems)
         return {
             "valid": not problems,
             "problems": problems,
@@ -116,18 +125,18 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             "version": draft.version,
         }
 
-    async def diff_draft(_: Call[NoQuery, None]) -> dict[str, Any]:
+    async def diff_draft(_: Call[NoQuery, None]) -> DraftDifference:
         with refusing():
             draft = drafting.required()
             trees = await changes.tree_of("files"), await changes.tree_of("draft")
             body = await asyncio.to_thread(differences, *trees)
-            conflict = await drafting.conflict(draft.base, trees[1]) or {}
+            conflict = await drafting.conflict(draft.base, trees[1])
         return {
             **body,
             "version": draft.version,
-            "conflict": bool(conflict),
-            "theirs": conflict.get("theirs", []),
-            "conflicts": conflict.get("conflicts", []),
+            "conflict": conflict is not None,
+            "theirs": conflict.theirs if conflict else [],
+            "conflicts": conflict.conflicts if conflict else [],
         }
 
     async def patch_of_draft(_: Call[NoQuery, None]) -> File:
@@ -136,10 +145,9 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
         body = await asyncio.to_thread(differences, *trees)
         return File(body["patch"].encode(), "text/x-diff", "tidegate.patch")
 
-    async def try_draft(_: Call[NoQuery, None]) -> list[Any]:
+    async def try_draft(_: Call[NoQuery, None]) -> Sequence[Trial]:
         with refusing():
-            trials = await changes.try_out(await changes.tree_of("draft"))
-        return [plain(each) for each in trials]
+            return await changes.try_out(await changes.tree_of("draft"))
 
     return [
         Operation(
@@ -149,7 +157,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Give the draft with the text of its files.",
             get_draft,
-            _DOCUMENT,
+            Answer(DraftFiles),
         ),
         Operation(
             "PUT",
@@ -158,11 +166,11 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Put whole files into the draft, or take them out. It begins with what is in place.",
             put_draft,
-            _DOCUMENT,
+            Answer(DraftBody),
             query=Seen,
             body=PutDraft,
             max_body=_MAX_BODY,
-            refusals=(412, 507),
+            refusals=(409, 507),
         ),
         Operation(
             "PATCH",
@@ -171,11 +179,11 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Edit the draft by the names of its tables and keys; comments and layout stay.",
             patch_draft,
-            _DOCUMENT,
+            Answer(DraftBody),
             query=Seen,
             body=PatchDraft,
             max_body=_MAX_BODY,
-            refusals=(412, 507),
+            refusals=(409, 507),
         ),
         Operation(
             "DELETE",
@@ -184,8 +192,9 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Throw the draft away.",
             discard_draft,
+            Answer(status=204),
             query=Seen,
-            refusals=(412,),
+            refusals=(409,),
         ),
         Operation(
             "POST",
@@ -194,11 +203,11 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Put a tar archive of files into the draft, instead of what it holds.",
             import_draft,
-            _DOCUMENT,
+            Answer(DraftBody),
             query=Seen,
             body=bytes,
             max_body=_MAX_BODY,
-            refusals=(412, 507),
+            refusals=(409, 507),
         ),
         Operation(
             "POST",
@@ -207,9 +216,9 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Take into the draft what somebody else changed in place; of files that both changed its own text stays.",
             rebase_draft,
-            _DOCUMENT,
+            Answer(Rebased),
             query=Seen,
-            refusals=(412, 507),
+            refusals=(409, 507),
         ),
         Operation(
             "GET",
@@ -218,16 +227,16 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Say every problem of the draft, or what applying it would restart.",
             validate_draft,
-            _DOCUMENT,
+            Answer(Validation),
         ),
         Operation(
             "GET",
             "/v1/config/draft/diff",
             "diff_draft",
             Role.ENGINEER,
-            "Say what the draft would change in the files, as text and in words; and what others changed there meanwhile.",
+            "Say what the draft would change in the files, as text and in words, and what others changed meanwhile.",
             diff_draft,
-            _DOCUMENT,
+            Answer(DraftDifference),
         ),
         Operation(
             "GET",
@@ -245,7 +254,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Role.ENGINEER,
             "Read once, on the wire, what the draft would change or add, and apply nothing.",
             try_draft,
-            Answer(list[Any]),
+            Answer(list[Trial]),
         ),
     ]
 
@@ -261,10 +270,11 @@ def refusing() -> Iterator[None]:
         ) from None
 
 
-def texts(tree: Tree) -> list[dict[str, Any]]:
+def texts(tree: Tree) -> list[FileText]:
     """Every file with its text, None where it isn't UTF-8; the main file first."""
-    found = []
+    found: list[FileText] = []
     for name in sorted(tree.files, key=lambda name: (name != tree.main, name)):
+        text: str | None
         try:
             text = tree.files[name].decode()
         except UnicodeDecodeError:

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
 
 import orjson
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.actors import Role
-from gateway.control.operation import Answer, Call, Event, File, NoQuery, Operation, Query, Refusal, events, file
+from gateway.control.operation import Answer, Call, Event, File, Flag, NoQuery, Operation, Query, Refusal, events, file
 from gateway.live import Directory, Entry, Live, Selection, Watch, trend
 from gateway.live.describe import current, describe, payloads
 from gateway.live.directory import topic_of
@@ -22,7 +22,6 @@ from gateway.model import is_good, quality_name
 
 Match = Annotated[str, Field(max_length=1000, description="Shell pattern over `device/tag`.")]
 Device = Annotated[str | None, Field(max_length=255, description="Tags of this device only.")]
-Flag = Annotated[bool, BeforeValidator(lambda value: {"": True}.get(value, value))]
 _NO_TAG = "no-such-tag"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import grids
@@ -22,10 +22,9 @@ from gateway.config.sheets.present import Owner, csv_reader, owners_of
 from gateway.config.sheets.reading import CellProblem, Target
 from gateway.config.sheets.writing import table_of
 from gateway.config.tree import Tree
-from gateway.control.operation import Answer, Body, Call, Operation, Query, Refusal
+from gateway.control.operation import Answer, Body, Call, Flag, Operation, Query, Refusal
 
 Name = Annotated[str, Field(max_length=255)]
-Flag = Annotated[bool, BeforeValidator(lambda value: {"": True}.get(value, value))]
 MAX_SHEET = 16 << 20
 _MAX_ITEMS = 100_000
 

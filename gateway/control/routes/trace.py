@@ -20,9 +20,7 @@ from gateway.sentences import with_mend
 
 class NewTrace(Body):
     device: str = Field(min_length=1, max_length=255, description="Name of a configured device.")
-    seconds: float = Field(
-        default=DEFAULT_S, strict=False, gt=0, le=MAX_S, description="The trace ends by itself after so long."
-    )
+    seconds: float = Field(default=DEFAULT_S, gt=0, le=MAX_S, description="The trace ends by itself after so long.")
 
 
 class After(Query):

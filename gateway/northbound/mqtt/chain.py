@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING, Any
 
 from gateway.northbound.mqtt import tls
 from gateway.settings import TlsSettings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _UNTRUSTED = {18, 19, 20, 21}
@@ -76,6 +76,8 @@ def _chain(connection: Any) -> Sequence[bytes]:
 
 
 def _described(der: bytes) -> Shown:
+    from cryptography import x509  # 7 MB: only where somebody looks
+
     certificate = x509.load_der_x509_certificate(der)
     return Shown(
         _short(certificate.subject),
@@ -87,11 +89,15 @@ def _described(der: bytes) -> Shown:
 
 
 def _short(name: x509.Name) -> str:
+    from cryptography.x509.oid import NameOID
+
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common[0].value) if common else name.rfc4514_string()
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -106,6 +112,8 @@ def trusted_names(ca: Path | None) -> Sequence[str]:
     """Subjects in a CA file; empty for the system's trust store, or a file that can't be read."""
     if ca is None:
         return ()
+    from cryptography import x509
+
     try:
         return [_short(each.subject) for each in x509.load_pem_x509_certificates(ca.read_bytes())]
     except (OSError, ValueError):

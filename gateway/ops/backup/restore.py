@@ -25,7 +25,9 @@ from gateway.ops.backup.replacing import Plan, Replacement
 _log = logging.getLogger(__name__)
 
 PARTS: tuple[Part, ...] = ("configuration", "accounts", "drivers", "files", "audit")
-_OWN_NAMES = re.compile(r"(?:accounts|audit|audit-restored|clock|control|drivers|journal|lock|restore)\b.*")
+_OWN_NAMES = re.compile(
+    r"(?:accounts|audit|changes|claim-code|clock|control|drivers|journal|lock|restore|web|writes)\b.*"
+)
 """What the gateway itself keeps in its data directory: no file of a backup takes such a place."""
 
 

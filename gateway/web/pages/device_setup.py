@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.actors import Role
 from gateway.control.client import segment
-from gateway.web.forms import Field, fields_of, filled, split
+from gateway.web.forms import Field, fields_of, split
+from gateway.web.given import given
 from gateway.web.visit import Page, Visit
 
 TITLES = {
@@ -59,9 +60,8 @@ async def _form(visit: Visit) -> Response:
     driver = await _driver(visit)
     status = await visit.get("/v1/status")
     links = [name for name, link in status["southbound"]["links"].items() if link["driver"] == driver["name"]]
-    link_fields, device_fields = _fields(driver)
-    name = driver["name"]
-    first = _FIRST.get(name, (("name",), ("name",)))
+    link_fields, device_fields = fields_of_driver(driver)
+    first = first_of(driver["name"])
     templates = await visit.get("/v1/templates", driver=driver["name"]) if driver["templates"] else []
     chosen = visit.query.get("template", "")
     return visit.render(
@@ -71,21 +71,31 @@ async def _form(visit: Visit) -> Response:
         links=links,
         link_fields=split(link_fields, first[0]),
         device_fields=split(device_fields, first[1]),
-        when={f"link.{key}": (f"link.{of}", " ".join(values)) for key, (of, values) in _WHEN.get(name, {}).items()},
+        when=when_of(driver["name"]),
         templates=templates,
         chosen=chosen if chosen in {each["name"] for each in templates} else "",
-        topic_root="/".join(status["gateway"]["location"]),
+        topic=await _topic(visit, status),
     )
+
+
+async def _topic(visit: Visit, status: Mapping[str, Any]) -> str:
+    """Where the first broker gets values of a new device, with ``{device}`` and, if each tag has its own, ``{tag}``."""
+    sink: Mapping[str, Any] = {}
+    for name in status["sinks"]:
+        sink = (await visit.get(f"/v1/tables/sink/{segment(name)}"))["table"]
+        break
+    place = "/".join([sink.get("root", "uns"), "v1", *status["gateway"]["location"], "{device}"])
+    return f"{place}/_values/main" if sink.get("granularity") == "asset" else place + "/{tag}"
 
 
 async def _tables(visit: Visit) -> Response:
     """What was filled in as the tables of a link and a device: JSON for the page's element."""
     driver = await _driver(visit)
     form = await visit.form()
-    link_fields, device_fields = _fields(driver)
+    link_fields, device_fields = fields_of_driver(driver)
     wanted = str(form.get("use_link", ""))
-    link = filled(link_fields, form) if not wanted else None
-    device = filled(device_fields, form)
+    link = await given(visit, link_fields, form, str(form.get("link.name", ""))) if not wanted else None
+    device = await given(visit, device_fields, form, str(form.get("device.name", "")))
     table = {**device.values, "link": wanted or (link.values.get("name", "") if link else "")}
     return JSONResponse(
         {
@@ -111,7 +121,18 @@ async def _driver(visit: Visit) -> dict[str, Any]:
     return driver
 
 
-def _fields(driver: Mapping[str, Any]) -> tuple[list[Field], list[Field]]:
+def first_of(driver: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What of a link and of a device is shown at once."""
+    return _FIRST.get(driver, (("name",), ("name",)))
+
+
+def when_of(driver: str) -> Mapping[str, tuple[str, str]]:
+    """Form name → (form name of another field, its choices with which this one is of use)."""
+    return {f"link.{key}": (f"link.{of}", " ".join(choices)) for key, (of, choices) in _WHEN.get(driver, {}).items()}
+
+
+def fields_of_driver(driver: Mapping[str, Any]) -> tuple[list[Field], list[Field]]:
+    """The fields of a link and of a device."""
     return (
         fields_of(driver["link"], "link", _LINK_WITHOUT),
         fields_of(driver["device"], "device", _DEVICE_WITHOUT),

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.actors import Role
 from gateway.control.client import segment
 from gateway.grids import MAX_BYTES, GridError
-from gateway.web.pages import device_setup, templates
+from gateway.web.pages import device_edit, device_setup, templates
 from gateway.web.visit import Page, Section, Visit
 from gateway.web.workbooks import csv_of, table_of, workbook_of
 
@@ -167,6 +167,7 @@ SECTION = Section(
         Page("/devices/named/{name}/live", _device_part),
         Page("/devices/named/{name}/table", _table, role=Role.ENGINEER),
         Page("/devices/named/{name}/table", _try_table, Role.ENGINEER, ("POST",), MAX_BYTES + (64 << 10)),
+        *device_edit.PAGES,
         *templates.PAGES,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from gateway.web.provisioned import report
 from gateway.web.visit import Page, Section, Visit
 
 _SHOWN_BAD_TAGS = 3
+_SHOWN_REPAIRS = 3
+_KINDS = {"error": "bad", "warning": "warn", "notice": "info"}
+_WORST_FIRST = ("bad", "uncertain", "off", "good")
 _STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
 
 
@@ -23,17 +27,20 @@ async def _part(visit: Visit) -> Response:
 
 
 async def _render(visit: Visit, template: str) -> Response:
-    status = await visit.get("/v1/status")
-    devices = list(_devices(status))
-    sinks = list(_sinks(status))
+    status, repairs, forecasts = await asyncio.gather(
+        visit.get("/v1/status"), visit.get("/v1/repairs"), visit.get("/v1/forecasts")
+    )
+    devices = sorted(_devices(status), key=lambda device: _WORST_FIRST.index(device["kind"]))
+    sinks = list(_sinks(status, forecasts))
     return visit.render(
         template,
         gateway={**status["gateway"], "place": " / ".join(status["gateway"]["location"])},
         devices=devices,
         sinks=sinks,
-        tags=_tags(status),
+        tags=_tags(devices),
         held=max((sink["held"] for sink in sinks), default=0),
-        alarms=list(status["journal"]["alarms"].values()),
+        repairs=[{**repair, "kind": _KINDS.get(repair["severity"], "info")} for repair in repairs[:_SHOWN_REPAIRS]],
+        more_repairs=max(0, len(repairs) - _SHOWN_REPAIRS),
         steps=_first_steps(devices, sinks),
         provisioned=_provisioned(visit) if visit.may("admin") else None,
         copies=[
@@ -51,12 +58,6 @@ def _provisioned(visit: Visit) -> str | None:
     return f"{refused} of {len(settings)} settings of the provisioning file were refused" if refused else None
 
 
-def _groups(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for link in status["southbound"]["links"].values():
-        for device in link["devices"].values():
-            yield from device["groups"].values()
-
-
 def _devices(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for link_name, link in status["southbound"]["links"].items():
         for name, device in link["devices"].items():
@@ -69,19 +70,21 @@ def _devices(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if not detail and bad:
                 more = len(bad) - _SHOWN_BAD_TAGS
                 detail = ", ".join(bad[:_SHOWN_BAD_TAGS]) + (f" and {more} more" if more > 0 else "")
-            times = [group["read_ms"]["p99"] for group in groups if group["read_ms"]["p99"] is not None]
+            answered = any(group["good"] or group["bad"] for group in groups)
+            times = [group["read_ms"]["p99"] or 0.0 for group in groups] if answered and kind != "bad" else []
             yield {
                 "name": name,
                 "link": link_name,
                 "kind": kind,
                 "word": word,
                 "tags": sum(group["tags"] for group in groups),
+                "bad": len(bad),
                 "p99_ms": max(times, default=None),
                 "detail": detail,
             }
 
 
-def _sinks(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _sinks(status: dict[str, Any], forecasts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, sink in status["sinks"].items():
         held = status["journal"]["sinks"][name]["pending"]
         # A broker that is away is no fault of the gateway's: values wait, and nothing is lost.
@@ -95,14 +98,14 @@ def _sinks(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "values": sink["values"],
             "p99_ms": sink["latency_p99_ms"],
             "held": held,
-            "detail": "" if sink["connected"] else sink["last_error"] or "",
+            "detail": forecasts[name]["sentence"] if name in forecasts and held else "",
         }
 
 
-def _tags(status: dict[str, Any]) -> dict[str, Any]:
-    groups = list(_groups(status))
-    bad = sum(len(group["bad_tags"]) for group in groups)
-    return {"all": sum(group["tags"] for group in groups), "note": f"{bad} bad" if bad else "none bad"}
+def _tags(devices: list[dict[str, Any]]) -> dict[str, Any]:
+    """All of them, and how many can't be trusted: of a device that doesn't answer that is every one."""
+    bad = sum(device["tags"] if device["kind"] in {"bad", "off"} else device["bad"] for device in devices)
+    return {"all": sum(device["tags"] for device in devices), "note": f"{bad} bad" if bad else "none bad"}
 
 
 def _first_steps(devices: list[dict[str, Any]], sinks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.web.visit import Page, Section, Visit
 from gateway.web.words import plain
 
-_TRENDS = (("5 min", 300), ("30 min", 1800), ("All that is kept", 0))
+_TRENDS = (("5 min", 300), ("1 h", 3600), ("All that is kept", 0))
 
 
 async def show(visit: Visit) -> Response:

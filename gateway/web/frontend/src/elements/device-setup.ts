@@ -1,24 +1,14 @@
 // <device-setup>: adding a device. The form is the server's; this element tests the connection, finds and names tags,
 // shows what they will be, and puts all of it into the draft. Nothing that somebody fills in is ever replaced.
 
-import { call, csrfToken, Refused, stream } from "../api";
-import { icon } from "../icons";
-
-type Table = Record<string, unknown>;
+import { call, Refused } from "../api";
+import { fit } from "../fit";
+import { type Rung, Setup, type Table } from "../setup";
 
 interface Tables {
   link: Table | null;
   device: Table;
   wrong: Record<string, string>;
-}
-
-interface Rung {
-  rung: string;
-  title: string;
-  state: "running" | "passed" | "failed" | "skipped";
-  sentence: string;
-  mend: string | null;
-  details: { tags?: { tag: string; value: unknown; quality: string }[] };
 }
 
 interface Item {
@@ -54,11 +44,9 @@ interface Template {
 }
 
 const MOST_ROWS = 2000;
-const MARKS = { running: "off", passed: "good", failed: "bad", skipped: "off" } as const;
 
-class DeviceSetup extends HTMLElement {
+class DeviceSetup extends Setup {
   private template: Template | undefined;
-  private abort: AbortController | undefined;
   private renaming: ReturnType<typeof setTimeout> | undefined;
 
   connectedCallback(): void {
@@ -69,37 +57,21 @@ class DeviceSetup extends HTMLElement {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
-    this.fit();
+    fit(this);
     void this.guarded(() => this.choose());
-  }
-
-  disconnectedCallback(): void {
-    this.abort?.abort();
-  }
-
-  private get form(): HTMLFormElement {
-    return this.querySelector("form")!;
-  }
-
-  private spot(name: string): HTMLElement {
-    return this.querySelector<HTMLElement>(`[data-part="${name}"]`)!;
-  }
-
-  private field(id: string): HTMLInputElement | null {
-    return this.querySelector<HTMLInputElement>(`#${CSS.escape(id)}`);
   }
 
   private clicked(event: Event): void {
     const action = (event.target as Element).closest<HTMLElement>("[data-do]")?.dataset["do"];
     if (action === "test") void this.guarded(() => this.test());
-    if (action === "stop") this.abort?.abort();
+    if (action === "stop") this.stop();
     if (action === "browse") void this.guarded(() => this.browse());
     if (action === "decode") void this.guarded(() => this.decode());
     if (action === "row") this.add({ path: "", address: "", type: "uint16" }, true).querySelector("input")?.focus();
   }
 
   private changed(target: HTMLInputElement): void {
-    this.fit();
+    fit(this);
     if (target.id === "template") void this.guarded(() => this.choose());
     if (target.id === "every") this.spot("ways").toggleAttribute("data-every", target.checked);
     if (target.id === "use_link") this.spot("link").hidden = target.value !== "";
@@ -116,83 +88,9 @@ class DeviceSetup extends HTMLElement {
     this.mend(target);
   }
 
-  /** Show the fields that the choices made have a use for. */
-  private fit(): void {
-    for (const place of this.querySelectorAll<HTMLElement>("[data-when]")) {
-      const of = this.field(place.dataset["when"]!);
-      const value = of?.value || of?.querySelector("option")?.textContent || "";
-      place.hidden = !place.dataset["values"]!.split(" ").includes(value.trim());
-    }
-  }
-
-  /** What goes wrong is said below the form, never in the console alone. */
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    this.say();
-    try {
-      await work();
-    } catch (error) {
-      if (error instanceof DOMException && error.name === "AbortError") return;
-      if (!(error instanceof Refused)) {
-        this.say("The page doesn't answer.", "Is the gateway reachable?");
-        return;
-      }
-      const { detail, mend, problems } = error.problem;
-      const left = (problems ?? []).filter((problem) => !this.tell(problem.field ?? "", problem.message));
-      this.say(left.map((problem) => problem.message).join("; ") || detail, mend ?? "");
-    }
-  }
-
-  private say(sentence = "", mend = ""): void {
-    const place = this.spot("said");
-    place.replaceChildren();
-    if (sentence === "") return;
-    const note = document.createElement("div");
-    note.className = "note bad";
-    const text = document.createElement("div");
-    const said = document.createElement("strong");
-    said.textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
-    const more = document.createElement("p");
-    more.className = "mend";
-    more.textContent = mend;
-    text.append(said, more);
-    note.append(icon("bad"), text);
-    place.append(note);
-  }
-
-  /** Say at its field what is wrong. False if there is no such field. */
-  private tell(name: string, sentence: string): boolean {
-    const field = this.field(name);
-    const wrong = field?.closest(".field")?.querySelector<HTMLElement>(".wrong");
-    if (field === null || field === undefined || wrong === null || wrong === undefined) return false;
-    field.closest("details")?.setAttribute("open", "");
-    field.setAttribute("aria-invalid", "true");
-    wrong.textContent = sentence;
-    wrong.hidden = false;
-    return true;
-  }
-
-  private mend(field: HTMLElement): void {
-    field.removeAttribute("aria-invalid");
-    const wrong = field.closest(".field")?.querySelector<HTMLElement>(".wrong");
-    if (wrong) wrong.hidden = true;
-  }
-
   /** The tables that the form configures, or undefined where something is wrong with it, which is then said. */
-  private async tables(): Promise<Tables | undefined> {
-    const response = await fetch(`${this.dataset["base"]}/tables`, {
-      method: "POST",
-      headers: { "x-csrf-token": csrfToken(), accept: "application/json" },
-      body: new URLSearchParams(new FormData(this.form) as unknown as Record<string, string>),
-    });
-    if (!response.ok) throw new Error("no tables");
-    const tables = (await response.json()) as Tables;
-    const names = Object.entries(tables.wrong);
-    for (const [name, sentence] of names) this.tell(name, sentence);
-    if (names.length > 0) {
-      this.field(names[0]![0])?.focus();
-      return undefined;
-    }
-    return tables;
+  private tables(): Promise<Tables | undefined> {
+    return this.made<Tables>(`${this.dataset["base"]}/tables`);
   }
 
   /** The link's table, also of one that is configured already. */
@@ -214,7 +112,7 @@ class DeviceSetup extends HTMLElement {
         for (const [key, value] of Object.entries(keys)) this.fill(`${part}.${key}`, String(value));
       }
     }
-    this.fit();
+    fit(this);
     this.spot("own").hidden = this.template !== undefined;
     const brought = this.spot("brought");
     brought.hidden = this.template === undefined;
@@ -236,8 +134,10 @@ class DeviceSetup extends HTMLElement {
     if (tables === undefined) return;
     const ladder = this.spot("ladder");
     ladder.replaceChildren();
-    const tags = this.template ? this.template.template.group.flatMap((group) => group.tag) : this.picked();
-    const body = { link: await this.link(tables), table: this.asked(tables), tags: tags.slice(0, MOST_ROWS) };
+    const table = this.asked(tables);
+    const tags = this.template?.template.group.flatMap((group) => group.tag) ?? [];
+    if (this.template === undefined && this.picked().length > 0) table["group"] = [this.group()];
+    const body = { link: await this.link(tables), table, tags: tags.slice(0, MOST_ROWS) };
     for await (const { event, data } of this.streamed("/v1/tests/device", body)) {
       if (event === "rung") this.show(ladder, data as Rung);
     }
@@ -248,39 +148,9 @@ class DeviceSetup extends HTMLElement {
     return { ...this.template?.device, ...tables.device };
   }
 
-  private show(ladder: HTMLElement, rung: Rung): void {
-    let item = ladder.querySelector<HTMLElement>(`[data-rung="${CSS.escape(rung.rung)}"]`);
-    if (item === null) {
-      item = document.createElement("li");
-      item.dataset["rung"] = rung.rung;
-      ladder.append(item);
-    }
-    item.dataset["state"] = rung.state;
-    item.className = `state ${MARKS[rung.state]}`;
-    const text = document.createElement("span");
-    const title = document.createElement("strong");
-    title.textContent = rung.title;
-    text.append(title, ` ${rung.state === "running" ? "…" : rung.sentence}`);
-    item.replaceChildren(icon(rung.state === "running" ? "play" : MARKS[rung.state]), text);
-    if (rung.mend) {
-      const mend = document.createElement("span");
-      mend.className = "mend";
-      mend.textContent = rung.mend;
-      item.append(mend);
-    }
-    for (const read of rung.details.tags ?? []) this.value(read.tag, read.value, read.quality);
-  }
-
-  private async *streamed(path: string, body: unknown): AsyncGenerator<{ event: string; data: unknown }> {
-    this.abort?.abort();
-    const abort = (this.abort = new AbortController());
-    const stop = this.querySelector<HTMLElement>('[data-do="stop"]')!;
-    stop.hidden = false;
-    try {
-      yield* stream(path, body, abort.signal);
-    } finally {
-      if (this.abort === abort) stop.hidden = true;
-    }
+  protected override show(ladder: HTMLElement, rung: Rung): void {
+    super.show(ladder, rung);
+    for (const read of rung.details.tags ?? []) this.value(read.tag, read.value, read.quality_name);
   }
 
   // --- tags ---
@@ -414,14 +284,14 @@ class DeviceSetup extends HTMLElement {
     const device = this.field("device.name")?.value.trim() || "DEVICE";
     for (const row of this.rows()) {
       const name = this.cell(row, "name").value.trim();
-      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : `${this.dataset["topic"]}/${device}/${name}`;
+      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : this.dataset["topic"]!.replace("{device}", device).replace("{tag}", name);
     }
   }
 
   /** Names by the pattern, of what is picked, once typing pauses. */
   private rename(): void {
     clearTimeout(this.renaming);
-    this.renaming = setTimeout(() => void this.guarded(() => this.renamed()), 250);
+    this.renaming = setTimeout(() => void this.guarded(() => this.renamed(), true), 250);
   }
 
   private async renamed(): Promise<void> {
@@ -461,6 +331,14 @@ class DeviceSetup extends HTMLElement {
       });
   }
 
+  /** What is picked, as the group that it will be. */
+  private group(): Table {
+    const every = Number(this.field("interval")!.value);
+    const mode = this.field("mode")?.value ?? "";
+    const interval_ms = Number.isFinite(every) ? every : 1000;
+    return { name: "main", interval_ms, ...(mode === "" ? {} : { mode }), tag: this.picked().slice(0, MOST_ROWS) };
+  }
+
   // --- into the draft ---
 
   private async keep(): Promise<void> {
@@ -474,13 +352,11 @@ class DeviceSetup extends HTMLElement {
       }
       device["template"] = this.template.name;
     } else {
-      const tag = this.picked();
-      if (tag.length === 0) {
+      if (this.picked().length === 0) {
         this.say("No tag is picked.", "Look what the device has, or add a tag by its address.");
         return;
       }
-      const every = Number(this.field("interval")!.value);
-      device["group"] = [{ name: "main", interval_ms: Number.isFinite(every) ? every : 1000, tag }];
+      device["group"] = [this.group()];
     }
     edits.push({ op: "add", path: ["device"], value: device });
     await call("PATCH", "/v1/config/draft", { edits });

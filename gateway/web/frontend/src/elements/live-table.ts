@@ -30,6 +30,7 @@ const HEADINGS: readonly (readonly [Key | "trend", string])[] = [
 ];
 const AROUND = 6;
 const SAY_AFTER_MS = 800;
+const FRESH_MS = 700;
 
 class LiveTable extends HTMLElement {
   private stop: (() => void) | undefined;
@@ -45,6 +46,7 @@ class LiveTable extends HTMLElement {
   private key: Key | undefined;
   private down = false;
   private frame = 0;
+  private drawn = 0;
   private readonly box = document.createElement("div");
   private readonly table = document.createElement("table");
   private readonly body = document.createElement("tbody");
@@ -140,8 +142,9 @@ class LiveTable extends HTMLElement {
     if (document.visibilityState === "visible") this.draw();
   }
 
+  /** Ages tick by themselves where nothing else has just drawn them. */
   private tick(): void {
-    if (document.visibilityState !== "visible") return;
+    if (document.visibilityState !== "visible" || performance.now() - this.drawn < FRESH_MS) return;
     if (this.key === "age") this.arrange();
     this.draw();
   }
@@ -232,6 +235,7 @@ class LiveTable extends HTMLElement {
 
   private draw(): void {
     if (this.rows.length === 0 || !this.isConnected) return;
+    this.drawn = performance.now();
     const height = this.lineHeight;
     const first = Math.max(0, Math.floor(this.box.scrollTop / height) - AROUND);
     const last = Math.min(this.items.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / height) + AROUND);

@@ -297,10 +297,17 @@ function clock(_: uPlot, splits: number[]): string[] {
   return splits.map((at) => timeOf(at * 1000, fine));
 }
 
+/** `14:05`, `14:05:09`; with the day, `11-25 14:05`, where that isn't today. */
 function timeOf(ms: number, fine: boolean): string {
   const at = new Date(ms);
   const parts = [at.getHours(), at.getMinutes(), ...(fine ? [at.getSeconds()] : [])];
-  return parts.map((part) => String(part).padStart(2, "0")).join(":");
+  const time = parts.map(twoDigits).join(":");
+  if (at.toDateString() === new Date().toDateString()) return time;
+  return `${twoDigits(at.getMonth() + 1)}-${twoDigits(at.getDate())} ${time}`;
+}
+
+function twoDigits(part: number): string {
+  return String(part).padStart(2, "0");
 }
 
 customElements.define("trend-plot", TrendPlot);
