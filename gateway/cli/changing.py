@@ -87,7 +87,7 @@ def apply(
         if asking:
             _show(client)
             if not click.confirm("Apply this?", err=True):
-                fail("nothing was changed", None, Exit.FAILED)
+                fail("nothing was changed", "call it again with --yes if it is meant")
         body = {"reason": reason, "confirm_within_s": within_s, "confirm_by": confirm_by, "acting_as": acting_as}
         result = client.post("/v1/config/apply", body, timeout_s=_APPLY_LIMIT_S, version=version)
     _finish(client, result, asking=asking, wait=wait or confirm_by == "health", as_json=as_json)
@@ -134,7 +134,7 @@ def rollback(
     client = client_for(config_path, socket)
     asking = sys.stdin.isatty() and sys.stderr.isatty() and not yes
     if asking and not click.confirm(f"Go back to {f'revision {to}' if to else 'what was before'}?", err=True):
-        fail("nothing was changed", None, Exit.FAILED)
+        fail("nothing was changed", "call it again with --yes if it is meant")
     body = {"reason": reason, "confirm_within_s": within_s, "confirm_by": confirm_by, "acting_as": acting_as, "to": to}
     with answering():
         result = client.post("/v1/config/rollback", body, timeout_s=_APPLY_LIMIT_S)
@@ -153,7 +153,7 @@ def draft() -> None:
 def discard_draft(config_path: Path, socket: Path | None, yes: bool) -> None:
     """Throw the draft away."""
     if sys.stdin.isatty() and not yes and not click.confirm("Throw the draft away?", err=True):
-        fail("nothing was changed", None, Exit.FAILED)
+        fail("nothing was changed", "call it again with --yes if it is meant")
     with answering():
         client_for(config_path, socket).call("DELETE", "/v1/config/draft")
 

@@ -46,7 +46,7 @@ def list_(config_path: Path, socket: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @config_option
 @socket_option
-@click.option("--role", type=_role, default="viewer", show_default=True)
+@click.option("--role", type=_role, default="viewer", show_default=True, help="How much they may do.")
 @click.option("--must-change", is_flag=True, help="The password is good for choosing another one only.")
 def add(name: str, config_path: Path, socket: Path | None, role: str, must_change: bool) -> None:
     """Add a user."""
@@ -147,7 +147,7 @@ def _confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         fail("nobody is there to be asked", "give --yes to do it without asking", Exit.USAGE)
     if not click.confirm(question, err=True):
-        fail("nothing was changed")
+        fail("nothing was changed", "call it again with --yes if it is meant")
 
 
 def _state(told: dict[str, Any]) -> str:

@@ -73,7 +73,7 @@ def write(
         if not sys.stdin.isatty():
             fail("nobody is there to be asked", "give --yes to write without asking", Exit.USAGE)
         if not click.confirm(f"write {wanted!r} to {tag}?", err=True):
-            fail("nothing was sent", code=Exit.FAILED)
+            fail("nothing was sent", "call it again with --yes if it is meant")
     body = {"tag": tag, "value": wanted, "id": write_id or uuid.uuid4().hex, "reason": reason}
     if expect is not None:
         body["expected"] = _parsed(looked, expect)

@@ -35,6 +35,17 @@ WITHOUT_JSON = {
     "tidegate config schema": "prints JSON anyhow",
     "tidegate template apply": "prints TOML to be written into a file",
     "tidegate completion": "prints what a shell reads",
+    "tidegate config draft patch": "prints a patch",
+    "tidegate config export": "writes an archive",
+    "tidegate tags export": "writes a table",
+    **dict.fromkeys(
+        (
+            "tidegate config draft discard",
+            *(f"tidegate user {verb}" for verb in ["add", "disable", "enable", "password", "remove", "reset", "role"]),
+            "tidegate token revoke",
+        ),
+        "has nothing to say but its exit code",
+    ),
 }
 PASSPHRASE = "correct horse battery"
 
