@@ -22,6 +22,7 @@ from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
 from gateway.ops.lock import lock_directory
 from gateway.pipeline import Stage
+from gateway.secrets import keep_to_itself
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
 from gateway.southbound.demand import Reading
@@ -123,6 +124,7 @@ class Runtime:
         """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         stack.callback(os.close, lock_directory(self.settings.data_dir))
+        keep_to_itself(self.settings.data_dir)
         await self._journal.start()
         stack.push_async_callback(self._journal.close)
         stack.push_async_callback(self._stop_all_sinks)
