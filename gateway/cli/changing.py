@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.loading import print_problems
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, print_patch, table
 from gateway.config import ConfigErrors
 from gateway.config.document import in_place
 from gateway.config.tree import Tree
@@ -235,8 +234,6 @@ def _put_into_draft(client: ControlClient, path: Path, replace: bool) -> None:
 
 
 def _show(client: ControlClient) -> None:
-    from gateway.cli.config import print_patch
-
     difference = client.get("/v1/config/draft/diff")
     print_patch(difference["patch"])
     for change in difference["changes"] or []:

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from gateway.actors import Role
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import config_option, emit_json, json_option, note, table
-from gateway.cli.status import client_for, socket_option
 from gateway.control.client import segment
 
 _TOKENS = "/v1/accounts/tokens"

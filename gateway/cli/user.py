@@ -8,11 +8,10 @@ from typing import Any
 import click
 
 from gateway.actors import Role
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import config_option, confirmed, emit_json, json_option, note, table, yes_option
 from gateway.cli.secret_input import new_password_hash
-from gateway.cli.status import client_for, socket_option
 from gateway.control.client import NotRunning, segment
 
 _USERS = "/v1/accounts/users"

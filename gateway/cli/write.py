@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, yes_option
-from gateway.cli.status import client_for, socket_option
 from gateway.control.client import ControlClient, NotRunning, Refused
 from gateway.model import DataType
 
@@ -68,7 +67,7 @@ def write(
     if (refusal := preview["refusal"]) is not None:
         fail(refusal["message"], refusal["mend"], _EXITS.get(refusal["code"], Exit.FAILED))
     _show(preview, wanted)
-    confirmed(f"write {wanted!r} to {tag}?", yes=yes)
+    confirmed(f"Write {wanted!r} to {tag}?", yes=yes)
     body = {"tag": tag, "value": wanted, "id": write_id or uuid.uuid4().hex, "reason": reason}
     if expect is not None:
         body["expected"] = _parsed(looked, expect)

@@ -18,7 +18,7 @@ import h11
 import orjson
 
 from gateway.actors import Actor
-from gateway.control.client import NotPermitted, NotRunning, Refused
+from gateway.control.client import NotPermitted, NotRunning, Refused, problem_of, with_query
 
 ACTOR_HEADER = "tidegate-actor"
 """As `gateway.control.requests` reads it."""
@@ -86,7 +86,7 @@ class ControlGateway:
             headers["content-type"] = "application/json"
         answer = await self.fetch(actor, method, with_query(target, query), headers, body or b"")
         if answer.status >= 400:
-            raise Refused(answer.status, _problem(answer.body))
+            raise Refused(answer.status, problem_of(answer.body))
         if answer.headers.get("content-type", "").startswith("application/json"):
             return answer.json()
         return answer.body or None
@@ -155,25 +155,8 @@ class ControlGateway:
             raise NotRunning(f"no gateway answers on {self._path}: {error.strerror or error}") from None
 
 
-def with_query(target: str, query: Mapping[str, Any] | None) -> str:
-    given = {key: _text(value) for key, value in (query or {}).items() if value is not None}
-    return f"{target}?{urlencode(given, doseq=True)}" if given else target
-
-
-def _text(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
 def _named(actor: Actor) -> str:
     return urlencode({"name": actor.name, "role": actor.role.value, "via": actor.via})
-
-
-def _problem(body: bytes) -> dict[str, Any]:
-    try:
-        problem = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return problem if isinstance(problem, dict) else {}
 
 
 async def _next(connection: h11.Connection, reader: asyncio.StreamReader) -> Any:
