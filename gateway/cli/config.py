@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ def diff(path: Path | None, config_path: Path, socket: Path | None, as_json: boo
 
             place = client.get("/v1/config/files")
             old = Tree(place["main"], {each["name"]: (each["text"] or "").encode() for each in place["files"]})
-            body = differences(old, tree_at(path, place["main"]))
+            told = differences(old, tree_at(path, place["main"]))
+            changes = None if told["changes"] is None else [asdict(each) for each in told["changes"]]
+            body = {**told, "files": [asdict(each) for each in told["files"]], "changes": changes}
     if as_json:
         emit_json(body)
         return

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from gateway.diagnostics.backlog import Forecast, Phase
 from gateway.diagnostics.spans import span
@@ -232,7 +233,7 @@ def _links(links: Mapping[str, LinkStatus]) -> Iterator[Repair]:
                 f"nothing comes from {_listed(devices)}: the link {name} is {link['state']}" if devices else sentence,
                 sentence,
                 mend or "check power, wiring and address",
-                f"/devices?link={name}",
+                _page(next(iter(devices))) if devices else "/devices",
                 f"tidegate test {next(iter(devices), name)}",
             )
             continue
@@ -241,7 +242,7 @@ def _links(links: Mapping[str, LinkStatus]) -> Iterator[Repair]:
 
 
 def _device(name: str, device: DeviceStatus) -> Iterator[Repair]:
-    page = f"/devices/{name}"
+    page = _page(name)
     if device["state"] == "failure":
         sentence, mend = with_mend(device["detail"] or f"{name} is in failure")
         yield Repair(
@@ -288,6 +289,10 @@ def _device(name: str, device: DeviceStatus) -> Iterator[Repair]:
         yield from _group(name, group_name, group)
 
 
+def _page(device: str) -> str:
+    return f"/devices/named/{quote(device, safe='')}"
+
+
 def _tags(count: int) -> str:
     return "1 tag" if count == 1 else f"{count} tags"
 
@@ -302,7 +307,7 @@ def _group(device: str, name: str, group: GroupStatus) -> Iterator[Repair]:
             f"{device} can't be read as often as group {name} asks: {share:.0f} % of the reads were left out",
             f"a read takes {group['read_ms']['p99']:.0f} ms, and one is wanted every {group['interval_ms']:.0f} ms",
             "raise interval_ms, read less, or give the device a link of its own",
-            f"/devices/{device}",
+            _page(device),
             "tidegate status",
         )
     told = group["subscription"]
@@ -313,7 +318,7 @@ def _group(device: str, name: str, group: GroupStatus) -> Iterator[Repair]:
             f"{told['lost']} values of {device} were lost on the way here",
             told["lost_reason"],
             "raise queue_size or interval_ms of the group's tags",
-            f"/devices/{device}",
+            _page(device),
         )
 
 

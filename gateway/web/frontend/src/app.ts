@@ -5,6 +5,7 @@ import { csrfToken } from "./api";
 import "./elements/copy-as";
 import "./elements/live-part";
 import "./elements/live-state";
+import "./elements/repairs-count";
 import { loadElements } from "./lazy";
 import { policy } from "./policy";
 import { type Mood, say } from "./say";

@@ -12,7 +12,18 @@ export interface Rung {
   state: "running" | "passed" | "failed" | "skipped";
   sentence: string;
   mend: string | null;
-  details: { tags?: { tag: string; value: unknown; quality: string }[] };
+  details: { tags?: Reading[] };
+}
+
+/** What a test read brought of one tag. */
+export interface Reading {
+  readonly tag: string;
+  readonly value: unknown;
+  readonly unit: string | null;
+  readonly quality: number;
+  readonly quality_name: string;
+  /** Why it can't be read. */
+  readonly message: string | null;
 }
 
 const MARKS = { running: "off", passed: "good", failed: "bad", skipped: "off" } as const;
