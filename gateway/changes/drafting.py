@@ -140,22 +140,30 @@ class Drafting:
         except ConfigErrors as errors:
             raise Invalid([problem_body(each, self._main) for each in errors.problems]) from None
 
-    async def refuse_conflict(self, base: Tree, tree: Tree) -> None:
-        """Raises ChangeRefused if what is in place isn't what a change was made from."""
+    async def conflict(self, base: Tree, tree: Tree) -> dict[str, Any] | None:
+        """What somebody else changed in place since `base`, beside what `tree` changes, JSON-ready; None: nothing."""
         theirs = await self.in_place()
         if theirs.digest == base.digest:
-            return
-        raise ChangeRefused(
-            409,
-            "conflict",
-            "the files were changed by somebody else since the draft was begun",
-            "look at both changes, then take theirs in: tidegate config draft rebase",
-            base=base.digest,
-            in_place=theirs.digest,
-            theirs=[asdict(each) for each in diff(base, theirs)],
-            mine=[asdict(each) for each in diff(base, tree)],
-            conflicts=[asdict(each) for each in conflicts(base, tree, theirs)],
-        )
+            return None
+        return {
+            "base": base.digest,
+            "in_place": theirs.digest,
+            "theirs": [asdict(each) for each in diff(base, theirs)],
+            "mine": [asdict(each) for each in diff(base, tree)],
+            "conflicts": [asdict(each) for each in conflicts(base, tree, theirs)],
+        }
+
+    async def refuse_conflict(self, base: Tree, tree: Tree) -> None:
+        """Raises ChangeRefused if what is in place isn't what a change was made from."""
+        found = await self.conflict(base, tree)
+        if found is not None:
+            raise ChangeRefused(
+                409,
+                "conflict",
+                "the files were changed by somebody else since the draft was begun",
+                "look at both changes, then take theirs in: tidegate config draft rebase",
+                **found,
+            )
 
     async def _change(self, actor: Actor, version: str | None, change: Callable[[Tree], Tree]) -> Draft:
         async with self._lock:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.model import quality_name
+from gateway.web.diffs import lines_of
 
 _GOOD, _UNCERTAIN = 0, 1
 _EXACT = 2**53
@@ -45,6 +47,16 @@ def size(number: float | None) -> str:
     return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
 
 
+def moment(ms: float | None) -> str:
+    """ms since 1970 as ``2026-11-25 17:54:14 UTC``."""
+    if ms is None:
+        return "–"
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return "beyond the calendar"
+
+
 def plain(value: Any) -> str:
     """A value as it is, no digit changed: ``71.3``, ``true``, ``[1, 2]``; ``–`` for none."""
     if value is None:
@@ -67,6 +79,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "count": count,
     "size": size,
+    "moment": moment,
     "plain": plain,
     "quality": quality,
+    "lines_of": lines_of,
 }
