@@ -151,7 +151,7 @@ class DeviceSetup extends Setup {
 
   protected override show(ladder: HTMLElement, rung: Rung): void {
     super.show(ladder, rung);
-    for (const read of rung.details.tags ?? []) this.value(read.tag, read.value, read.quality);
+    for (const read of rung.details.tags ?? []) this.value(read.tag, read.value, read.quality_name);
   }
 
   // --- tags ---

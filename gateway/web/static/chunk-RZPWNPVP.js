@@ -1,0 +1,1 @@
+var n="http://www.w3.org/2000/svg",r;function c(s){r??=document.querySelector('meta[name="icons"]').content;let e=document.createElementNS(n,"svg");e.setAttribute("class","icon"),e.setAttribute("aria-hidden","true");let t=document.createElementNS(n,"use");return t.setAttribute("href",`${r}#${s}`),e.append(t),e}export{c as a};

@@ -1,0 +1,1 @@
+function h(t){if(t<1e3)return`${Math.max(0,Math.round(t))} ms`;let o=t/1e3;if(o<90)return`${Math.round(o)} s`;let r=Math.round(o/60);if(r<90)return`${r} min`;let n=Math.floor(r/60);if(n<24)return r%60?`${n} h ${r%60} min`:`${n} h`;let u=Math.floor(n/24);return n%24&&u<3?`${u} d ${n%24} h`:`${u} d`}export{h as a};
