@@ -72,7 +72,7 @@ async def _login(visit: Visit) -> Response:
 async def _show_claim(visit: Visit) -> Response:
     if not await visit.services.accounts.claimable():
         return RedirectResponse("/login", 303)
-    return visit.render("claim.html", name="", wrong={}, refused=None)
+    return visit.render("claim.html", code="", name="", wrong={}, refused=None)
 
 
 async def _claim(visit: Visit) -> Response:
@@ -88,15 +88,19 @@ async def _claim(visit: Visit) -> Response:
         wrong["name"] = "take 1 to 64 letters, digits and . _ @ -, beginning with a letter or a digit"
     if not code:
         wrong["code"] = "it is on the console, and in the gateway's log"
+
+    def again(status: int, wrong: dict[str, str], refused: tuple[str, str | None] | None = None) -> Response:
+        return visit.render("claim.html", status, code=code, name=name, wrong=wrong, refused=refused)
+
     if wrong:
-        return visit.render("claim.html", 422, name=name, wrong=wrong, refused=None)
+        return again(422, wrong)
     try:
         verifier = await visit.services.passwords.hash(password)
         await visit.services.accounts.claim(code, name, verifier, visit.address)
     except Busy as busy:
-        return visit.render("claim.html", 503, name=name, wrong={}, refused=(f"{busy}", "try again in a moment"))
+        return again(503, {}, (f"{busy}", "try again in a moment"))
     except Refused as refused:
-        return visit.render("claim.html", 422, name=name, wrong={}, refused=(str(refused), refused.mend))
+        return again(422, {}, (str(refused), refused.mend))
     known = visit.services.throttle.passed(name, visit.address, None)
     response = RedirectResponse("/", 303)
     account = await visit.services.accounts.find(name)
