@@ -1,8 +1,8 @@
 """The page's TLS certificate: made on the spot for this one device, replaceable by any other.
 
 Making one needs a library that would stay in memory for nothing, so it is a program of its own:
-``python -m gateway.web.certificate DIRECTORY``, and with ``--about`` one that tells of it as JSON. What is used while the
-page is open is the standard library's.
+``python -m gateway.web.certificate DIRECTORY``, and with ``--about`` one that tells of it as JSON. What is used while
+the page is open is the standard library's.
 """
 
 from __future__ import annotations

@@ -130,13 +130,13 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             draft = drafting.required()
             trees = await changes.tree_of("files"), await changes.tree_of("draft")
             body = await asyncio.to_thread(differences, *trees)
-            conflict = await drafting.conflict(draft.base, trees[1]) or {}
+            conflict = await drafting.conflict(draft.base, trees[1])
         return {
             **body,
             "version": draft.version,
-            "conflict": bool(conflict),
-            "theirs": conflict.get("theirs", []),
-            "conflicts": conflict.get("conflicts", []),
+            "conflict": conflict is not None,
+            "theirs": conflict.theirs if conflict else [],
+            "conflicts": conflict.conflicts if conflict else [],
         }
 
     async def patch_of_draft(_: Call[NoQuery, None]) -> File:
@@ -234,7 +234,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             "/v1/config/draft/diff",
             "diff_draft",
             Role.ENGINEER,
-            "Say what the draft would change in the files, as text and in words; and what others changed there meanwhile.",
+            "Say what the draft would change in the files, as text and in words, and what others changed meanwhile.",
             diff_draft,
             Answer(DraftDifference),
         ),
