@@ -72,7 +72,7 @@ async def _login(visit: Visit) -> Response:
 async def _show_claim(visit: Visit) -> Response:
     if not await visit.services.accounts.claimable():
         return RedirectResponse("/login", 303)
-    return visit.render("claim.html", name="", wrong={}, refused=None)
+    return visit.render("claim.html", code="", name="", wrong={}, refused=None)
 
 
 async def _claim(visit: Visit) -> Response:
@@ -96,17 +96,21 @@ async def _claim(visit: Visit) -> Response:
         wrong["name"] = "take 1 to 64 letters, digits and . _ @ -, beginning with a letter or a digit"
     if not code:
         wrong["code"] = "it is on the console, and in the gateway's log"
+
+    def again(status: int, wrong: dict[str, str], refused: tuple[str, str | None] | None = None) -> Response:
+        return visit.render("claim.html", status, code=code, name=name, wrong=wrong, refused=refused)
+
     if wrong:
-        return visit.render("claim.html", 422, name=name, wrong=wrong, refused=None)
+        return again(422, wrong)
     # Before the password is hashed, so that those who come together are counted one after the other.
     services.throttle.wrong_claim(visit.address)
     try:
         verifier = await services.passwords.hash(password)
         await services.accounts.claim(code, name, verifier, visit.address)
     except Busy as busy:
-        return visit.render("claim.html", 503, name=name, wrong={}, refused=(f"{busy}", "try again in a moment"))
+        return again(503, {}, (f"{busy}", "try again in a moment"))
     except Refused as refused:
-        return visit.render("claim.html", 422, name=name, wrong={}, refused=(str(refused), refused.mend))
+        return again(422, {}, (str(refused), refused.mend))
     known = services.throttle.passed(name, visit.address, None)
     response = RedirectResponse("/", 303)
     account = await services.accounts.find(name)
