@@ -81,7 +81,7 @@ async def _claim(visit: Visit) -> Response:
         return RedirectResponse("/login", 303)
     if (wait_s := services.throttle.wait_of_claim_s(visit.address)) > 0:
         said = "too many wrong claim codes were tried", f"try again in {duration(math.ceil(wait_s))}"
-        asked_again = visit.render("claim.html", 429, name="", wrong={}, refused=said)
+        asked_again = visit.render("claim.html", 429, code="", name="", wrong={}, refused=said)
         asked_again.headers["retry-after"] = str(math.ceil(wait_s))
         return asked_again
     form = await visit.form()
