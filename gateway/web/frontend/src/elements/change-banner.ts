@@ -131,7 +131,7 @@ class ChangeBanner extends HTMLElement {
   private mark(state: State): void {
     const badge = document.querySelector<HTMLElement>("[data-badge]");
     if (badge !== null) {
-      const text = state.pending !== null ? "Unconfirmed" : state.draft !== null ? "Draft" : "";
+      const text = state.pending !== null ? "To confirm" : state.draft !== null ? "Draft" : "";
       badge.hidden = text === "";
       badge.textContent = text;
       badge.title = state.draft !== null ? `Begun by ${state.draft.author}` : "";
