@@ -80,7 +80,7 @@ def export(
     try:
         output.write_bytes(data)
     except OSError as error:
-        fail(f"{output} can't be written: {error.strerror or error}", "name another file with --output")
+        fail(f"{output} can't be written: {error.strerror or error}", "name another file")
     note(f"{len(rows)} tags in {output}")
 
 

@@ -55,7 +55,7 @@ def list_(config_path: Path, socket: Path | None, as_json: bool) -> None:
     type=click.Choice([role.value for role in Role]),
     default="viewer",
     show_default=True,
-    help="How much it may do.",
+    help="What it is good for.",
 )
 @click.option("--scope", "scopes", multiple=True, help="A part of the API, as its paths say after /v1/. Repeatable.")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="It expires after so many.")

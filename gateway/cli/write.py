@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from gateway.cli.calling import answering, client_for, socket_option
-from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note
+from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, yes_option
 from gateway.control.client import ControlClient, NotRunning, Refused
 from gateway.model import DataType
 
@@ -41,7 +41,7 @@ _ANSWER_S = 100.0
 @click.option("--expect", help="Write only if the device reads this right before.")
 @click.option("--ttl", type=click.FloatRange(0.001, 86_400), help="Don't send it later than so many seconds from now.")
 @click.option("--id", "write_id", help="Repeat a write by its id: nothing is sent a second time. Default: a new one.")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@yes_option
 def write(
     tag: str,
     value: str,

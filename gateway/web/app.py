@@ -16,6 +16,7 @@ from gateway.web.failures import Failures
 from gateway.web.guard import Shield, route
 from gateway.web.pages import (
     account,
+    changes,
     delivery,
     devices,
     diagnostics,
@@ -23,6 +24,7 @@ from gateway.web.pages import (
     overview,
     provisioning,
     signin,
+    system,
     tags,
     writes,
 )
@@ -36,6 +38,8 @@ SECTIONS: tuple[Section, ...] = (
     namespace.SECTION,
     delivery.SECTION,
     diagnostics.SECTION,
+    changes.SECTION,
+    system.SECTION,
 )
 """The menu, in its order: Overview, Devices, Tags, Namespace, Delivery, Diagnostics, Changes, System."""
 PAGES: tuple[Page, ...] = (

@@ -23,6 +23,8 @@ from gateway.control.client import NotPermitted, NotRunning, Refused, problem_of
 ACTOR_HEADER = "tidegate-actor"
 """As `gateway.control.requests` reads it."""
 CALL_TIMEOUT_S = 15.0
+OPEN_ENDED = frozenset({"text/event-stream", "application/x-ndjson"})
+"""Types of answers that go on until somebody leaves."""
 _CHUNK = 65536
 _MAX_DOCUMENT = 64 << 20
 """Bytes of an answer that is taken whole."""
@@ -53,7 +55,7 @@ class Streaming:
     @property
     def open_ended(self) -> bool:
         """Whether it goes on until somebody leaves."""
-        return self.headers.get("content-type", "").partition(";")[0] in {"text/event-stream", "application/x-ndjson"}
+        return self.headers.get("content-type", "").partition(";")[0] in OPEN_ENDED
 
 
 class ControlGateway:
@@ -90,11 +92,18 @@ class ControlGateway:
         return answer.body or None
 
     async def fetch(
-        self, actor: Actor, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        actor: Actor,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_s: float | None = None,
     ) -> Answer:
-        """Any answer, taken whole. Raises NotRunning or NotPermitted."""
+        """Any answer, taken whole, within `timeout_s` (None: CALL_TIMEOUT_S). Raises NotRunning or NotPermitted."""
+        timeout_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S), self.stream(actor, method, target, headers, body) as answer:
+            async with asyncio.timeout(timeout_s), self.stream(actor, method, target, headers, body) as answer:
                 whole = bytearray()
                 async for chunk in answer.chunks:
                     whole += chunk
@@ -102,7 +111,7 @@ class ControlGateway:
                         raise NotRunning(f"the gateway's answer to {target} doesn't end")
                 return Answer(answer.status, answer.headers, bytes(whole))
         except TimeoutError:
-            raise NotRunning(f"the gateway didn't answer within {CALL_TIMEOUT_S:g} s") from None
+            raise NotRunning(f"the gateway didn't answer within {timeout_s:g} s") from None
 
     @contextlib.asynccontextmanager
     async def stream(

@@ -2,6 +2,7 @@
 
 import htmx from "htmx.org";
 import { csrfToken } from "./api";
+import "./elements/change-banner";
 import "./elements/copy-as";
 import "./elements/live-part";
 import "./elements/live-state";
