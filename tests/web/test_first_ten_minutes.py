@@ -109,7 +109,7 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         await page.locator("[id='sink.port']").fill(str(fresh.broker.port))
         await page.get_by_role("button", name="Test the broker").click()
         ladder = page.get_by_role("list", name="Test of the broker")
-        await ladder.locator("li[data-rung=loop][data-state=passed]").wait_for()
+        await ladder.locator("li[data-rung=return][data-state=passed]").wait_for()
         await page.get_by_role("button", name="Put it into the draft").click()
         await page.get_by_text("sink plant added").wait_for()
         laps.lap("broker tested, drafted")
