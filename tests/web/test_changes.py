@@ -82,7 +82,7 @@ async def test_it_is_applied_confirmed_and_can_be_gone_back_from(plant: Plant, b
     await applied(page, reason="less traffic")
     await page.goto(f"{browser.url}/tags")
     await page.get_by_text("Unconfirmed: revision").wait_for()
-    await page.get_by_text(re.compile(r"Comes back in 0:\d\d")).wait_for()
+    await page.get_by_text(re.compile(r"Taken back in 0:\d\d")).wait_for()
     await page.get_by_text("less traffic").wait_for()
     await page.get_by_role("button", name="Confirm").click()
     await page.get_by_text(re.compile(r"Revision \d+ is confirmed by eve")).wait_for()
