@@ -12,7 +12,16 @@ export interface Rung {
   state: "running" | "passed" | "failed" | "skipped";
   sentence: string;
   mend: string | null;
-  details: { tags?: { tag: string; value: unknown; quality: string }[] };
+  details: { tags?: Reading[] };
+}
+
+/** One tag of a test read. */
+export interface Reading {
+  tag: string;
+  value: unknown;
+  unit: string | null;
+  quality: number;
+  quality_name: string;
 }
 
 const MARKS = { running: "off", passed: "good", failed: "bad", skipped: "off" } as const;
