@@ -114,6 +114,10 @@ class DraftDifference(Difference):
     version: str
     conflict: bool
     """The files in place have changed since the draft was begun."""
+    theirs: list[FileDiff]
+    """How they have."""
+    conflicts: list[FileConflict]
+    """The files that were changed on both sides."""
 
 
 class Validation(TypedDict):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gateway.actors import Actor
 from gateway.changes.bodies import Difference
-from gateway.changes.diff import FileConflict, as_patch, conflicts, diff, merged
+from gateway.changes.diff import FileConflict, FileDiff, as_patch, conflicts, diff, merged
 from gateway.changes.draft import Draft, DraftFile, begun, changed
 from gateway.changes.errors import ChangeRefused, Invalid, problem_body
 from gateway.changes.meaning import meanings
@@ -25,6 +25,19 @@ from gateway.ops.events import ConfigChanged
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two changes of one configuration."""
+
+    base: str
+    """The digest of what both began with."""
+    in_place: str
+    theirs: list[FileDiff]
+    mine: list[FileDiff]
+    conflicts: list[FileConflict]
+    """The files that both changed."""
 
 
 class Drafting:
@@ -140,22 +153,24 @@ class Drafting:
         except ConfigErrors as errors:
             raise Invalid([problem_body(each, self._main) for each in errors.problems]) from None
 
-    async def refuse_conflict(self, base: Tree, tree: Tree) -> None:
-        """Raises ChangeRefused if what is in place isn't what a change was made from."""
+    async def conflict(self, base: Tree, tree: Tree) -> Conflict | None:
+        """What somebody else changed in place since `base`, beside what `tree` changes; None: nothing."""
         theirs = await self.in_place()
         if theirs.digest == base.digest:
-            return
-        raise ChangeRefused(
-            409,
-            "conflict",
-            "the files were changed by somebody else since the draft was begun",
-            "look at both changes, then take theirs in: tidegate config draft rebase",
-            base=base.digest,
-            in_place=theirs.digest,
-            theirs=[asdict(each) for each in diff(base, theirs)],
-            mine=[asdict(each) for each in diff(base, tree)],
-            conflicts=[asdict(each) for each in conflicts(base, tree, theirs)],
-        )
+            return None
+        return Conflict(base.digest, theirs.digest, diff(base, theirs), diff(base, tree), conflicts(base, tree, theirs))
+
+    async def refuse_conflict(self, base: Tree, tree: Tree) -> None:
+        """Raises ChangeRefused if what is in place isn't what a change was made from."""
+        found = await self.conflict(base, tree)
+        if found is not None:
+            raise ChangeRefused(
+                409,
+                "conflict",
+                "the files were changed by somebody else since the draft was begun",
+                "look at both changes, then take theirs in: tidegate config draft rebase",
+                **asdict(found),
+            )
 
     async def _change(self, actor: Actor, version: str | None, change: Callable[[Tree], Tree]) -> Draft:
         async with self._lock:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from gateway import registry
-from gateway.config import ConfigErrors, load
 from gateway.config.candidate import candidate_link, candidate_sink
 from gateway.diagnostics import expiry
 from gateway.diagnostics.backlog import EVERY_S, Backlog, Forecast
 from gateway.diagnostics.broker import climb_broker
 from gateway.diagnostics.ladder import climb_device
 from gateway.diagnostics.lines import Configured, Guest, Taken, asking, holder, running
-from gateway.diagnostics.repairs import Flaw, Known, Repair, repairs
+from gateway.diagnostics.ondisk import Found, OnDisk
+from gateway.diagnostics.pace import Pace
+from gateway.diagnostics.repairs import Known, Repair, Severity, repairs
 from gateway.diagnostics.rungs import Rung, State
 from gateway.diagnostics.trace import Trace, Tracing
 from gateway.diagnostics.why import Answer, why
@@ -26,6 +28,8 @@ from gateway.ops.events import RepairsChanged
 from gateway.runtime import Runtime
 from gateway.settings import LinkSettings, site_of
 from gateway.southbound import demand
+
+log = logging.getLogger(__name__)
 
 
 class NoSuch(Exception):
@@ -46,26 +50,42 @@ class Diagnostics:
         taken back unless somebody confirms it; None: there is none."""
         self._runtime = runtime
         self._config = config
+        self._disk = OnDisk(config) if config is not None else None
+        self._reading = asyncio.Lock()
         self._unconfirmed_s = unconfirmed_s
         self._backlog = Backlog(runtime.settings.journal.max_age_s)
+        self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
-        self._seen: frozenset[str] = frozenset()
+        self._looking: asyncio.Task[None] | None = None
+        self._seen: frozenset[tuple[str, Severity]] = frozenset()
         """Repairs that were found when somebody last looked."""
         self.tracing = Tracing(runtime.southbound.trace)
 
     def __enter__(self) -> Self:
-        """Begin to sample the backlog."""
+        """Begin to sample backlog and pace, and to look for what needs repair while anybody would hear of it."""
         self._sample()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self.tracing.close()
 
     def _sample(self) -> None:
-        self._backlog.sample(self._runtime.status()["journal"], time.monotonic())
+        status = self._runtime.status()
+        self._backlog.sample(status["journal"], time.monotonic())
+        self._pace.sample(status["southbound"]["links"])
+        if self._runtime.events.watched and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.ensure_future(self._look())
         self._timer = asyncio.get_running_loop().call_later(EVERY_S, self._sample)
+
+    async def _look(self) -> None:
+        try:
+            await self.repairs()
+        except Exception:
+            log.exception("what needs repair can't be told")
 
     # -- what is wrong
 
@@ -85,34 +105,29 @@ class Diagnostics:
 
     async def repairs(self) -> list[Repair]:
         settings = self._runtime.settings
-        flaws, differs = await asyncio.to_thread(self._on_disk)
+        disk = Found((), False)
+        if self._disk is not None:
+            async with self._reading:
+                disk = await asyncio.to_thread(self._disk.look, settings)
+        left_s = self._unconfirmed_s()
         found = repairs(
             Known(
                 self._runtime.status(),
                 time.time(),
                 self.forecasts(),
-                flaws,
+                self._pace.recent(),
+                disk.flaws,
                 await asyncio.to_thread(expiry.certificates, settings),
                 await asyncio.to_thread(expiry.quarantined, settings),
-                self._unconfirmed_s(),
-                differs,
+                left_s,
+                disk.differs and left_s is None,  # while a change is unconfirmed they differ as they should
             )
         )
-        seen = frozenset(each.id for each in found)
+        seen = frozenset((each.id, each.severity) for each in found)
         if seen != self._seen:  # so that everybody sees what one of them was told
             self._seen = seen
-            self._runtime.events.tell(RepairsChanged(len(found)))
+            self._runtime.events.tell(RepairsChanged(len(found), found[0].severity.value if found else None))
         return found
-
-    def _on_disk(self) -> tuple[Sequence[Flaw], bool]:
-        """(problems of the configuration file, whether it is another than the one that runs)"""
-        if self._config is None:
-            return (), False
-        try:
-            # While a change is unconfirmed they differ as they should.
-            return (), self._unconfirmed_s() is None and load(self._config) != self._runtime.settings
-        except ConfigErrors as errors:
-            return [Flaw(each.place, each.message, each.hint) for each in errors.problems], False
 
     # -- tests
 

@@ -1,17 +1,22 @@
 """What changed, for whoever watches: transitions only, each the latest of its kind.
 
-A watcher that is slow, or a device that flaps, costs no memory: what changes again before it was told is told once.
+A watcher that is slow, or a device that flaps, costs no memory: what changes again before it was told is told once. The
+last ones are kept, for whoever comes later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 PAUSE_S: Final = 0.1
 """Between two deliveries to one watcher: what flaps faster is told once."""
+KEPT: Final = 500
+"""Changes that are kept, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class RepairsChanged:
 
     event: ClassVar[str] = "repairs"
     open: int
+    worst: Literal["error", "warning", "notice"] | None = None
+    """None: nothing needs repair."""
 
     @property
     def about(self) -> str:
@@ -97,14 +104,38 @@ class RepairsChanged:
 Change = DeviceChanged | LinkChanged | SinkChanged | AlarmChanged | ConfigChanged | RepairsChanged
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A change that was told."""
+
+    id: int
+    """Counts up by one from 1 at the gateway's start."""
+    timestamp_ms: int
+    event: str
+    change: Change
+
+
 class Events:
     """Call from the event loop's thread only."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._watchers: set[_Watcher] = set()
+        self._kept: deque[Happened] = deque(maxlen=KEPT)
+        self._told = 0
+        self._now_ns = now_ns
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody would hear of a change."""
+        return bool(self._watchers)
+
+    def recent(self) -> Sequence[Happened]:
+        """The newest changes since the start, oldest first."""
+        return tuple(self._kept)
 
     def tell(self, change: Change) -> None:
-        """Costs nothing while nobody watches."""
+        self._told += 1
+        self._kept.append(Happened(self._told, self._now_ns() // 1_000_000, change.event, change))
         for watcher in self._watchers:
             watcher.note(change)
 

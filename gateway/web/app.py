@@ -14,11 +14,33 @@ from gateway.web import api
 from gateway.web.assets import PREFIX
 from gateway.web.failures import Failures
 from gateway.web.guard import Shield, route
-from gateway.web.pages import account, delivery, devices, namespace, overview, provisioning, signin, tags, writes
+from gateway.web.pages import (
+    account,
+    changes,
+    delivery,
+    devices,
+    diagnostics,
+    namespace,
+    overview,
+    provisioning,
+    signin,
+    system,
+    tags,
+    writes,
+)
 from gateway.web.services import Services
 from gateway.web.visit import Page, Section
 
-SECTIONS: tuple[Section, ...] = (overview.SECTION, devices.SECTION, tags.SECTION, namespace.SECTION, delivery.SECTION)
+SECTIONS: tuple[Section, ...] = (
+    overview.SECTION,
+    devices.SECTION,
+    tags.SECTION,
+    namespace.SECTION,
+    delivery.SECTION,
+    diagnostics.SECTION,
+    changes.SECTION,
+    system.SECTION,
+)
 """The menu, in its order: Overview, Devices, Tags, Namespace, Delivery, Diagnostics, Changes, System."""
 PAGES: tuple[Page, ...] = (
     *(page for section in SECTIONS for page in section.pages),

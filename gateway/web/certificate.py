@@ -1,13 +1,15 @@
 """The page's TLS certificate: made on the spot for this one device, replaceable by any other.
 
 Making one needs a library that would stay in memory for nothing, so it is a program of its own:
-``python -m gateway.web.certificate DIRECTORY``. What is used while the page is open is the standard library's.
+``python -m gateway.web.certificate DIRECTORY``, and with ``--about`` one that tells of it as JSON. What is used while
+the page is open is the standard library's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import socket
 import ssl
 import subprocess
@@ -141,5 +143,30 @@ def make(directory: Path) -> None:
     )
 
 
+def about(certificate: Path) -> dict[str, object]:
+    """What is to be known of the first certificate in a file, JSON-ready. Raises OSError or ValueError."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    found = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        hosts = [str(name.value) for name in names]
+    except x509.ExtensionNotFound:
+        hosts = []
+    return {
+        "fingerprint": found.fingerprint(hashes.SHA256()).hex(),
+        "subject": found.subject.rfc4514_string(),
+        "issuer": found.issuer.rfc4514_string(),
+        "hosts": hosts,
+        "not_before_s": found.not_valid_before_utc.timestamp(),
+        "not_after_s": found.not_valid_after_utc.timestamp(),
+    }
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    match sys.argv[1:]:
+        case ["--about", directory]:
+            print(json.dumps(about(Pair.of(Path(directory)).certificate)))  # noqa: T201 - what whoever started us reads
+        case [directory]:
+            make(Path(directory))

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.model import quality_name
+from gateway.web.diffs import lines_of
 
 _GOOD, _UNCERTAIN = 0, 1
 _EXACT = 2**53
+_NOW_S = 5.0
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+"""The first that is found: browsers also name those they resemble."""
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 
 def duration(seconds: float | None) -> str:
@@ -29,6 +49,18 @@ def duration(seconds: float | None) -> str:
     return f"{days} d {hours} h" if hours and days < 3 else f"{days} d"
 
 
+def ago(seconds: float) -> str:
+    """How long it is since something: ``now``, ``3 min ago``."""
+    return "now" if seconds < _NOW_S else f"{duration(seconds)} ago"
+
+
+def browser(agent: str) -> str:
+    """What a browser says of itself, short: ``Firefox on Windows``; as it is where that isn't known."""
+    family = next((name for mark, name in _BROWSERS if mark in agent), None)
+    system = next((name for mark, name in _SYSTEMS if mark in agent), None)
+    return agent if family is None or system is None else f"{family} on {system}"
+
+
 def count(number: float | None) -> str:
     """With narrow spaces between thousands: ``12 345``."""
     return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
@@ -43,6 +75,16 @@ def size(number: float | None) -> str:
             break
         number /= 1000
     return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+
+
+def moment(ms: float | None) -> str:
+    """ms since 1970 as ``2026-11-25 17:54:14 UTC``."""
+    if ms is None:
+        return "–"
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return "beyond the calendar"
 
 
 def plain(value: Any) -> str:
@@ -65,8 +107,12 @@ def quality(code: int) -> dict[str, str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
+    "ago": ago,
+    "browser": browser,
     "count": count,
     "size": size,
+    "moment": moment,
     "plain": plain,
     "quality": quality,
+    "lines_of": lines_of,
 }

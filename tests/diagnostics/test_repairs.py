@@ -14,9 +14,13 @@ import pytest
 from gateway.config import load
 from gateway.diagnostics import expiry
 from gateway.diagnostics.backlog import Forecast, Phase
+from gateway.diagnostics.ondisk import Found, OnDisk
+from gateway.diagnostics.pace import Pace
 from gateway.diagnostics.repairs import ExpiringCertificate, Flaw, Known, Repair, Severity, repairs
 from gateway.diagnostics.room import Diagnostics
+from gateway.ops.events import Change, RepairsChanged
 from gateway.runtime import Runtime
+from gateway.settings import GatewaySettings
 from tests.diagnostics.test_why import CONFIGURATION
 from tests.support import raw_modbus
 from tests.support.mosquitto import Authority, Mosquitto, free_port
@@ -44,6 +48,60 @@ async def until(room: Diagnostics, condition: Callable[[dict[str, Repair]], obje
         raise AssertionError(found) from None
     assert all(each.sentence and each.mend and each.page.startswith("/") for each in found.values())
     return found
+
+
+@pytest.mark.integration
+async def test_whoever_watches_is_told_when_repairs_change(
+    tmp_path: Path, slave: RawSlave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.diagnostics.room.EVERY_S", 0.05)
+    with Mosquitto(tmp_path) as broker:
+        file = tmp_path / "tidegate.toml"
+        text = CONFIGURATION.format(directory=tmp_path, broker=broker.port, port=slave.port)
+        file.write_text(text)
+        async with Runtime(load(file)) as runtime:
+            with Diagnostics(runtime, file) as room:
+                watching = runtime.events.follow()
+                async with asyncio.timeout(15):
+                    assert (await _repairs_of(watching, lambda told: told.open == 1)).worst == "warning"
+                    assert set(await until(room, len)) == {"bad:press"}
+                    file.write_text("[gateway]\n")
+                    await _repairs_of(watching, lambda told: told.open == 2)
+                    file.write_text(text)
+                    await _repairs_of(watching, lambda told: told.open == 1)
+                await watching.aclose()  # type: ignore[attr-defined]
+
+
+async def _repairs_of(watching: AsyncIterator[Change], condition: Callable[[RepairsChanged], bool]) -> RepairsChanged:
+    async for told in watching:
+        if isinstance(told, RepairsChanged) and condition(told):
+            return told
+    raise AssertionError("the stream has ended")
+
+
+def test_the_files_are_read_anew_only_when_they_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tidegate.toml"
+    file.write_text(CONFIGURATION.format(directory=tmp_path, broker=1883, port=502))
+    running, reads = load(file), 0
+
+    def counted(path: Path) -> GatewaySettings:
+        nonlocal reads
+        reads += 1
+        return load(path)
+
+    monkeypatch.setattr("gateway.diagnostics.ondisk.load", counted)
+    disk = OnDisk(file)
+    assert [disk.look(running) for _ in range(3)] == [Found((), False)] * 3
+    assert reads == 1
+    extra = tmp_path / "conf.d" / "more.toml"
+    extra.parent.mkdir()
+    extra.write_text('[[link]]\nname = "line2"\ndriver = "modbus"\nhost = "127.0.0.1"\n')
+    assert disk.look(running) == Found((), True)
+    extra.write_text("[[link]]\n")
+    assert disk.look(running).flaws
+    extra.unlink()
+    assert [disk.look(running) for _ in range(3)] == [Found((), False)] * 3
+    assert reads == 4
 
 
 @pytest.mark.integration
@@ -135,9 +193,31 @@ def test_what_was_lost_is_counted_with_its_reason(well: Any) -> None:
 
 
 def test_a_group_that_is_too_fast_for_its_device(well: Any) -> None:
-    group = well["southbound"]["links"]["line1"]["devices"]["press"]["groups"]["fast"]
-    group |= {"polls": 100, "missed": 100}
-    assert "50 % of the reads were left out" in of(well)["slow:press/fast"].sentence
+    assert of(well, paces={("press", "fast"): (1000, 19)}) == {}
+    found = of(well, paces={("press", "fast"): (100, 100)})
+    assert "50 % of the reads were left out" in found["slow:press/fast"].sentence
+
+
+def test_reads_left_out_while_a_device_was_away_dont_make_it_slow(well: Any) -> None:
+    links, pace = well["southbound"]["links"], Pace()
+    press = links["line1"]["devices"]["press"]
+    counters = press["groups"]["fast"]
+
+    def after(polls: int, missed: int, state: str = "normal") -> dict[str, Repair]:
+        counters["polls"], counters["missed"] = polls, missed
+        press["state"] = state
+        pace.sample(links)
+        press["state"] = "normal"
+        return of(well, paces=pace.recent())
+
+    assert after(100, 0) == {}
+    assert after(110, 5_000, state="failure") == {}
+    assert after(120, 6_000) == {}
+    assert after(200, 6_000) == {}
+    assert "slow:press/fast" in after(280, 6_080)
+    assert after(5, 90) == {}, "started anew"
+    for number in range(60):
+        assert after(100 + number, 90) == {}
 
 
 def test_clock_journal_change_and_update(well: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.control.client import ServerEvent
-from gateway.ops.events import DeviceChanged, Events, RepairsChanged, SinkChanged
+from gateway.ops.events import KEPT, DeviceChanged, Events, RepairsChanged, SinkChanged
 from tests.support.configuration import configuration
 from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
@@ -32,6 +32,18 @@ async def test_what_changes_again_before_it_was_told_is_told_once_and_last() -> 
     events.tell(RepairsChanged(1))
     assert await anext(following) == RepairsChanged(1)
     await following.aclose()  # type: ignore[attr-defined]
+
+
+async def test_the_last_changes_are_kept_with_their_times() -> None:
+    moments = iter(range(10_000))
+    events = Events(now_ns=lambda: next(moments) * 1_000_000)
+    assert not events.watched
+    for number in range(KEPT + 2):
+        events.tell(RepairsChanged(number))
+    kept = events.recent()
+    assert len(kept) == KEPT
+    assert (kept[0].id, kept[0].timestamp_ms, kept[0].event, kept[0].change) == (3, 2, "repairs", RepairsChanged(2))
+    assert kept[-1].id == KEPT + 2
 
 
 class Watcher:
@@ -77,6 +89,13 @@ async def test_a_gateway_tells_of_devices_links_and_sinks(tmp_path: Path) -> Non
             await until("sink", sink="plant", connected=False)
             broker.start()
             await until("sink", sink="plant", connected=True)
+            past = await asyncio.to_thread(gateway.client.get, "/v1/events/recent")
+            assert [each["id"] for each in past] == list(range(1, len(past) + 1))
+            gone = [each for each in past if each["event"] == "sink" and not each["change"]["connected"]]
+            assert gone[-1]["change"]["detail"]
+            assert gone[-1]["timestamp_ms"] > 1_700_000_000_000
+            (last,) = await asyncio.to_thread(gateway.client.get, "/v1/events/recent", limit=1)
+            assert last["id"] >= past[-1]["id"]
         await asyncio.to_thread(watcher.join)
 
 

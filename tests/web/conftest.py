@@ -31,6 +31,10 @@ class Plant:
     """Cookies of an admin who is signed in: ada."""
     viewer: dict[str, str]
     """Cookies of a viewer: vera."""
+    engineer: dict[str, str]
+    """Cookies of an engineer: eve."""
+    operator: dict[str, str]
+    """Cookies of an operator: otto."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +48,9 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
             asyncio.run(gateway.until(lambda status: status["sinks"]["plant"]["connected"], "connected"))
             page = PageProcess(directory, directory / "data" / "control.sock")
             admin, viewer = page.sign_in(), page.sign_in("vera", Role.VIEWER)
+            engineer, operator = page.sign_in("eve", Role.ENGINEER), page.sign_in("otto", Role.OPERATOR)
             with page:
-                yield Plant(gateway, broker, field, page, admin, viewer)
+                yield Plant(gateway, broker, field, page, admin, viewer, engineer, operator)
 
 
 @pytest.fixture

@@ -128,9 +128,16 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
     async def diff_draft(_: Call[NoQuery, None]) -> DraftDifference:
         with refusing():
             draft = drafting.required()
-            place = await changes.tree_of("files")
-            body = await asyncio.to_thread(differences, place, await changes.tree_of("draft"))
-        return {**body, "version": draft.version, "conflict": place.digest != draft.base.digest}
+            trees = await changes.tree_of("files"), await changes.tree_of("draft")
+            body = await asyncio.to_thread(differences, *trees)
+            conflict = await drafting.conflict(draft.base, trees[1])
+        return {
+            **body,
+            "version": draft.version,
+            "conflict": conflict is not None,
+            "theirs": conflict.theirs if conflict else [],
+            "conflicts": conflict.conflicts if conflict else [],
+        }
 
     async def patch_of_draft(_: Call[NoQuery, None]) -> File:
         with refusing():
@@ -227,7 +234,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             "/v1/config/draft/diff",
             "diff_draft",
             Role.ENGINEER,
-            "Say what the draft would change in the files, as text and in words.",
+            "Say what the draft would change in the files, as text and in words, and what others changed meanwhile.",
             diff_draft,
             Answer(DraftDifference),
         ),

@@ -45,14 +45,15 @@ export interface Told {
   readonly data: unknown;
 }
 
-/** A stream of the control API that is asked for with a body, event by event. Ends with it, or with `signal`. */
+/** A stream of the control API, event by event; `body` is posted, without one it is got. Ends by itself, or with `signal`. */
 export async function* stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<Told> {
-  const response = await fetch(`/api${path}`, {
-    method: "POST",
-    headers: { accept: "text/event-stream", "content-type": "application/json", "x-csrf-token": csrfToken() },
-    body: JSON.stringify(body),
-    signal,
-  });
+  const headers: Record<string, string> = { accept: "text/event-stream", "x-csrf-token": csrfToken() };
+  const request: RequestInit = { method: "GET", headers, signal };
+  if (body !== undefined) {
+    headers["content-type"] = "application/json";
+    Object.assign(request, { method: "POST", body: JSON.stringify(body) });
+  }
+  const response = await fetch(`/api${path}`, request);
   if (response.status === 401) location.assign("/login");
   if (!response.ok || response.body === null) throw new Refused(await problemOf(response));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

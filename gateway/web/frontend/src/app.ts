@@ -2,9 +2,11 @@
 
 import htmx from "htmx.org";
 import { csrfToken } from "./api";
+import "./elements/change-banner";
 import "./elements/copy-as";
 import "./elements/live-part";
 import "./elements/live-state";
+import "./elements/repairs-count";
 import { loadElements } from "./lazy";
 import { policy } from "./policy";
 import { type Mood, say } from "./say";

@@ -4,12 +4,16 @@ const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
   "device-form": () => import("./elements/device-form"),
   "device-search": () => import("./elements/device-search"),
   "device-setup": () => import("./elements/device-setup"),
+  "device-test": () => import("./elements/device-test"),
   "live-table": () => import("./elements/live-table"),
+  "log-tail": () => import("./elements/log-tail"),
   "sink-setup": () => import("./elements/sink-setup"),
   "spark-line": () => import("./elements/spark-line"),
   "tag-now": () => import("./elements/tag-now"),
   "tag-tree": () => import("./elements/tag-tree"),
+  "toml-editor": () => import("./elements/toml-editor"),
   "trend-plot": () => import("./elements/trend-plot"),
+  "wire-trace": () => import("./elements/wire-trace"),
 };
 
 const loaded = new Set<string>();

@@ -5,12 +5,9 @@
 // The callback gets all rows first and after every reconnection, then the rows that changed. While the page is offline,
 // rows keep their last values and their ages grow.
 
-import { Hub, type Told, type Wish } from "./hub";
-import { policy } from "./policy";
+import { ask, type Heard, onHeard } from "./port";
 import { setSource } from "./presence";
 import { matcher, type Row, Values } from "./values";
-
-declare const LIVE_WORKER: string;
 
 export interface Update {
   /** Whether `rows` are all rows there are, in their order; else those that changed. */
@@ -27,7 +24,6 @@ interface Subscription {
 }
 
 const subscriptions = new Set<Subscription>();
-let send: ((wish: Wish) => void) | undefined;
 let values: Values | undefined;
 let pending = false;
 
@@ -54,32 +50,19 @@ function tellWishes(): void {
       values = undefined;
       setSource("values", undefined);
     }
-    send ??= connect();
-    send({ patterns });
+    ask({ patterns });
   });
 }
 
-function connect(): (wish: Wish) => void {
-  if (typeof SharedWorker === "function" && "locks" in navigator) {
-    const worker = new SharedWorker(policy.createScriptURL(LIVE_WORKER), { name: "tidegate-live" });
-    worker.port.onmessage = (event: MessageEvent<Told>) => hear(event.data);
-    worker.port.start();
-    const lock = `tidegate-tab-${crypto.randomUUID()}`;
-    void navigator.locks.request(lock, () => {
-      worker.port.postMessage({ lock });
-      return new Promise(() => undefined); // held until the tab is gone
-    });
-    addEventListener("pagehide", () => worker.port.postMessage({ patterns: [] } satisfies Wish));
-    addEventListener("pageshow", (event) => {
-      if (event.persisted) tellWishes();
-    });
-    return (wish) => worker.port.postMessage(wish);
-  }
-  const hub = new Hub();
-  return (wish) => hub.wish(hear, wish);
-}
+onHeard(hear);
+addEventListener("pagehide", () => {
+  if (subscriptions.size > 0) ask({ patterns: [] });
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted && subscriptions.size > 0) tellWishes();
+});
 
-function hear(told: Told): void {
+function hear(told: Heard): void {
   if (told.kind === "state") {
     setSource("values", told.online);
     return;
@@ -93,7 +76,7 @@ function hear(told: Told): void {
     }
     return;
   }
-  if (values === undefined) return;
+  if (told.kind !== "tick" || values === undefined) return;
   const changed = values.take(told.body, told.at);
   for (const { matches, callback } of subscriptions) {
     callback({ whole: false, rows: changed.filter((row) => matches(row.tag)) });

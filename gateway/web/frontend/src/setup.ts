@@ -15,13 +15,15 @@ export interface Rung {
   details: { tags?: Reading[] };
 }
 
-/** One tag of a test read. */
+/** What a test read brought of one tag. */
 export interface Reading {
-  tag: string;
-  value: unknown;
-  unit: string | null;
-  quality: number;
-  quality_name: string;
+  readonly tag: string;
+  readonly value: unknown;
+  readonly unit: string | null;
+  readonly quality: number;
+  readonly quality_name: string;
+  /** Why it can't be read. */
+  readonly message: string | null;
 }
 
 const MARKS = { running: "off", passed: "good", failed: "bad", skipped: "off" } as const;
@@ -81,6 +83,7 @@ export abstract class Setup extends HTMLElement {
     text.append(said, more);
     note.append(icon("bad"), text);
     place.append(note);
+    place.scrollIntoView({ block: "nearest" }); // the button that was pressed may be far away
   }
 
   /** Say at its field what is wrong. False if there is no such field. */

@@ -1,12 +1,14 @@
 // <live-part src="/overview/live" every="2">: a part of a page that the server renders anew every few seconds.
 //
 // Not while nobody looks (a hidden tab asks nothing), and never while somebody types in it. What comes is put in by
-// morphing, so that focus, selection and open menus stay.
+// morphing, so that focus, selection and open menus stay. With on="device link" at once, too, when one of these changes.
 
 import htmx from "htmx.org";
+import { onChange } from "../news";
 import { setSource } from "../presence";
 
 const SLOWEST_MS = 15_000;
+const SETTLE_MS = 200; // what changes together is shown together
 
 let parts = 0;
 
@@ -15,17 +17,25 @@ export class LivePart extends HTMLElement {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private abort: AbortController | undefined;
   private failures = 0;
+  private stop: (() => void) | undefined;
   private readonly look = (): void => {
     if (document.visibilityState === "visible") this.wait(0);
   };
 
   connectedCallback(): void {
     document.addEventListener("visibilitychange", this.look);
+    const kinds = this.getAttribute("on")?.split(" ");
+    if (kinds !== undefined) {
+      this.stop = onChange(({ event }) => {
+        if (kinds.includes(event)) this.wait(SETTLE_MS);
+      });
+    }
     this.wait(this.hasAttribute("now") ? 0 : this.interval);
   }
 
   disconnectedCallback(): void {
     document.removeEventListener("visibilitychange", this.look);
+    this.stop?.();
     clearTimeout(this.timer);
     this.abort?.abort();
     setSource(this.name, undefined);
