@@ -22,6 +22,7 @@ from gateway.ops.clock import Clock
 from gateway.ops.events import AlarmChanged, DeviceChanged, Events, LinkChanged, SinkChanged
 from gateway.ops.lock import lock_directory
 from gateway.pipeline import Stage
+from gateway.secrets import keep_to_itself
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
 from gateway.southbound.demand import Reading
@@ -100,6 +101,8 @@ class Runtime:
             on_link=lambda link, state, detail: self.events.tell(LinkChanged(link, state.value, detail)),
         )
         self._sinks: dict[str, _Running] = {}
+        self._parked: set[str] = set()
+        """Sinks that were taken out provisionally: the journal keeps what they are to get."""
         self._health: dict[str, DeviceHealth] = {}
         self._sink_failed = asyncio.Event()
         self._applying = asyncio.Lock()
@@ -121,6 +124,7 @@ class Runtime:
         """Start from the broker's side to the field's, so that no value meets a part that isn't there yet."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         stack.callback(os.close, lock_directory(self.settings.data_dir))
+        keep_to_itself(self.settings.data_dir)
         await self._journal.start()
         stack.push_async_callback(self._journal.close)
         stack.push_async_callback(self._stop_all_sinks)
@@ -187,6 +191,7 @@ class Runtime:
         give_up()
         if for_good:
             self._journal.forget_sink(name)
+            _say_dropped(name, sum(owed))
         return sum(owed)
 
     async def _stop_all_sinks(self) -> None:
@@ -259,15 +264,29 @@ class Runtime:
 
     # -- other settings
 
-    async def apply(self, settings: GatewaySettings) -> Applied:
+    async def apply(self, settings: GatewaySettings, *, provisional: bool = False) -> Applied:
         """Run `settings` from now on. Only what differs restarts: :func:`gateway.delta.changes_between` says what.
 
-        A value that was read under the old settings is delivered under them. Goes on to its end if the caller gives up
-        waiting. One after the other. Raises ApplyFailed, and then the settings before run on, or again.
+        A value that was read under the old settings is delivered under them. `provisional`: they may be taken back, so
+        what sinks that go still owe, and what comes meanwhile, is kept for them until :meth:`settle` or until they are
+        back. Goes on to its end if the caller gives up waiting. One after the other. Raises ApplyFailed, and then the
+        settings before run on, or again.
         """
-        task = asyncio.create_task(self._apply(settings), name="apply")
+        task = asyncio.create_task(self._apply(settings, provisional), name="apply")
         task.add_done_callback(_look)
         return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """What was applied provisionally stays: sinks that went are given up, and what they owed is dropped."""
+        async with self._applying:
+            self._settle()
+
+    def _settle(self) -> None:
+        for name in sorted(self._parked):
+            owed = self._journal.withdraw_sink(name)
+            self._journal.forget_sink(name)
+            _say_dropped(name, owed)
+        self._parked.clear()
 
     async def try_out(self, settings: GatewaySettings) -> Sequence[Trial]:
         """Read once what `settings` would change or add, without applying anything. Takes some ten seconds at most."""
@@ -279,7 +298,7 @@ class Runtime:
         """To ask running devices something between their polls, and to show what goes over a link."""
         return self._supervisor
 
-    async def _apply(self, settings: GatewaySettings) -> Applied:
+    async def _apply(self, settings: GatewaySettings, provisional: bool) -> Applied:
         async with self._applying:
             if self._stopping:
                 raise ApplyFailed("the gateway is stopping; nothing was changed")
@@ -288,17 +307,19 @@ class Runtime:
             delta, following = await asyncio.to_thread(self._rehearsed, settings)
             try:
                 # What restarts nothing may differ all the same: the gateway's own place, where no sink speaks of it.
-                owed = {} if following.settings == before else await self._run(following)
+                owed = {} if following.settings == before else await self._run(following, provisional)
             except Exception as error:
                 log.exception("a change of configuration failed half-way; going back")
                 sentence = f"the change failed half-way ({type(error).__name__}: {error})"
                 try:
-                    await self._run(await asyncio.to_thread(self._made_for, before))
+                    await self._run(await asyncio.to_thread(self._made_for, before), provisional)
                 except Exception as worse:
                     log.exception("and so did going back")
                     raise NothingRuns(f"{sentence}, and so did going back: restart the gateway") from worse
                 raise ApplyFailed(f"{sentence}; the configuration before runs again") from error
             applied = _done(delta, owed, time.monotonic() - begun)
+            if not provisional:
+                self._settle()
             del following
             if not delta.empty:
                 # Drivers and connections leave cycles behind. It doesn't look at what a start has frozen.
@@ -344,7 +365,7 @@ class Runtime:
         same_place = (before.id, before.location) == (settings.id, settings.location)
         return same_place and running.settings in settings.sinks
 
-    async def _run(self, following: _Next) -> dict[str, int]:
+    async def _run(self, following: _Next, provisional: bool) -> dict[str, int]:
         """Make what runs what is to run. Returns the values that sinks owed which went, by name."""
         settings = following.settings
         stays = {name for name in self._sinks if self._keeps(name, settings)}
@@ -371,14 +392,26 @@ class Runtime:
                 self._sinks[name].sink.device_health(health)
         leaves = [name for name in self._sinks if name not in stays]
         left = {name: self._sinks[name] for name in leaves}
-        owed = await asyncio.gather(*(self._stop_sink(name, for_good=name not in wanted) for name in leaves))
+        gone = {name for name in leaves if name not in wanted}
+        owed = await asyncio.gather(
+            *(self._stop_sink(name, for_good=name in gone and not provisional) for name in leaves)
+        )
+        if provisional:
+            self._parked |= gone
+            owed = [self._owed(name) for name in leaves]
+        self._parked -= wanted.keys()
         for name, mqtt in wanted.items():
             if name not in self._journal.feeds:
                 self._journal.add_sink(name)
             if name not in stays:
                 documents = following.documents[name]
                 self._start_sink(mqtt, documents, _left_behind(left.get(name), mqtt, documents))
-        return {name: count for name, count in zip(leaves, owed, strict=True) if name not in wanted}
+        return {name: count for name, count in zip(leaves, owed, strict=True) if name in gone}
+
+    def _owed(self, sink: str) -> int:
+        """Values it has yet to get, or to be asked for again."""
+        totals = self._journal.accounts.totals(sink)
+        return totals["pending"] + totals["refused"]
 
     async def _finish_applying(self) -> None:
         """Before anything is stopped."""
@@ -444,10 +477,12 @@ def _left_behind(before: _Running | None, mqtt: MqttSettings, documents: Documen
 
 
 def _done(delta: Delta, owed: Mapping[str, int], took_s: float) -> Applied:
-    for sink, count in owed.items():
-        if count:
-            log.warning("sink %s is gone: %d values that it owed are dropped, as its last ledger says", sink, count)
     return Applied(**{each.name: getattr(delta, each.name) for each in fields(delta)}, owed=owed, took_s=took_s)
+
+
+def _say_dropped(sink: str, owed: int) -> None:
+    if owed:
+        log.warning("sink %s is gone: %d values that it owed are dropped, as its last ledger says", sink, owed)
 
 
 def _look(task: asyncio.Task[Applied]) -> None:

@@ -7,13 +7,14 @@ reference only. Whatever leaves the process as text for people (logs, diagnostic
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _MAX_BYTES = 64 * 1024
 
@@ -21,6 +22,12 @@ CROSSED_OUT = "•••"
 
 _read_so_far: set[str] = set()
 """Secrets this process has read: what it must not say."""
+
+_own_places: set[Path] = set()
+_OWN_NAMES = re.compile(
+    r"(?:accounts|audit|changes|claim-code|clock|control|drivers|journal|lock|restore|web|writes)\b"
+)
+"""What a running gateway writes in its data directory."""
 
 _KEYS = r"(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|bindkey)"
 _TELLTALES = (
@@ -120,10 +127,34 @@ def readable_by_others(path: Path) -> bool:
     return bool(path.stat().st_mode & stat.S_IROTH)
 
 
+def keep_to_itself(data_dir: Path) -> None:
+    """What the gateway keeps there for itself (accounts, keys, the claim code) is no secret that a configuration may
+    name: who configures it could have it sent to a broker of theirs. Secrets it was given are in ``secrets`` there."""
+    _own_places.add(Path(os.path.realpath(data_dir)))
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A file to be read; nothing that has no end or keeps its reader waiting, as devices do. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it isn't a plain file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def _is_own(path: Path) -> bool:
+    real = Path(os.path.realpath(path))
+    return any(
+        real.is_relative_to(place) and bool(_OWN_NAMES.match(str(real.relative_to(place)))) for place in _own_places
+    )
+
+
 def _read(path: Path, *, private: bool) -> str:
+    if _is_own(path):
+        raise SecretError(f"the secret file {path} is the gateway's own: keep the secret in another file")
     try:
-        with path.open("rb") as file:
-            if private and readable_by_others(path):
+        with open_plain(path) as file:
+            if private and os.fstat(file.fileno()).st_mode & stat.S_IROTH:
                 raise SecretError(f"the secret file {path} can be read by every user: run chmod o-rwx {path}")
             body = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:

@@ -21,6 +21,7 @@ from gateway.accounts.tries import Tries
 from gateway.actors import Actor, Role
 from gateway.audit import AuditError
 from gateway.ops.files import write_atomically
+from gateway.ops.logs import NOT_KEPT
 
 _log = logging.getLogger(__name__)
 
@@ -112,12 +113,11 @@ class Accounts:
                 raise AccountError("taken", f"there is a user {name!r} already", "choose another name")
             if len(state.users) >= MOST_USERS:
                 raise AccountError("full", f"there are {MOST_USERS} users already", "remove some first")
-            # Who has an admin belongs to somebody: the claim code would make another one.
-            return replace(state.with_user(user), claim=None if role is Role.ADMIN else state.claim)
+            # Who has a user belongs to somebody, and that user may read the log: the code in it would make an admin.
+            return replace(state.with_user(user), claim=None)
 
         await self._change(actor, "user.add", name, added, role=role.value)
-        if not self.claimable:
-            await asyncio.to_thread(self._claim_path.unlink, missing_ok=True)
+        await asyncio.to_thread(self._claim_path.unlink, missing_ok=True)
         return user
 
     async def remove_user(self, actor: Actor, name: str) -> None:
@@ -311,7 +311,10 @@ class Accounts:
             except AccountError as error:
                 _log.error("no claim code could be made: %s; %s", error, error.mend)
                 return
-        _log.warning("nobody can log in yet. Claim this gateway on its page with the code %s", code)
+        # For who stands before the machine: a token that may read the log must not make an admin.
+        _log.warning(
+            "nobody can log in yet. Claim this gateway on its page with the code %s", code, extra={NOT_KEPT: True}
+        )
 
     async def _keep_claim(self, code: str) -> None:
         try:

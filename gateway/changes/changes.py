@@ -334,6 +334,7 @@ class Changes:
             await asyncio.to_thread(commit.finish, self.main)
         except (OSError, Damaged) as error:
             log.error("the configuration is confirmed, but its files aren't all in place yet: %s", error)
+        await self._plant.settle()
         revision = await self._diary.decide(pending.revision, "confirmed", actor)
         if pending.draft is not None:
             await self.drafting.settle(pending.draft, pending.tree)
@@ -378,7 +379,9 @@ class Changes:
         self._pending = None
         self._running, self._settings = pending.before, pending.before_settings
         try:
-            return await self._restore(pending.before_settings, pending.revision)
+            applied = await self._restore(pending.before_settings, pending.revision)
+            await self._plant.settle()
+            return applied
         finally:
             await asyncio.to_thread(commit.abandon, pending.prepared)
             revision = await self._diary.decide(pending.revision, "rolled back", actor, why)

@@ -26,7 +26,9 @@ class Plant:
     """The running gateway, as far as this room needs it."""
 
     apply: Callable[[GatewaySettings], Awaitable[Applied]]
-    """Raises ApplyFailed, and then what ran before still runs."""
+    """So that it can be taken back without a loss. Raises ApplyFailed, and then what ran before still runs."""
+    settle: Callable[[], Awaitable[None]]
+    """What was applied won't be taken back any more."""
     compare: Callable[[GatewaySettings, GatewaySettings], Delta]
     try_out: Callable[[GatewaySettings], Awaitable[Sequence[Any]]]
     """Reads what would be new or changed once, and applies nothing."""

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, emit_json, emit_line, fail, json_option, note, printable
-from gateway.cli.status import client_for
 from gateway.control.client import ControlClient, NotRunning
 
 _LOOK_S = 1.0

@@ -14,13 +14,23 @@ from typing import Any
 import click
 
 from gateway.actors import Actor, Role
-from gateway.cli.calling import answering
-from gateway.cli.loading import load_or_exit, socket_of
-from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, table, yes_option
-from gateway.cli.status import socket_option
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.loading import load_or_exit
+from gateway.cli.output import (
+    Exit,
+    config_option,
+    confirmed,
+    emit_json,
+    fail,
+    json_option,
+    moment,
+    note,
+    table,
+    yes_option,
+)
 from gateway.cli.stream import Stream
 from gateway.config import ConfigErrors
-from gateway.control.client import ControlClient, NotRunning
+from gateway.control.client import NotRunning
 from gateway.ops.backup.archive import Backup, BackupRefused, unpack
 from gateway.ops.backup.restore import PARTS, RestoreReport
 from gateway.ops.backup.sealing import LEAST_PASSPHRASE, is_sealed
@@ -57,7 +67,7 @@ def backup(
     body = None
     with answering():
         try:
-            client = ControlClient(socket_of(config_path, socket), _LIMIT_S)
+            client = client_for(config_path, socket, _LIMIT_S)
             body = client.post("/v1/backup", {"passphrase": passphrase})
         except NotRunning as error:
             note(f"{error}: it is made from its files")
@@ -116,7 +126,7 @@ def restore(
     report = _restored(config_path, socket, body, opened, passphrase, chosen, dry_run=True)
     refused = [item for item in report["items"] if item["outcome"] == "refused"]
     if not dry_run and not refused:
-        confirmed(f"Make this gateway {report['gateway']!r} as of {_time(report['made_ms'])}?", yes=yes)
+        confirmed(f"Make this gateway {report['gateway']!r} as of {moment(report['made_ms'])}?", yes=yes)
         report = _restored(config_path, socket, body, opened, passphrase, chosen, dry_run=False)
         refused = [item for item in report["items"] if item["outcome"] == "refused"]
     if as_json:
@@ -199,7 +209,7 @@ def _asked(
     if socket is not None or config_path.exists():
         with answering():
             try:
-                client = ControlClient(socket_of(config_path, socket), _LIMIT_S)
+                client = client_for(config_path, socket, _LIMIT_S)
                 upload = client.call("PUT", "/v1/restore/upload", body=body)
                 wish = {"upload": upload["id"], "passphrase": passphrase, "dry_run": dry_run, "parts": parts}
                 report: dict[str, Any] = client.post("/v1/restore", wish)
@@ -238,9 +248,5 @@ def _print(report: dict[str, Any], *, dry_run: bool) -> None:
     for each in report["left_out"]:
         note(f"the backup lacks {each}")
     if report["applied"]:
-        note(f"restored: this gateway is {report['gateway']!r} as of {_time(report['made_ms'])}")
+        note(f"restored: this gateway is {report['gateway']!r} as of {moment(report['made_ms'])}")
         note("  → tidegate status")
-
-
-def _time(ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(ms / 1000))

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
+from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, fail
-from gateway.control.client import NotPermitted, NotRunning, Refused
+from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused
+
+socket_option = click.option(
+    "--socket", type=click.Path(path_type=Path), help="The control socket, where the configuration isn't at hand."
+)
 
 _EXITS = {
     403: Exit.DENIED,
@@ -22,9 +28,14 @@ _INVALID = "config-invalid"
 """The code of a refusal over an invalid configuration."""
 
 
+def client_for(config_path: Path, socket: Path | None, timeout_s: float = 5.0) -> ControlClient:
+    """Of the gateway at `socket`, or of the one that is configured. Ends the command if neither is known."""
+    return ControlClient(socket_of(config_path, socket), timeout_s)
+
+
 @contextlib.contextmanager
-def answering() -> Iterator[None]:
-    """Ends the command if no gateway answers, or if it refuses."""
+def answering(mend: str | None = None) -> Iterator[None]:
+    """Ends the command if no gateway answers, or if it refuses. `mend`: for a refusal that names none."""
     try:
         yield
     except NotRunning as error:
@@ -35,7 +46,7 @@ def answering() -> Iterator[None]:
         for problem in error.problems:
             _print(problem)
         code = Exit.CONFIG if error.code == _INVALID else _EXITS.get(error.status, Exit.FAILED)
-        fail(str(error), error.mend, code)
+        fail(str(error), error.mend or mend, code)
 
 
 def _print(problem: object) -> None:

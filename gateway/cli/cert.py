@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ import click
 
 from gateway.cli.drivers import driver, installed, not_permitted
 from gateway.cli.loading import load_or_exit
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
+from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, moment, note, table
 from gateway.driver import Certificates
 from gateway.ops.certificates import (
     SHOWN,
@@ -76,7 +75,7 @@ def list_(config_path: Path, name: str | None, as_json: bool) -> None:
                     each.driver or each.holder,
                     each.state,
                     each.fingerprint[:SHOWN],
-                    _date(each.not_after_s),
+                    moment(each.not_after_s * 1000),
                     each.subject,
                 )
                 for each in known
@@ -219,15 +218,11 @@ def _print(certificate: KnownCertificate, *, as_json: bool) -> None:
         ("fingerprint", certificate.fingerprint),
         ("subject", certificate.subject),
         *(("URI", uri) for uri in certificate.uris),
-        ("valid from", _date(certificate.not_before_s)),
-        ("valid until", _date(certificate.not_after_s)),
+        ("valid from", moment(certificate.not_before_s * 1000)),
+        ("valid until", moment(certificate.not_after_s * 1000)),
         ("file", certificate.file),
     ]
     table(["certificate", ""], lines)
-
-
-def _date(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _warn(certificate: KnownCertificate) -> None:
@@ -236,7 +231,7 @@ def _warn(certificate: KnownCertificate) -> None:
     what = f"{certificate.driver or certificate.holder} {certificate.fingerprint[:SHOWN]} ({certificate.state})"
     left_s = certificate.not_after_s - now_s
     if certificate.not_before_s > now_s:
-        note(f"{what} isn't valid before {_date(certificate.not_before_s)}: is the clock right?")
+        note(f"{what} isn't valid before {moment(certificate.not_before_s * 1000)}: is the clock right?")
     elif left_s < 0:
         note(f"{what} expired {_days(-left_s)} ago")
     elif left_s < _SOON_S:

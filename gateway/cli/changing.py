@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.loading import print_problems
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, print_patch, table
 from gateway.config import ConfigErrors
 from gateway.config.document import in_place
 from gateway.config.tree import Tree
 from gateway.control.client import ControlClient
 
+_AGAIN = "call it again with --yes if it is meant"
 _LOOK_S = 0.5
 _APPLY_LIMIT_S = 120.0
 """Links that stop and start take their time."""
@@ -45,7 +45,7 @@ as_option = click.option(
 wait_option = click.option(
     "--wait", is_flag=True, help="Wait until it is confirmed or has come back; exit code 5 if it has come back."
 )
-yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 
 
 @click.command()
@@ -87,7 +87,7 @@ def apply(
         if asking:
             _show(client)
             if not click.confirm("Apply this?", err=True):
-                fail("nothing was changed", "call it again with --yes if it is meant")
+                fail("nothing was changed", _AGAIN)
         body = {"reason": reason, "confirm_within_s": within_s, "confirm_by": confirm_by, "acting_as": acting_as}
         result = client.post("/v1/config/apply", body, timeout_s=_APPLY_LIMIT_S, version=version)
     _finish(client, result, asking=asking, wait=wait or confirm_by == "health", as_json=as_json)
@@ -134,7 +134,7 @@ def rollback(
     client = client_for(config_path, socket)
     asking = sys.stdin.isatty() and sys.stderr.isatty() and not yes
     if asking and not click.confirm(f"Go back to {f'revision {to}' if to else 'what was before'}?", err=True):
-        fail("nothing was changed", "call it again with --yes if it is meant")
+        fail("nothing was changed", _AGAIN)
     body = {"reason": reason, "confirm_within_s": within_s, "confirm_by": confirm_by, "acting_as": acting_as, "to": to}
     with answering():
         result = client.post("/v1/config/rollback", body, timeout_s=_APPLY_LIMIT_S)
@@ -153,7 +153,7 @@ def draft() -> None:
 def discard_draft(config_path: Path, socket: Path | None, yes: bool) -> None:
     """Throw the draft away."""
     if sys.stdin.isatty() and not yes and not click.confirm("Throw the draft away?", err=True):
-        fail("nothing was changed", "call it again with --yes if it is meant")
+        fail("nothing was changed", _AGAIN)
     with answering():
         client_for(config_path, socket).call("DELETE", "/v1/config/draft")
 
@@ -234,8 +234,6 @@ def _put_into_draft(client: ControlClient, path: Path, replace: bool) -> None:
 
 
 def _show(client: ControlClient) -> None:
-    from gateway.cli.config import print_patch
-
     difference = client.get("/v1/config/draft/diff")
     print_patch(difference["patch"])
     for change in difference["changes"] or []:

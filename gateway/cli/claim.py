@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import config_option, emit_json, json_option, note
-from gateway.cli.status import client_for
 from gateway.control.client import NotRunning
 
 

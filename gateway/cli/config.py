@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.changing import apply, confirm, draft, rollback
-from gateway.cli.output import Exit, colourful, config_option, emit_json, fail, json_option, note, table
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.output import (
+    Exit,
+    config_option,
+    emit_json,
+    fail,
+    json_option,
+    moment,
+    note,
+    print_patch,
+    table,
+)
 
 
 @click.group()
@@ -120,13 +128,13 @@ def history(number: int | None, config_path: Path, socket: Path | None, as_json:
         table(
             ["revision", "when", "author", "outcome", "reason", "why"],
             [
-                (each["number"], _moment(each["at_ms"]), each["author"], _outcome(each), each["reason"], each["why"])
+                (each["number"], moment(each["at_ms"]), each["author"], _outcome(each), each["reason"], each["why"])
                 for each in body
             ],
         )
     else:
         print_patch(body["patch"])
-        note(f"revision {number} by {body['author']}, {_moment(body['at_ms'])}: {_outcome(body)}. {body['reason']}")
+        note(f"revision {number} by {body['author']}, {moment(body['at_ms'])}: {_outcome(body)}. {body['reason']}")
 
 
 @config.command()
@@ -182,14 +190,6 @@ def owner(name: str | None, config_path: Path, socket: Path | None, as_json: boo
         click.echo(body["name"])
 
 
-def print_patch(patch: str) -> None:
-    """A unified diff, coloured on a terminal."""
-    colours = {"+": "green", "-": "red", "@": "cyan"} if colourful(sys.stdout) else {}
-    for line in patch.split("\n")[:-1]:
-        shown = "".join(each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in line)
-        click.echo(click.style(shown, fg=colours.get(line[:1])) if colours else shown)
-
-
 def _print_overview(body: dict[str, Any]) -> None:
     rows = [
         ("main file", body["main"]),
@@ -199,7 +199,7 @@ def _print_overview(body: dict[str, Any]) -> None:
     ]
     if draft := body["draft"]:
         rows.append(
-            ("draft", f"by {draft['author']}, changed by {draft['changed_by']} {_moment(draft['changed_at_ms'])}")
+            ("draft", f"by {draft['author']}, changed by {draft['changed_by']} {moment(draft['changed_at_ms'])}")
         )
     if pending := body["pending"]:
         rows.append(
@@ -217,7 +217,3 @@ def _print_overview(body: dict[str, Any]) -> None:
 
 def _outcome(revision: dict[str, Any]) -> str:
     return revision["outcome"] if revision["kind"] == "change" else f"{revision['kind']}, {revision['outcome']}"
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, socket_option
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note
-from gateway.cli.status import socket_option
 from gateway.config import ConfigErrors, load
 from gateway.control.client import ControlClient, NotRunning
 from gateway.journal import JournalError

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import Exit, colourful, config_option, emit_json, fail, json_option, note, printable
-from gateway.cli.status import client_for, socket_option
-from gateway.control.client import NotPermitted, NotRunning, Refused
+from gateway.control.client import NotRunning
 
 _MARKS = {"error": ("✖", "red"), "warning": ("▲", "yellow"), "notice": ("●", "")}
 
@@ -25,18 +25,12 @@ def doctor(config_path: Path, socket: Path | None, as_json: bool) -> None:
 
     The exit code is 1 if there is an error or a warning; notices, such as a broker that is away for a while, aren't.
     """
-    try:
-        found = client_for(config_path, socket).get("/v1/repairs")
-    except NotRunning as error:
-        fail(
-            str(error),
-            "start it with: tidegate run; before that, tidegate check looks at its configuration",
-            Exit.UNREACHABLE,
-        )
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
-    except Refused as error:
-        fail(str(error), error.mend)
+    with answering():
+        try:
+            found = client_for(config_path, socket).get("/v1/repairs")
+        except NotRunning as error:
+            mend = "start it with: tidegate run; before that, tidegate check looks at its configuration"
+            fail(str(error), mend, Exit.UNREACHABLE)
     if as_json:
         emit_json(found)
     else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from gateway.cli.loading import load_or_exit
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
+from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, moment, note, table
 
 path_option = click.option(
     "--path", type=click.Path(path_type=Path), help="The journal's file, where the configuration isn't at hand."
@@ -42,7 +41,7 @@ def stats(config_path: Path, path: Path | None, as_json: bool) -> None:
     table(
         ["device", "records", "values", "oldest"],
         (
-            (name, source["records"], source["values"], _time(source["oldest_ms"]))
+            (name, source["records"], source["values"], moment(source["oldest_ms"]))
             for name, source in body["sources"].items()
         ),
     )
@@ -86,7 +85,3 @@ def verify(config_path: Path, path: Path | None, as_json: bool) -> None:
 
 def _path(config_path: Path, path: Path | None) -> Path:
     return path if path is not None else load_or_exit(config_path, check_secrets=False).journal.path
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")

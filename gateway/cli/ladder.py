@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import queue
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli.output import Exit, colourful, emit_line, note, printable
+
+if TYPE_CHECKING:
+    from gateway.diagnostics.rungs import Rung
 
 _MARKS = {"passed": ("✔", "green"), "failed": ("✖", "red"), "skipped": ("–", "")}
 
@@ -26,6 +32,29 @@ def show(rungs: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
             _line(rung)
     if failed:
         sys.exit(int(Exit.UNREACHABLE))
+
+
+def drawn(ladder: Callable[[], AsyncGenerator[Rung, None]]) -> Iterator[Mapping[str, Any]]:
+    """The rungs of a ladder that is climbed in a loop of its own, as they come."""
+    rungs: queue.SimpleQueue[Mapping[str, Any] | BaseException | None] = queue.SimpleQueue()
+
+    async def climb() -> None:
+        async for rung in ladder():
+            rungs.put(rung.to_json())
+
+    def run() -> None:
+        try:
+            asyncio.run(climb())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+            rungs.put(error)
+        else:
+            rungs.put(None)
+
+    threading.Thread(target=run, name="ladder", daemon=True).start()
+    while (rung := rungs.get()) is not None:
+        if isinstance(rung, BaseException):
+            raise rung
+        yield rung
 
 
 def _line(rung: Mapping[str, Any]) -> None:

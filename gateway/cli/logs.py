@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
-from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option, note
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option, moment, note
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _COLOURS = {"warning": "yellow", "error": "red"}
@@ -83,7 +81,7 @@ def logs(
 
 
 def _print(entry: dict[str, Any]) -> None:
-    at = datetime.fromtimestamp(entry["timestamp_ms"] / 1000, UTC).isoformat(timespec="milliseconds")
+    at = moment(entry["timestamp_ms"], exact=True)
     text = f"{at}  {entry['level']:<7}  {entry['logger'].removeprefix('gateway.')}: {entry['message']}"
     if entry["traceback"]:
         text += "\n" + entry["traceback"]

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.ladder import show
+from gateway.cli.ladder import drawn, show
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, fail, json_option, note
-from gateway.cli.test import drawn
 
 if TYPE_CHECKING:
     from gateway.diagnostics.rungs import Rung

@@ -6,6 +6,7 @@ import enum
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -87,12 +88,26 @@ def emit_line(body: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def moment(ms: float, *, exact: bool = False) -> str:
+    """Milliseconds since 1970 as every command prints them, UTC: ``2026-01-31T12:00:00Z``; `exact`: to the ms."""
+    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds" if exact else "seconds")
+    return text.replace("+00:00", "Z")
+
+
 def printable(cell: object) -> str:
     """As one line that moves no cursor: names come from devices, and anybody may stand in radio range."""
     if isinstance(cell, list | tuple):
         return ", ".join(printable(item) for item in cell)
     text = "" if cell is None else str(cell)
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def print_patch(patch: str) -> None:
+    """A unified diff, coloured on a terminal."""
+    colours = {"+": "green", "-": "red", "@": "cyan"} if colourful(sys.stdout) else {}
+    for line in patch.split("\n")[:-1]:
+        shown = "".join(each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in line)
+        click.echo(click.style(shown, fg=colours.get(line[:1])) if colours else shown)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import click
 import orjson
 
+from gateway.cli.calling import answering
 from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused
+from gateway.control.client import ControlClient, Refused
 from gateway.ops.files import write_atomically
 from gateway.web.certificate import Pair, fingerprint
 from gateway.web.provisioned import REPORT
@@ -67,17 +68,14 @@ def provision(
     if not again and _report(state).get("digest") == digest:
         note(f"{file} was applied before; nothing is to be done")
         return
+    client = ControlClient(socket, 60.0)
     try:
-        client = ControlClient(socket, 60.0)
-        client.status()
-        settings = list(_apply(wanted, file.parent, client, state))
+        with answering():
+            client.status()
+            settings = list(_apply(wanted, file.parent, client, state))
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         report = {"file": str(file), "digest": digest, "settings": [asdict(setting) for setting in settings]}
         write_atomically(state / REPORT, orjson.dumps(report, option=orjson.OPT_INDENT_2), 0o600)
-    except NotRunning as error:
-        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
     except OSError as error:
         fail(f"can't use {error.filename or state}: {error.strerror or error}", "give another with --state")
     if as_json:

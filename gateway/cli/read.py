@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from gateway.cli.calling import answering
-from gateway.cli.output import Exit, config_option, emit_json, json_option, table
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import Exit, config_option, emit_json, json_option, moment, table
 from gateway.model import is_bad
 
 
@@ -41,13 +39,9 @@ def read(tags: tuple[str, ...], config_path: Path, socket: Path | None, as_json:
                     "–" if row["value"] is None else row["value"],
                     row["unit"],
                     row["quality_name"],
-                    _time(row["timestamp_ms"]),
+                    "never" if row["timestamp_ms"] is None else moment(row["timestamp_ms"], exact=True),
                 ]
                 for row in rows
             ),
         )
     sys.exit(Exit.FAILED if any(is_bad(row["quality"]) for row in rows) else Exit.OK)
-
-
-def _time(ms: int | None) -> str:
-    return "never" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

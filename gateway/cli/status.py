@@ -8,21 +8,11 @@ from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
-from gateway.cli.loading import socket_of
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import config_option, emit_json, json_option, table
-from gateway.control.client import ControlClient
 from gateway.model import Quality, quality_name
 
 _WAITING = quality_name(Quality.BAD_WAITING_FOR_INITIAL_DATA)
-
-socket_option = click.option(
-    "--socket", type=click.Path(path_type=Path), help="The control socket, where the configuration isn't at hand."
-)
-
-
-def client_for(config_path: Path, socket: Path | None) -> ControlClient:
-    return ControlClient(socket_of(config_path, socket))
 
 
 @click.command()

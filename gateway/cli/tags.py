@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from gateway import grids
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.loading import print_problems
 from gateway.cli.output import Exit, colourful, config_option, emit_json, fail, json_option, note
-from gateway.cli.status import client_for, socket_option
 from gateway.config import ConfigErrors
 from gateway.config.document import Document, read
 from gateway.config.sheets.importing import try_import
@@ -81,7 +80,7 @@ def export(
     try:
         output.write_bytes(data)
     except OSError as error:
-        fail(f"{output} can't be written: {error.strerror or error}", "name another file with --output")
+        fail(f"{output} can't be written: {error.strerror or error}", "name another file")
     note(f"{len(rows)} tags in {output}")
 
 

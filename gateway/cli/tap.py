@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
-from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option, moment
 from gateway.model import is_bad, is_good
 
 
@@ -39,7 +37,7 @@ def tap(pattern: str, config_path: Path, socket: Path | None, as_json: bool, cou
 
 
 def _print(body: dict[str, Any]) -> None:
-    at = datetime.fromtimestamp(body["timestamp_ms"] / 1000, UTC).isoformat(timespec="milliseconds")
+    at = moment(body["timestamp_ms"], exact=True)
     quality = body["quality"]
     unit = f" {body['unit']}" if body["unit"] else ""
     line = f"{at}  {body['tag']:<40}  {body['value']!s:>20}{unit:<8}  {body['quality_name']}"

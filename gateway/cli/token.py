@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from gateway.actors import Role
-from gateway.cli.calling import answering
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import config_option, emit_json, json_option, note, table
-from gateway.cli.status import client_for, socket_option
 from gateway.control.client import segment
 
 _TOKENS = "/v1/accounts/tokens"
@@ -56,7 +55,7 @@ def list_(config_path: Path, socket: Path | None, as_json: bool) -> None:
     type=click.Choice([role.value for role in Role]),
     default="viewer",
     show_default=True,
-    help="How much it may do.",
+    help="What it is good for.",
 )
 @click.option("--scope", "scopes", multiple=True, help="A part of the API, as its paths say after /v1/. Repeatable.")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="It expires after so many.")

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option, printable
-from gateway.cli.status import client_for, socket_option
-from gateway.control.client import NotPermitted, NotRunning, Refused, ServerEvent
+from gateway.control.client import ServerEvent
 from gateway.model import is_bad, is_good
 
 _CHROME_LINES = 4
@@ -104,19 +104,14 @@ def top(
         "/v1/live", match=pattern, device=device, errors=errors, interval_ms=interval_ms
     )
     try:
-        if as_json:
-            for number, event in enumerate(events, 1):
-                emit_line({"event": event.event, **event.data})
-                if number == count:
-                    return
-        elif _show(events, errors, count):
-            return
-    except NotRunning as error:
-        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
-    except Refused as error:
-        fail(str(error), error.mend)
+        with answering():
+            if as_json:
+                for number, event in enumerate(events, 1):
+                    emit_line({"event": event.event, **event.data})
+                    if number == count:
+                        return
+            elif _show(events, errors, count):
+                return
     except KeyboardInterrupt:
         return
     fail("the gateway stopped", "see its log, then: tidegate status", Exit.UNREACHABLE)

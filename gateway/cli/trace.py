@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option, note, printable
-from gateway.cli.status import client_for, socket_option
-from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused, segment
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import colourful, config_option, emit_line, fail, json_option, note, printable
+from gateway.control.client import ControlClient, segment
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0}
 _HEX_SHOWN = 24
@@ -56,7 +56,7 @@ def trace(
     Secrets are blanked. What OPC UA encrypts is shown decrypted. The polling isn't delayed.
     """
     client = client_for(config_path, socket)
-    try:
+    with answering("see its devices: tidegate status"):
         began = client.post("/v1/traces", {"device": device, "seconds": for_s})
         with contextlib.suppress(KeyboardInterrupt):
             _follow(client, began["id"], as_json=as_json, all_bytes=all_bytes)
@@ -65,12 +65,6 @@ def trace(
         if capture is not None:
             _keep(client, ended, capture)
         client.call("DELETE", f"/v1/traces/{segment(began['id'])}")
-    except NotRunning as error:
-        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
-    except Refused as error:
-        fail(str(error), error.mend or "see its devices: tidegate status")
 
 
 def _follow(client: ControlClient, id_: str, *, as_json: bool, all_bytes: bool) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.cli.calling import answering
-from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, table, yes_option
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import (
+    Exit,
+    config_option,
+    confirmed,
+    emit_json,
+    fail,
+    json_option,
+    moment,
+    note,
+    table,
+    yes_option,
+)
 from gateway.cli.stream import Stream
 from gateway.control.client import ControlClient
 
@@ -109,20 +118,17 @@ def _show(body: dict[str, Any], *, as_json: bool) -> None:
     click.echo(f"{body['image']}, version {body['version']}\n")
     table(
         ["slot", "version", "state", "installed"],
-        (
-            (slot["name"], slot["version"] or "empty", _state(slot), _time(slot["installed_ms"]))
-            for slot in body["slots"]
-        ),
+        ((slot["name"], slot["version"] or "empty", _state(slot), _installed(slot)) for slot in body["slots"]),
     )
     latest = body["installation"]
     if latest is not None:
         click.echo(f"\n{latest['bundle']}: {latest['state']} {latest['detail'] or latest['doing']}")
 
 
+def _installed(slot: dict[str, Any]) -> str:
+    return "" if slot["installed_ms"] is None else moment(slot["installed_ms"])
+
+
 def _state(slot: dict[str, Any]) -> str:
     words = [word for key, word in (("booted", "runs"), ("next", "next")) if slot[key]]
     return ", ".join([*words, "good" if slot["good"] else "on trial" if slot["booted"] else "not proved"])
-
-
-def _time(ms: int | None) -> str:
-    return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")

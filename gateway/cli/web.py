@@ -12,7 +12,6 @@ import click
 
 from gateway.cli.output import config_option, fail
 
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _LISTEN = "127.0.0.1:8443"
 
 
@@ -79,7 +78,6 @@ def web(
         "listen": list(listen) or ([] if activated else [_LISTEN]),
         "idle_exit_s": idle_exit,
         "log_level": log_level,
-        "log_format": LOG_FORMAT,
     }
     # The same process, so that the sockets and the pid which systemd knows stay.
     os.execv(sys.executable, [sys.executable, "-m", "gateway.web", json.dumps(told)])

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from gateway.cli.output import Exit, colourful, config_option, emit_json, fail, json_option, note, printable
-from gateway.cli.status import client_for, socket_option
-from gateway.control.client import NotPermitted, NotRunning, Refused, segment
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import Exit, colourful, config_option, emit_json, json_option, note, printable
+from gateway.control.client import segment
 
 _MARKS = {"ok": ("✔", "green"), "note": ("▲", "yellow"), "stop": ("✖", "red")}
 
@@ -26,14 +26,8 @@ def why(tag: str, config_path: Path, socket: Path | None, as_json: bool) -> None
 
     The exit code is 1 if it doesn't arrive.
     """
-    try:
+    with answering():
         answer = client_for(config_path, socket).get(f"/v1/why/{segment(tag)}")
-    except NotRunning as error:
-        fail(str(error), "start it with: tidegate run", Exit.UNREACHABLE)
-    except NotPermitted as error:
-        fail(str(error), "run as root or as a member of the socket's group", Exit.DENIED)
-    except Refused as error:
-        fail(str(error), error.mend)
     if as_json:
         emit_json(answer)
     else:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import uuid
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from gateway.cli.calling import answering
-from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note
-from gateway.cli.status import client_for, socket_option
+from gateway.cli.calling import answering, client_for, socket_option
+from gateway.cli.output import Exit, config_option, confirmed, emit_json, fail, json_option, note, yes_option
 from gateway.control.client import ControlClient, NotRunning, Refused
 from gateway.model import DataType
 
@@ -43,7 +41,7 @@ _ANSWER_S = 100.0
 @click.option("--expect", help="Write only if the device reads this right before.")
 @click.option("--ttl", type=click.FloatRange(0.001, 86_400), help="Don't send it later than so many seconds from now.")
 @click.option("--id", "write_id", help="Repeat a write by its id: nothing is sent a second time. Default: a new one.")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@yes_option
 def write(
     tag: str,
     value: str,
@@ -69,11 +67,7 @@ def write(
     if (refusal := preview["refusal"]) is not None:
         fail(refusal["message"], refusal["mend"], _EXITS.get(refusal["code"], Exit.FAILED))
     _show(preview, wanted)
-    if not yes:
-        if not sys.stdin.isatty():
-            fail("nobody is there to be asked", "give --yes to write without asking", Exit.USAGE)
-        if not click.confirm(f"write {wanted!r} to {tag}?", err=True):
-            fail("nothing was sent", "call it again with --yes if it is meant")
+    confirmed(f"Write {wanted!r} to {tag}?", yes=yes)
     body = {"tag": tag, "value": wanted, "id": write_id or uuid.uuid4().hex, "reason": reason}
     if expect is not None:
         body["expected"] = _parsed(looked, expect)

@@ -6,8 +6,11 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.secrets import readable_by_others
+from gateway.secrets import open_plain, readable_by_others
 from gateway.settings import TlsSettings
+
+_MOST_BYTES = 4 << 20
+"""Of one file: the certificates of every authority that browsers trust have a tenth of that."""
 
 
 class _NeedsPassword(Exception):
@@ -50,8 +53,9 @@ def exposed(path: Path) -> tuple[str, str] | None:
 def unreadable(path: Path) -> tuple[str, str] | None:
     """(message, mend) if the file isn't there or can't be read."""
     try:
-        with path.open("rb") as file:
-            file.read(1)
+        with open_plain(path) as file:
+            if len(file.read(_MOST_BYTES + 1)) > _MOST_BYTES:
+                return f"the file {path} is larger than {_MOST_BYTES >> 20} MiB", "is it the right file?"
     except FileNotFoundError:
         return f"the file {path} doesn't exist", "create it, or mend the path"
     except PermissionError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway.accounts import Accounts
@@ -87,7 +88,13 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
     ):
         users = Accounts(data_dir, log.record, now_ns=clock.now_ns)
         await users.open()
-        plant = Plant(runtime.apply, changes_between, runtime.try_out, lambda: well(runtime.status()))
+        plant = Plant(
+            partial(runtime.apply, provisional=True),
+            runtime.settle,
+            changes_between,
+            runtime.try_out,
+            lambda: well(runtime.status()),
+        )
         changes = Changes(start, plant, log, runtime.events.tell)
         await changes.open()
         stack.push_async_callback(changes.close)

@@ -1,4 +1,7 @@
-"""The control API's client: plain HTTP/1.1 over the Unix socket, for the command line and the demo."""
+"""The control API's client: plain HTTP/1.1 over the Unix socket, for the command line and the demo.
+
+The page's process speaks it asynchronously (`gateway.web.control`), in the same words.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ class ControlClient:
     ) -> Any:
         """`body`: bytes as they are, or what becomes JSON. Returns the parsed document, bytes of a file, or None."""
         with _UnixConnection(self._path, timeout_s or self._timeout_s) as connection:
-            reply = connection.send_request(method, _with_query(target, query), body)
+            reply = connection.send_request(method, with_query(target, query), body)
             raw = connection.read_all(reply)
             if reply.getheader("content-type", "").startswith("application/json"):
                 return orjson.loads(raw)
@@ -123,7 +126,7 @@ class ControlClient:
         self, target: str, query: Mapping[str, Any], method: str = "GET", body: Any = None
     ) -> Iterator[http.client.HTTPResponse]:
         with _UnixConnection(self._path, self._timeout_s) as connection:
-            reply = connection.send_request(method, _with_query(target, query), body)
+            reply = connection.send_request(method, with_query(target, query), body)
             assert connection.sock is not None
             connection.sock.settimeout(None)
             yield reply
@@ -134,9 +137,19 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _with_query(target: str, query: Mapping[str, Any] | None) -> str:
+def with_query(target: str, query: Mapping[str, Any] | None) -> str:
+    """A path with what stands after the ``?``; None in `query` is left out."""
     given = {key: _text(value) for key, value in (query or {}).items() if value is not None}
     return f"{target}?{urlencode(given, doseq=True)}" if given else target
+
+
+def problem_of(body: bytes) -> dict[str, Any]:
+    """The problem document of a refusal; empty if it isn't one."""
+    try:
+        problem = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
 
 
 def _text(value: Any) -> Any:
@@ -176,12 +189,7 @@ class _UnixConnection(http.client.HTTPConnection):
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(error) from None
         if reply.status >= http.HTTPStatus.BAD_REQUEST:
-            raw = self.read_all(reply)
-            try:
-                problem = orjson.loads(raw)
-            except orjson.JSONDecodeError:
-                problem = None
-            raise Refused(reply.status, problem if isinstance(problem, dict) else {})
+            raise Refused(reply.status, problem_of(self.read_all(reply)))
         return reply
 
     def read_all(self, reply: http.client.HTTPResponse) -> bytes:

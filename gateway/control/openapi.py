@@ -98,6 +98,8 @@ def _described(operation: Operation[Any, Any], schemas: dict[str, Any], componen
     }
     if operation.internal:
         described["x-tidegate-internal"] = True
+    if operation.body is not None:
+        described["x-tidegate-max-body"] = operation.max_body
     if operation.body is bytes:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}}
         described["requestBody"] = {"required": True, "content": content}

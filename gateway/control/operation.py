@@ -15,6 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, mod
 
 from gateway.actors import Actor, Role
 
+EXACT = 1 << 53
+"""Up to it every JSON reader has integers right: no number that is asked for is larger."""
+
 
 class Query(BaseModel):
     """What stands after the ``?``: text that is converted; an unknown key is refused."""

@@ -34,6 +34,7 @@ _LOOK_S = 0.05
 _SHOWN = 200
 """Tags of a test read that are listed."""
 _NETWORK = (Medium.TCP, Medium.UDP)
+_CHECK_DEVICE = "check that it is on, its address on the line, and the line's settings"
 
 
 class Running(Protocol):
@@ -132,7 +133,7 @@ class _Test:
 
     def failed(self, error: Exception) -> Failed:
         sentence, mend = with_mend(str(error))
-        return Failed(sentence, mend or "check that it is on, its address on the line, and the line's settings")
+        return Failed(sentence, mend or _CHECK_DEVICE)
 
     async def read(self) -> Outcome:
         groups = self.device.groups
@@ -160,8 +161,8 @@ class _Own(_Test):
     def steps(self) -> list[Step]:
         return [
             self.name_step(),
-            Step("link", "Link", self.connect, CALL_LIMIT_S),
-            Step("session", "Session", self.session, CALL_LIMIT_S),
+            Step("link", "Link", self.connect, CALL_LIMIT_S, _CHECK_DEVICE),
+            Step("session", "Session", self.session, CALL_LIMIT_S, _CHECK_DEVICE),
             *self.steps_behind_session(),
         ]
 
@@ -232,8 +233,8 @@ class _Through(_Test):
     def steps(self) -> list[Step]:
         return [
             self.name_step(),
-            Step("link", "Link", self.connect, CALL_LIMIT_S),
-            Step("session", "Session", self.session, CALL_LIMIT_S),
+            Step("link", "Link", self.connect, CALL_LIMIT_S, _CHECK_DEVICE),
+            Step("session", "Session", self.session, CALL_LIMIT_S, _CHECK_DEVICE),
             *self.steps_behind_session(),
         ]
 

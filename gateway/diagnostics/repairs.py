@@ -90,6 +90,8 @@ class Known:
     """Seconds since 1970 UTC."""
     forecasts: Mapping[str, Forecast] = field(default_factory=dict)
     """By sink."""
+    paces: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """(reads made, reads left out) of late, by (device, group): :class:`gateway.diagnostics.pace.Pace`."""
     flaws: Sequence[Flaw] = ()
     certificates: Sequence[ExpiringCertificate] = ()
     quarantined: Sequence[tuple[str, str]] = ()
@@ -111,7 +113,7 @@ def repairs(known: Known) -> list[Repair]:
         *_changes(known),
         *_clock(known),
         *_journal(known),
-        *_links(known.status["southbound"]["links"]),
+        *_links(known),
         *_sinks(known),
         *_certificates(known),
     ]
@@ -222,7 +224,8 @@ def _listed(names: Iterable[str]) -> str:
 # -- the field
 
 
-def _links(links: Mapping[str, LinkStatus]) -> Iterator[Repair]:
+def _links(known: Known) -> Iterator[Repair]:
+    links: Mapping[str, LinkStatus] = known.status["southbound"]["links"]
     for name, link in links.items():
         if link["state"] in ("down", "crashed"):
             sentence, mend = with_mend(link["detail"] or f"the link {name} is {link['state']}")
@@ -238,10 +241,10 @@ def _links(links: Mapping[str, LinkStatus]) -> Iterator[Repair]:
             )
             continue
         for device_name, device in link["devices"].items():
-            yield from _device(device_name, device)
+            yield from _device(known, device_name, device)
 
 
-def _device(name: str, device: DeviceStatus) -> Iterator[Repair]:
+def _device(known: Known, name: str, device: DeviceStatus) -> Iterator[Repair]:
     page = _page(name)
     if device["state"] == "failure":
         sentence, mend = with_mend(device["detail"] or f"{name} is in failure")
@@ -286,7 +289,7 @@ def _device(name: str, device: DeviceStatus) -> Iterator[Repair]:
             f"tidegate why {name}/{first}",
         )
     for group_name, group in groups.items():
-        yield from _group(name, group_name, group)
+        yield from _group(name, group_name, group, known.paces.get((name, group_name), (0, 0)))
 
 
 def _page(device: str) -> str:
@@ -297,8 +300,8 @@ def _tags(count: int) -> str:
     return "1 tag" if count == 1 else f"{count} tags"
 
 
-def _group(device: str, name: str, group: GroupStatus) -> Iterator[Repair]:
-    missed, polls = group["missed"], group["polls"]
+def _group(device: str, name: str, group: GroupStatus, pace: tuple[int, int]) -> Iterator[Repair]:
+    polls, missed = pace
     if missed >= _MISSED_LEAST and missed > _MISSED_SHARE * (polls + missed):
         share = 100 * missed / (polls + missed)
         yield Repair(

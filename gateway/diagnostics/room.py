@@ -18,6 +18,7 @@ from gateway.diagnostics.broker import climb_broker
 from gateway.diagnostics.ladder import climb_device
 from gateway.diagnostics.lines import Configured, Guest, Taken, asking, holder, running
 from gateway.diagnostics.ondisk import Found, OnDisk
+from gateway.diagnostics.pace import Pace
 from gateway.diagnostics.repairs import Known, Repair, Severity, repairs
 from gateway.diagnostics.rungs import Rung, State
 from gateway.diagnostics.trace import Trace, Tracing
@@ -53,6 +54,7 @@ class Diagnostics:
         self._reading = asyncio.Lock()
         self._unconfirmed_s = unconfirmed_s
         self._backlog = Backlog(runtime.settings.journal.max_age_s)
+        self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._seen: frozenset[tuple[str, Severity]] = frozenset()
@@ -60,7 +62,7 @@ class Diagnostics:
         self.tracing = Tracing(runtime.southbound.trace)
 
     def __enter__(self) -> Self:
-        """Begin to sample the backlog, and to look for what needs repair while anybody would hear of it."""
+        """Begin to sample backlog and pace, and to look for what needs repair while anybody would hear of it."""
         self._sample()
         return self
 
@@ -72,7 +74,9 @@ class Diagnostics:
         self.tracing.close()
 
     def _sample(self) -> None:
-        self._backlog.sample(self._runtime.status()["journal"], time.monotonic())
+        status = self._runtime.status()
+        self._backlog.sample(status["journal"], time.monotonic())
+        self._pace.sample(status["southbound"]["links"])
         if self._runtime.events.watched and (self._looking is None or self._looking.done()):
             self._looking = asyncio.ensure_future(self._look())
         self._timer = asyncio.get_running_loop().call_later(EVERY_S, self._sample)
@@ -111,6 +115,7 @@ class Diagnostics:
                 self._runtime.status(),
                 time.time(),
                 self.forecasts(),
+                self._pace.recent(),
                 disk.flaws,
                 await asyncio.to_thread(expiry.certificates, settings),
                 await asyncio.to_thread(expiry.quarantined, settings),

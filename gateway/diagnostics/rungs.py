@@ -74,6 +74,8 @@ class Step:
     run: Callable[[], Awaitable[Outcome]]
     """Raises Failed."""
     limit_s: float
+    mend: str | None = None
+    """What to do if it failed and doesn't say so itself."""
 
 
 async def climb(steps: Sequence[Step]) -> AsyncGenerator[Rung, None]:
@@ -94,7 +96,8 @@ async def climb(steps: Sequence[Step]) -> AsyncGenerator[Rung, None]:
                 outcome = await step.run()
         except Failed as error:
             failed = step.title.lower()
-            rung = replace(rung, state=State.FAILED, sentence=error.sentence, mend=error.mend, details=error.details)
+            mend = error.mend or step.mend
+            rung = replace(rung, state=State.FAILED, sentence=error.sentence, mend=mend, details=error.details)
         except TimeoutError:
             failed = step.title.lower()
             sentence = f"it took longer than {step.limit_s:g} s"

@@ -23,16 +23,30 @@ _MOST_TRACEBACK: Final = 16_000
 _OVERHEAD: Final = 300
 """Bytes a kept entry has besides its texts, about."""
 
+NOT_KEPT: Final = "not_kept"
+"""``extra={NOT_KEPT: True}``: the record is for the console alone; nobody gets it through the control API."""
+
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
+# All that a terminal may obey (C0, DEL, C1), but for tab and newline.
+_CONTROLS: Final = {number: f"\\x{number:02x}" for number in (*range(9), *range(11, 32), *range(127, 160))}
+
+
 class RedactingFormatter(logging.Formatter):
-    """Lines for a stream, secrets crossed out."""
+    """Lines for a stream, secrets crossed out.
+
+    Names and texts come from devices and from whoever types: none of them begins a line that looks like another record,
+    and none of them steers the terminal that shows it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return super().formatMessage(record).translate(_CONTROLS).replace("\n", "\n    ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,8 @@ class LogRing(logging.Handler):
         self._watchers: list[_Watcher] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, NOT_KEPT, False):
+            return
         try:
             message = _shortened(redacted(record.getMessage()), _MOST_CHARACTERS)
             traceback = None

@@ -10,13 +10,16 @@ import logging
 import sys
 from pathlib import Path
 
+from gateway.ops.logs import FORMAT, RedactingFormatter
 from gateway.web.serve import CannotListen, serve
 from gateway.web.settings import WebSettings
 
 
 def main() -> None:
     told = json.loads(sys.argv[1])
-    logging.basicConfig(stream=sys.stderr, level=told["log_level"].upper(), format=told["log_format"])
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(RedactingFormatter(FORMAT))
+    logging.basicConfig(level=told["log_level"].upper(), handlers=[lines])
     try:
         serve(
             WebSettings(

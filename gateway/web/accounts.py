@@ -5,7 +5,9 @@ The gateway keeps hashes and never sees a password; the page hashes and keeps no
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,12 +16,17 @@ from typing import Any
 from gateway.actors import Actor, Role
 from gateway.control.client import NotPermitted, NotRunning, Refused, segment
 from gateway.web.control import ControlGateway
+from gateway.web.throttle import Throttle
 
 PAGE = Actor("page", Role.ADMIN, "page")
 """The page's process itself."""
 FRESH_S = 5.0
 """How late the page notices that somebody was disabled, given another role or another password."""
+CLAIM_FRESH_S = 1.0
 _MOST_KEPT = 256
+_MOST_KNOWN = 1000
+_TOKEN = re.compile(r"tidegate_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
+"""What a token looks like: the gateway isn't asked about anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +50,27 @@ class Pass:
     """Parts of the API it is good for; none: all that its role may."""
 
 
-class Accounts:
-    """Asks the control API, and remembers for a few seconds what it said."""
+class TooFast(Exception):
+    """Too many unknown tokens came from an address."""
 
-    def __init__(self, control: ControlGateway) -> None:
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"wait {wait_s:.0f} s")
+        self.wait_s = wait_s
+
+
+class Accounts:
+    """Asks the control API, and remembers for a few seconds what it said.
+
+    What strangers can have asked is bounded: the gateway has better to do.
+    """
+
+    def __init__(self, control: ControlGateway, throttle: Throttle) -> None:
         self._control = control
+        self._throttle = throttle
+        self._claimable: tuple[float, bool] | None = None
+        self._asking_claimable = asyncio.Lock()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Hashes of tokens that were good when they last came."""
         self._standing: OrderedDict[str, tuple[float, int | None]] = OrderedDict()
         """User → (when asked, version; None: may not come in)."""
         self._passes: OrderedDict[str, tuple[float, Pass | Refused]] = OrderedDict()
@@ -85,30 +108,51 @@ class Accounts:
         """Ask again about a user: something was changed."""
         self._standing.pop(name, None)
 
-    async def admit(self, token: str, part: str) -> Pass:
-        """Whom a token speaks for; `part`: the word after ``/v1/``. Raises Refused, or what a call raises."""
+    async def admit(self, token: str, part: str, address: str) -> Pass:
+        """Whom a token speaks for; `part`: the word after ``/v1/``; `address`: where it came from.
+
+        Raises Refused, TooFast, or what a call raises. A token that was good before is never TooFast.
+        """
+        if not _TOKEN.fullmatch(token):
+            raise Refused(403, {"code": "refused", "detail": "the token isn't one of a gateway"})
         key = hashlib.sha256(f"{part}\n{token}".encode()).hexdigest()
         asked, said = self._passes.get(key, (0.0, None))
         if said is None or time.monotonic() - asked > FRESH_S:
-            try:
-                told = await self._control.post(PAGE, "/v1/sign-in/tokens", {"token": token, "part": part})
-                said = Pass(Actor(told["name"], Role(told["role"]), told["via"]), tuple(told["scopes"]))
-            except Refused as refused:
-                said = refused
+            said = await self._asked(token, part, address)
             _keep(self._passes, key, (time.monotonic(), said))
         if isinstance(said, Refused):
             raise said
         return said
 
+    async def _asked(self, token: str, part: str, address: str) -> Pass | Refused:
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        if digest not in self._known and (wait_s := self._throttle.wait_of_token_s(address)) > 0:
+            raise TooFast(wait_s)
+        try:
+            told = await self._control.post(PAGE, "/v1/sign-in/tokens", {"token": token, "part": part})
+        except Refused as refused:
+            if refused.code == "refused":
+                self._known.pop(digest, None)
+                self._throttle.unknown_token(address)
+            return refused
+        _keep(self._known, digest, None, _MOST_KNOWN)
+        return Pass(Actor(told["name"], Role(told["role"]), told["via"]), tuple(told["scopes"]))
+
     async def claimable(self) -> bool:
         """Whether this gateway has no user yet, and a claim code makes the first."""
-        told = await self._control.get(PAGE, "/v1/sign-in/claim")
-        return bool(told["claimable"])
+        async with self._asking_claimable:
+            if self._claimable is None or time.monotonic() - self._claimable[0] > CLAIM_FRESH_S:
+                told = await self._control.get(PAGE, "/v1/sign-in/claim")
+                self._claimable = time.monotonic(), bool(told["claimable"])
+            return self._claimable[1]
 
     async def claim(self, code: str, name: str, verifier: str, address: str) -> None:
         """Make the first admin. Raises Refused."""
         body = {"code": code, "name": name, "verifier": verifier, "address": address}
-        await self._control.post(PAGE, "/v1/sign-in/claim", body)
+        try:
+            await self._control.post(PAGE, "/v1/sign-in/claim", body)
+        finally:
+            self._claimable = None
 
     async def set_password(self, actor: Actor, verifier: str) -> None:
         """Give `actor` another password. Raises Refused."""
@@ -121,8 +165,8 @@ class Accounts:
         await self._control.post(PAGE, "/v1/sign-in/attempts", body)
 
 
-def _keep(table: OrderedDict[str, Any], key: str, value: Any) -> None:
+def _keep(table: OrderedDict[str, Any], key: str, value: Any, most: int = _MOST_KEPT) -> None:
     table.pop(key, None)
     table[key] = value
-    while len(table) > _MOST_KEPT:
+    while len(table) > most:
         table.popitem(last=False)

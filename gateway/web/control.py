@@ -18,11 +18,13 @@ import h11
 import orjson
 
 from gateway.actors import Actor
-from gateway.control.client import NotPermitted, NotRunning, Refused
+from gateway.control.client import NotPermitted, NotRunning, Refused, problem_of, with_query
 
 ACTOR_HEADER = "tidegate-actor"
 """As `gateway.control.requests` reads it."""
 CALL_TIMEOUT_S = 15.0
+OPEN_ENDED = frozenset({"text/event-stream", "application/x-ndjson"})
+"""Types of answers that go on until somebody leaves."""
 _CHUNK = 65536
 _MAX_DOCUMENT = 64 << 20
 """Bytes of an answer that is taken whole."""
@@ -53,7 +55,7 @@ class Streaming:
     @property
     def open_ended(self) -> bool:
         """Whether it goes on until somebody leaves."""
-        return self.headers.get("content-type", "").partition(";")[0] in {"text/event-stream", "application/x-ndjson"}
+        return self.headers.get("content-type", "").partition(";")[0] in OPEN_ENDED
 
 
 class ControlGateway:
@@ -84,17 +86,24 @@ class ControlGateway:
             headers["content-type"] = "application/json"
         answer = await self.fetch(actor, method, with_query(target, query), headers, body or b"")
         if answer.status >= 400:
-            raise Refused(answer.status, _problem(answer.body))
+            raise Refused(answer.status, problem_of(answer.body))
         if answer.headers.get("content-type", "").startswith("application/json"):
             return answer.json()
         return answer.body or None
 
     async def fetch(
-        self, actor: Actor, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        actor: Actor,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_s: float | None = None,
     ) -> Answer:
-        """Any answer, taken whole. Raises NotRunning or NotPermitted."""
+        """Any answer, taken whole, within `timeout_s` (None: CALL_TIMEOUT_S). Raises NotRunning or NotPermitted."""
+        timeout_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S), self.stream(actor, method, target, headers, body) as answer:
+            async with asyncio.timeout(timeout_s), self.stream(actor, method, target, headers, body) as answer:
                 whole = bytearray()
                 async for chunk in answer.chunks:
                     whole += chunk
@@ -102,7 +111,7 @@ class ControlGateway:
                         raise NotRunning(f"the gateway's answer to {target} doesn't end")
                 return Answer(answer.status, answer.headers, bytes(whole))
         except TimeoutError:
-            raise NotRunning(f"the gateway didn't answer within {CALL_TIMEOUT_S:g} s") from None
+            raise NotRunning(f"the gateway didn't answer within {timeout_s:g} s") from None
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -146,25 +155,8 @@ class ControlGateway:
             raise NotRunning(f"no gateway answers on {self._path}: {error.strerror or error}") from None
 
 
-def with_query(target: str, query: Mapping[str, Any] | None) -> str:
-    given = {key: _text(value) for key, value in (query or {}).items() if value is not None}
-    return f"{target}?{urlencode(given, doseq=True)}" if given else target
-
-
-def _text(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
 def _named(actor: Actor) -> str:
     return urlencode({"name": actor.name, "role": actor.role.value, "via": actor.via})
-
-
-def _problem(body: bytes) -> dict[str, Any]:
-    try:
-        problem = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return problem if isinstance(problem, dict) else {}
 
 
 async def _next(connection: h11.Connection, reader: asyncio.StreamReader) -> Any:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.actors import Role
 from gateway.web.accounts import PAGE
-from gateway.web.control import ControlGateway
+from gateway.web.control import OPEN_ENDED, ControlGateway
 
 _FRESH_S = 300.0
 
@@ -26,6 +26,10 @@ class Entry:
     """The path, a name of any length: some names hold slashes."""
     role: Role
     internal: bool
+    max_body: int
+    """Bytes a body may have; 0: there is none."""
+    open_ended: bool
+    """Whether its answer goes on until somebody leaves."""
 
 
 class Directory:
@@ -59,6 +63,10 @@ class Directory:
                 re.compile(_pattern(path, ".+")),
                 Role(told["x-tidegate-role"]),
                 bool(told.get("x-tidegate-internal", False)),
+                told.get("x-tidegate-max-body", 0),
+                not OPEN_ENDED.isdisjoint(
+                    kind for answer in told["responses"].values() for kind in answer.get("content", ())
+                ),
             )
             for path, methods in document["paths"].items()
             for method, told in methods.items()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -18,9 +19,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.control.client import NotPermitted, NotRunning, Refused
-from gateway.web.accounts import Pass
+from gateway.web.accounts import Pass, TooFast
 from gateway.web.sessions import COOKIE, Session, csrf_token
-from gateway.web.visit import CSRF_FIELD, CSRF_HEADER, Page, Visit
+from gateway.web.visit import CSRF_FIELD, CSRF_HEADER, Page, Visit, address_of
 
 if TYPE_CHECKING:
     from gateway.web.services import Services
@@ -94,7 +95,7 @@ def route(services: Services, page: Page) -> Route:
             if refusal is not None:
                 return refusal
         if request.method not in SAFE:
-            await check_intent(request, session)
+            await check_intent(request, session, by_form=not page.tokens)
         return await page.handle(Visit(request, services, page, session))
 
     return Route(page.path, endpoint, methods=list(page.methods), max_body_size=page.max_body)
@@ -131,7 +132,10 @@ async def token_of(services: Services, request: Request) -> Pass:
         raise HTTPException(401, "a token is given as: Authorization: Bearer TOKEN", _CHALLENGE)
     part = request.path_params["path"].partition("/")[0]
     try:
-        return await services.accounts.admit(token.strip(), part)
+        return await services.accounts.admit(token.strip(), part, address_of(request))
+    except TooFast as fast:
+        said, retry = "too many tokens that aren't known were tried", {"retry-after": str(math.ceil(fast.wait_s))}
+        raise HTTPException(429, said, retry) from None
     except Refused as refused:
         if refused.code == "out-of-scope" or refused.status >= 500:
             raise
@@ -169,11 +173,11 @@ def unknown(request: Request) -> Response:
     return JSONResponse({**body, "detail": "nobody is signed in"}, 401, media_type="application/problem+json")
 
 
-async def check_intent(request: Request, session: Session | None) -> None:
+async def check_intent(request: Request, session: Session | None, *, by_form: bool = True) -> None:
     """That a request which changes something was meant by whoever holds the cookie. Raises HTTPException (403).
 
     Three independent witnesses: what the browser says of the request's origin, in two headers, and for a session a
-    token that only our own pages hold.
+    token that only our own pages hold. `by_form`: it may stand in a form; else only in a header.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
@@ -184,7 +188,7 @@ async def check_intent(request: Request, session: Session | None) -> None:
     if session is None:
         return
     given = request.headers.get(CSRF_HEADER)
-    if given is None and request.headers.get("content-type", "").partition(";")[0] in _FORMS:
+    if given is None and by_form and request.headers.get("content-type", "").partition(";")[0] in _FORMS:
         field = (await request.form()).get(CSRF_FIELD)
         given = field if isinstance(field, str) else None
     if given is None or not hmac.compare_digest(given.encode(), csrf_token(request.cookies[COOKIE]).encode()):

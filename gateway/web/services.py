@@ -16,10 +16,13 @@ from gateway.web.directory import Directory
 from gateway.web.passwords import Passwords
 from gateway.web.sessions import Sessions
 from gateway.web.throttle import Throttle
+from gateway.web.turns import Turns
 from gateway.web.view import View
 from gateway.web.visit import Section
 
-MOST_STREAMS = 32
+MOST_STREAMS, STREAMS_OF_ONE = 32, 12
+MOST_CALLS, CALLS_OF_ONE, WAITING_OF_ONE = 16, 4, 64
+MOST_UPLOADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,12 @@ class Services:
     directory: Directory
     assets: Assets
     view: View
-    streams: asyncio.Semaphore
+    streams: Turns
     """One for each stream that is passed on: the control API takes 64 connections, and other calls need theirs."""
+    calls: Turns
+    """One for each other call that is passed on: nobody keeps the gateway busy, or the others waiting."""
+    uploads: asyncio.Semaphore
+    """One for each large body: it is held in memory until it is here."""
 
     stopping: asyncio.Event
     """Set when the process ends: whatever has no end of its own ends then."""
@@ -43,18 +50,20 @@ class Services:
     @classmethod
     def of(cls, control: ControlGateway, state: Path, sections: Sequence[Section]) -> Self:
         """For one gateway. Raises OSError where `state` can't be used."""
-        assets = Assets()
+        assets, throttle = Assets(), Throttle(state)
         return cls(
             state,
             control,
-            Accounts(control),
+            Accounts(control, throttle),
             Sessions(state),
-            Throttle(state),
+            throttle,
             Passwords(),
             Directory(control),
             assets,
             View(assets, sections),
-            asyncio.Semaphore(MOST_STREAMS),
+            Turns(MOST_STREAMS, STREAMS_OF_ONE),
+            Turns(MOST_CALLS, CALLS_OF_ONE, waiting=WAITING_OF_ONE),
+            asyncio.Semaphore(MOST_UPLOADS),
             asyncio.Event(),
         )
 

@@ -8,6 +8,8 @@ Three counts of wrong passwords, each of which makes whoever it is about wait:
   that name before (it holds a cookie that says so), nor for an address from which that was done: so the owner of an
   account gets in while thousands try.
 
+Claim codes and tokens that aren't known are counted by address, each for themselves.
+
 Waiting isn't made longer by trying during it. Times are those of the boot clock.
 """
 
@@ -69,6 +71,20 @@ class Throttle:
         keys = [("address", place), ("both", name, place), ("name", name)]
         for key in [("device", name, device or "")] if self.is_known(name, device) else keys:
             self._count(*key)
+
+    def wait_of_claim_s(self, address: str) -> float:
+        """How long to wait before another claim code may be tried from there."""
+        return self._wait("claim", network(address), now=now_s(), free=FREE_OF_ADDRESS, longest_s=LONGEST_S)
+
+    def wrong_claim(self, address: str) -> None:
+        self._count("claim", network(address))
+
+    def wait_of_token_s(self, address: str) -> float:
+        """How long no token is looked at that comes from there and wasn't good before."""
+        return self._wait("token", network(address), now=now_s(), free=FREE_OF_ADDRESS, longest_s=LONGEST_OF_NAME_S)
+
+    def unknown_token(self, address: str) -> None:
+        self._count("token", network(address))
 
     def passed(self, name: str, address: str, device: str | None) -> str:
         """Forget wrong tries; returns the cookie by which this browser is known from now on."""

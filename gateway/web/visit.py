@@ -53,6 +53,11 @@ class Section:
     pages: tuple[Page, ...]
 
 
+def address_of(request: Request) -> str:
+    """Of who asks."""
+    return request.client.host if request.client is not None else ""
+
+
 @dataclass(eq=False)
 class Visit:
     """One request to one page by one person."""
@@ -74,7 +79,7 @@ class Visit:
     @property
     def address(self) -> str:
         """Of who asks."""
-        return self.request.client.host if self.request.client is not None else ""
+        return address_of(self.request)
 
     @property
     def path(self) -> Mapping[str, str]:

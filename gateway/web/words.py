@@ -11,6 +11,24 @@ from gateway.web.diffs import lines_of
 
 _GOOD, _UNCERTAIN = 0, 1
 _EXACT = 2**53
+_NOW_S = 5.0
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+"""The first that is found: browsers also name those they resemble."""
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 
 def duration(seconds: float | None) -> str:
@@ -29,6 +47,18 @@ def duration(seconds: float | None) -> str:
         return f"{hours} h {rest} min" if rest else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours and days < 3 else f"{days} d"
+
+
+def ago(seconds: float) -> str:
+    """How long it is since something: ``now``, ``3 min ago``."""
+    return "now" if seconds < _NOW_S else f"{duration(seconds)} ago"
+
+
+def browser(agent: str) -> str:
+    """What a browser says of itself, short: ``Firefox on Windows``; as it is where that isn't known."""
+    family = next((name for mark, name in _BROWSERS if mark in agent), None)
+    system = next((name for mark, name in _SYSTEMS if mark in agent), None)
+    return agent if family is None or system is None else f"{family} on {system}"
 
 
 def count(number: float | None) -> str:
@@ -77,6 +107,8 @@ def quality(code: int) -> dict[str, str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
+    "ago": ago,
+    "browser": browser,
     "count": count,
     "size": size,
     "moment": moment,

@@ -20,6 +20,7 @@ from gateway.accounts.model import load
 from gateway.accounts.secrets import claim_digest, new_claim_code
 from gateway.actors import Actor, Role
 from gateway.audit import AuditError, AuditLog
+from gateway.ops.logs import LogFilter, LogRing
 
 ROOT = Actor("root", Role.ADMIN, "command line")
 HASH = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash("correct horse")
@@ -87,6 +88,23 @@ async def test_the_first_start_makes_a_claim_code_and_says_it(
     assert not (tmp_path / CLAIM_FILE).exists()
     await refused(accounts.claim(ROOT, code, "bert", HASH), "refused", "claimed already")
     await refused(accounts.new_claim(ROOT), "taken", "claimed already")
+
+
+async def test_the_code_makes_no_admin_of_who_is_let_in_already(
+    tmp_path: Path, opened: Callable[[], Awaitable[Accounts]]
+) -> None:
+    ring, logger = LogRing(), logging.getLogger("gateway.accounts")
+    logger.addHandler(ring)
+    try:
+        accounts = await opened()
+    finally:
+        logger.removeHandler(ring)
+    code = (tmp_path / CLAIM_FILE).read_text().strip()
+    assert code not in str(ring.latest(LogFilter())), "whoever may read the log through the API isn't told"
+    await accounts.add_user(ROOT, "vera", Role.VIEWER, HASH)
+    assert not accounts.claimable
+    assert not (tmp_path / CLAIM_FILE).exists()
+    await refused(accounts.claim(ROOT, code, "vera2", HASH), "refused", "claimed already")
 
 
 async def test_a_wrong_claim_code_is_audited_and_slowed_down(

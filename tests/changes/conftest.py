@@ -53,6 +53,7 @@ class FakePlant:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.fails: list[Exception | None] = []
+        self.settled = 0
         self.ill: set[str] = set()
         self.hold: asyncio.Event | None = None
 
@@ -64,6 +65,9 @@ class FakePlant:
         delta = changes_between(self.settings, settings)
         self.settings = settings
         return Applied(*(getattr(delta, field.name) for field in fields(delta)))
+
+    async def settle(self) -> None:
+        self.settled += 1
 
     async def try_out(self, settings: GatewaySettings) -> list[str]:
         return [device.name for link in settings.links for device in link.devices]
@@ -108,7 +112,7 @@ async def started(main: Path, *, unattended: bool = False) -> AsyncIterator[Rig]
     check: Load = lambda tree: load(main, tree=tree)  # noqa: E731
     begun = await asyncio.to_thread(functools.partial(start, main, check, unattended=unattended))
     plant, audit = FakePlant(begun.settings), Rows()
-    changes = Changes(begun, Plant(plant.apply, changes_between, plant.try_out, plant.well), audit)
+    changes = Changes(begun, Plant(plant.apply, plant.settle, changes_between, plant.try_out, plant.well), audit)
     await changes.open()
     try:
         yield Rig(changes, plant, audit, main)

@@ -35,17 +35,12 @@ WITHOUT_JSON = {
     "tidegate config schema": "prints JSON anyhow",
     "tidegate template apply": "prints TOML to be written into a file",
     "tidegate completion": "prints what a shell reads",
-    "tidegate config draft patch": "prints a patch",
+    "tidegate config draft patch": "prints what patch and git read",
     "tidegate config export": "writes an archive",
     "tidegate tags export": "writes a table",
-    **dict.fromkeys(
-        (
-            "tidegate config draft discard",
-            *(f"tidegate user {verb}" for verb in ["add", "disable", "enable", "password", "remove", "reset", "role"]),
-            "tidegate token revoke",
-        ),
-        "has nothing to say but its exit code",
-    ),
+    "tidegate config draft discard": "leaves nothing to tell of but its exit code",
+    "tidegate user remove": "leaves nothing to tell of but its exit code",
+    "tidegate token revoke": "leaves nothing to tell of but its exit code",
 }
 PASSPHRASE = "correct horse battery"
 

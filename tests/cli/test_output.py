@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.cli.output import fail, table
+from gateway.cli.output import fail, moment, table
 from tests.support.configuration import configuration
 
 
@@ -104,3 +104,8 @@ def test_status_of_no_gateway_names_the_socket_without_an_errno(tmp_path: Path) 
     assert done.exit_code == 4
     assert f"no gateway runs: there is no socket {tmp_path / 'control.sock'}" in done.stderr
     assert "Errno" not in done.stderr
+
+
+def test_a_moment_is_utc_and_says_so() -> None:
+    assert moment(1_769_860_800_250) == "2026-01-31T12:00:00Z"
+    assert moment(1_769_860_800_250, exact=True) == "2026-01-31T12:00:00.250Z"

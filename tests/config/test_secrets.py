@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from gateway.secrets import Secret, SecretError, resolve
+from gateway.secrets import Secret, SecretError, keep_to_itself, resolve
 
 
 def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +70,37 @@ def test_a_directory_is_no_secret(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(secret: Secret, said: str) -> None:
     with pytest.raises(SecretError, match=said):
         resolve(secret)
+
+
+@pytest.mark.timeout(10)
+def test_what_would_keep_a_reader_waiting_is_no_secret(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(SecretError, match=r"can't be read \(it isn't a plain file"):
+            resolve(Secret("file", str(path)))
+
+
+def test_the_gateways_own_files_are_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who configures a broker gets every user's password hash as its password."""
+    monkeypatch.setattr("gateway.secrets._own_places", set())
+    data = tmp_path / "data"
+    keep_to_itself(data)
+    for name in ("accounts.json", "claim-code", "drivers/opcua/own/key.pem", "web/sessions.json"):
+        path = data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        path.chmod(0o600)
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(path)
+        for way in (path, tmp_path / "link", data / ".." / "data" / name):
+            with pytest.raises(SecretError, match="the gateway's own"):
+                resolve(Secret("file", str(way)))
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+        with pytest.raises(SecretError, match="the gateway's own"):
+            resolve(Secret("credential", f"data/{name}"))
+    kept = data / "secrets" / "plant-password-0123"
+    kept.parent.mkdir()
+    kept.write_text("s3cret")
+    kept.chmod(0o600)
+    assert resolve(Secret("file", str(kept))) == "s3cret"

@@ -15,6 +15,7 @@ from gateway.sentences import one_line, with_mend
         ("unit 3: it refuses: mend the unit", ("unit 3: it refuses", "mend the unit")),
         ("it isn't hexadecimal: write 'hex: 02 41'", ("it isn't hexadecimal", "write 'hex: 02 41'")),
         ("'hex: 0G' isn't the device's: drop it", ("'hex: 0G' isn't the device's", "drop it")),
+        ("unit 1 at plc1:502: no answer within 500 ms", ("unit 1 at plc1:502: no answer within 500 ms", None)),
         ('"a: b" is no name: write "c: d"', ('"a: b" is no name', 'write "c: d"')),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -97,3 +98,17 @@ def test_a_torn_certificate_cannot_be_used(pems: Path) -> None:
 def test_without_the_files_only_the_keys_are_checked(pems: Path) -> None:
     assert findings(pems, files=False, ca="absent.pem", certificate="absent.pem") == []
     assert findings(pems, files=False, key="absent.pem") == [("key", "a key is given without its certificate")]
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ["ca", "certificate", "key"])
+def test_what_has_no_end_or_keeps_one_waiting_is_no_file(tmp_path: Path, pems: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    huge = tmp_path / "huge.pem"
+    with huge.open("wb") as file:
+        file.truncate(5 << 20)
+    for path, said in ((tmp_path / "pipe", "plain file"), (Path("/dev/zero"), "plain file"), (huge, "larger than")):
+        settings = TlsSettings(**{"ca": None, "certificate": pems / "a.pem", "key": pems / "a.key", name: path})
+        found = list(check_tls(settings, files=True))
+        assert [each[0] for each in found] == [name]
+        assert said in found[0][1]

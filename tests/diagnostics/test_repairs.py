@@ -15,6 +15,7 @@ from gateway.config import load
 from gateway.diagnostics import expiry
 from gateway.diagnostics.backlog import Forecast, Phase
 from gateway.diagnostics.ondisk import Found, OnDisk
+from gateway.diagnostics.pace import Pace
 from gateway.diagnostics.repairs import ExpiringCertificate, Flaw, Known, Repair, Severity, repairs
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.events import Change, RepairsChanged
@@ -192,9 +193,31 @@ def test_what_was_lost_is_counted_with_its_reason(well: Any) -> None:
 
 
 def test_a_group_that_is_too_fast_for_its_device(well: Any) -> None:
-    group = well["southbound"]["links"]["line1"]["devices"]["press"]["groups"]["fast"]
-    group |= {"polls": 100, "missed": 100}
-    assert "50 % of the reads were left out" in of(well)["slow:press/fast"].sentence
+    assert of(well, paces={("press", "fast"): (1000, 19)}) == {}
+    found = of(well, paces={("press", "fast"): (100, 100)})
+    assert "50 % of the reads were left out" in found["slow:press/fast"].sentence
+
+
+def test_reads_left_out_while_a_device_was_away_dont_make_it_slow(well: Any) -> None:
+    links, pace = well["southbound"]["links"], Pace()
+    press = links["line1"]["devices"]["press"]
+    counters = press["groups"]["fast"]
+
+    def after(polls: int, missed: int, state: str = "normal") -> dict[str, Repair]:
+        counters["polls"], counters["missed"] = polls, missed
+        press["state"] = state
+        pace.sample(links)
+        press["state"] = "normal"
+        return of(well, paces=pace.recent())
+
+    assert after(100, 0) == {}
+    assert after(110, 5_000, state="failure") == {}
+    assert after(120, 6_000) == {}
+    assert after(200, 6_000) == {}
+    assert "slow:press/fast" in after(280, 6_080)
+    assert after(5, 90) == {}, "started anew"
+    for number in range(60):
+        assert after(100 + number, 90) == {}
 
 
 def test_clock_journal_change_and_update(well: Any) -> None:

@@ -159,7 +159,7 @@ async def test_what_is_outside_the_limits_never_reaches_the_wire(plant: Plant) -
     assert caught.value.status == 403
     refusal = await plant.refused("write-0011", 5, expected=77.0)
     assert (refusal.status, refusal.code) == (409, "not-as-expected")
-    assert str(refusal) == "filler1/setpoint reads 0.0 now, not 77.0; nothing was sent"
+    assert str(refusal) == "filler1/setpoint reads 0.0 now, not 77; nothing was sent"
     assert refusal.body["write"]["outcome"] == "refused"
     assert plant.writes == []
 

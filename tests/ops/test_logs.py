@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ops.logs import LogEntry, LogFilter, LogRing, LogsMissed, RedactingFormatter
+from gateway.ops.logs import NOT_KEPT, LogEntry, LogFilter, LogRing, LogsMissed, RedactingFormatter
 from gateway.secrets import CROSSED_OUT, Secret, redacted, resolve
 
 
@@ -170,3 +170,19 @@ def test_what_looks_like_a_secret_is_crossed_out(text: str, secret: str) -> None
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redacted(text) == text
+
+
+def test_what_is_for_the_console_alone_is_not_kept(log: logging.Logger) -> None:
+    ring = ring_for(log)
+    log.warning("the code is %s", "7H2K", extra={NOT_KEPT: True})
+    log.warning("afterwards")
+    assert messages(ring) == ["afterwards"]
+
+
+def test_no_text_from_elsewhere_makes_a_record_or_steers_a_terminal(log: logging.Logger) -> None:
+    forged = "x\n2026-01-01 00:00:00,000 INFO    gateway: all is well\r\x1b[2J\x9b2J"
+    record = log.makeRecord("gateway.test", logging.WARNING, "", 0, "the device says %s", (forged,), None)
+    line = RedactingFormatter("%(levelname)s: %(message)s").format(record)
+    assert line == (
+        "WARNING: the device says x\n    2026-01-01 00:00:00,000 INFO    gateway: all is well\\x0d\\x1b[2J\\x9b2J"
+    )

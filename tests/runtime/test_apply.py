@@ -260,6 +260,45 @@ async def test_what_a_sink_that_goes_still_owed_is_said_and_frees_the_journal(si
         site.verdict()
 
 
+async def test_a_sink_taken_out_provisionally_loses_nothing_if_it_comes_back(site: Site, tmp_path: Path) -> None:
+    other_directory = tmp_path / "other"
+    other_directory.mkdir()
+    with Mosquitto(other_directory) as other, Subscriber(other.port, client_id="other") as cloud:
+        second = f'[[sink]]\nname = "cloud"\nhost = "127.0.0.1"\nport = {other.port}\n{TAG}\nclient_id = "other-gw"\n'
+        async with running(site, site.settings(1, more=second)) as runtime:
+            await cloud.until(
+                lambda messages: any(m.topic == f"{BASE}/dev0/count" for m in messages), "the first value"
+            )
+            applied = await runtime.apply(site.settings(1), provisional=True)
+            assert applied.sinks.removed == ("cloud",)
+            await site.until_value("dev0/count")
+            assert runtime.status()["journal"]["sinks"]["cloud"]["pending"] > 0, "what comes meanwhile is kept, too"
+            await runtime.apply(site.settings(1, more=second), provisional=True)
+            await runtime.settle()
+            await site.until_value("dev0/count")
+            await cloud.until(lambda _: not runtime.status()["journal"]["sinks"]["cloud"]["pending"], "all delivered")
+            (account,) = runtime.status()["ledger"]["cloud"]["sources"]["dev0"]["boots"].values()
+            assert account["dropped"] == []
+        checker = Checker()
+        for message in cloud.messages:
+            checker.feed(message.topic, message.payload, message.retained)
+        assert checker.verdict().passed, checker.verdict().reasons
+    site.verdict()
+
+
+async def test_a_sink_taken_out_provisionally_is_given_up_once_that_is_settled(site: Site) -> None:
+    second = f'[[sink]]\nname = "cloud"\nhost = "127.0.0.1"\nport = 9\n{TAG}\nclient_id = "other"\n'
+    async with running(site, site.settings(1, more=second)) as runtime:
+        await site.until_value("dev0/count")
+        applied = await runtime.apply(site.settings(1), provisional=True)
+        assert applied.owed["cloud"] > 0
+        assert "cloud" in runtime.status()["journal"]["sinks"]
+        await runtime.settle()
+        assert set(runtime.status()["journal"]["sinks"]) == {"plant"}
+        await site.until_value("dev0/count")
+    site.verdict()
+
+
 async def test_bounds_of_the_journal_change_while_it_runs(site: Site) -> None:
     async with running(site, site.settings(1)) as runtime:
         await site.until_value("dev0/count")

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 APPLIES = 100
 SPREAD_BYTES = 4 << 20
 """What memory goes up and down by anyway: threads come, arenas fill."""
-OWN = ("Message", "LogRecord")
-"""What the tests themselves remember: what the broker and the log said."""
+OWN = ("Message", "LogRecord", "Happened", "DeviceChanged", "LinkChanged", "SinkChanged", "Struct")
+"""What is remembered by itself: by the tests what the broker and the log said; a bounded number of events by the
+gateway, and of formats by Python's struct module."""
 
 
 def alive() -> Counter[str]:

@@ -44,7 +44,7 @@ def concrete(page: Page) -> str:
 def denied(answer: Answer) -> bool:
     if answer.status == 303:
         return answer.headers["location"].startswith("/login")
-    return answer.status in (401, 403)
+    return answer.status in (401, 403, 429)
 
 
 def test_what_strangers_may_call_is_listed() -> None:

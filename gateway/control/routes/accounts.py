@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.accounts import Accounts
@@ -18,14 +18,7 @@ Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 PasswordHash = Annotated[
     str, Field(pattern=f"^{VERIFIER}$", description="The password's hash: an argon2id PHC string.")
 ]
-
-
-Days = Annotated[
-    int,
-    Field(ge=1, le=3650),
-    # JSON's 30.0 is an integer, too.
-    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
-]
+Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class NewUser(Body):

@@ -10,15 +10,12 @@ from typing_extensions import TypedDict
 
 from gateway.actors import Role
 from gateway.audit import AuditLog
-from gateway.control.operation import Answer, Call, NoQuery, Operation, Query, Refusal
-
-_MOST = 1 << 53
-"""JSON's largest exact integer."""
+from gateway.control.operation import EXACT, Answer, Call, NoQuery, Operation, Query, Refusal
 
 
 class Wanted(Query):
-    before: int | None = Field(default=None, ge=1, le=_MOST, description="Only rows with a lower number.")
-    after: int = Field(default=0, ge=0, le=_MOST, description="Only rows with a higher number.")
+    before: int | None = Field(default=None, ge=1, le=EXACT, description="Only rows with a lower number.")
+    after: int = Field(default=0, ge=0, le=EXACT, description="Only rows with a higher number.")
     limit: int = Field(default=100, ge=1, le=1000, description="So many at most: the newest.")
     action: str | None = Field(
         default=None, max_length=100, description="This action, or all below it: `write` means `write.done`, too."

@@ -20,7 +20,7 @@ from gateway.changes.view import view
 from gateway.config.archive import pack
 from gateway.config.export import json_schema
 from gateway.config.tree import Tree
-from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, file
+from gateway.control.operation import EXACT, Answer, Body, Call, File, NoQuery, Operation, Query, file
 from gateway.control.routes import draft
 from gateway.control.routes.draft import Seen, refusing, texts
 
@@ -67,7 +67,7 @@ class ChangeBody(Body):
 class RollbackBody(ChangeBody):
     """Where to go back to, and how."""
 
-    to: int | None = Field(default=None, ge=1, le=1 << 53, description="A revision. Default: what was before.")
+    to: int | None = Field(default=None, ge=1, le=EXACT, description="A revision. Default: what was before.")
 
 
 class NewOwner(Body):

@@ -17,6 +17,7 @@ from gateway.diagnostics.plausible import is_plausible
 from gateway.diagnostics.room import Diagnostics, NoSuch
 from gateway.diagnostics.rungs import Rung
 from gateway.driver import DeviceSilent, Item, LinkDown, ScanFailed
+from gateway.live.plain import whole
 from gateway.sentences import with_mend
 
 Table = dict[str, Any]
@@ -139,7 +140,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
                 "type": each.type,
                 "order": each.order,
                 "raw": each.raw.hex(),
-                "value": json_value(each.value),
+                "value": whole(each.value),
                 "plausible": is_plausible(each),
                 "options": dict(each.options),
             }
@@ -240,13 +241,6 @@ class refusals:  # noqa: N801 - read as a word: with refusals()
                 raise Refusal(409, "not-possible", *with_mend(str(error))) from None
 
 
-def json_value(value: Any) -> Any:
-    """A value as every JSON reader understands it."""
-    if isinstance(value, tuple):
-        return [json_value(each) for each in value]
-    return str(value) if isinstance(value, int) and abs(value) > 1 << 53 else value
-
-
 def event(name: str, body: Mapping[str, Any]) -> Event:
     return Event(orjson.dumps(body, default=str), event=name)
 
@@ -287,6 +281,6 @@ def _item(item: Item) -> dict[str, Any]:
         "name": item.name,
         "unit": item.unit,
         "description": item.description,
-        "value": json_value(item.value),
+        "value": whole(item.value),
         "options": dict(item.options),
     }

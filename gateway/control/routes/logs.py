@@ -10,17 +10,14 @@ from pydantic import Field
 
 from gateway.actors import Role
 from gateway.control.answers import as_json
-from gateway.control.operation import Answer, Call, Event, Operation, Query, events
+from gateway.control.operation import EXACT, Answer, Call, Event, Operation, Query, events
 from gateway.ops.logs import KEPT, LogEntry, LogFilter, LogRing, LogsMissed
-
-_MOST = 1 << 53
-"""JSON's largest exact integer."""
 
 
 class Wanted(Query):
     level: Literal["debug", "info", "warning", "error"] = Field(default="debug", description="The least that counts.")
-    since: int = Field(default=0, ge=0, le=_MOST, description="Only from then on, ms since 1970 UTC.")
-    after: int = Field(default=0, ge=0, le=_MOST, description="Only entries with a higher id.")
+    since: int = Field(default=0, ge=0, le=EXACT, description="Only from then on, ms since 1970 UTC.")
+    after: int = Field(default=0, ge=0, le=EXACT, description="Only entries with a higher id.")
     match: str = Field(
         default="",
         max_length=200,

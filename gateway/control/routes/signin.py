@@ -10,16 +10,14 @@ from typing_extensions import TypedDict
 
 from gateway.accounts import Accounts
 from gateway.accounts.accounts import Record
-from gateway.accounts.problems import NAME, VERIFIER
 from gateway.actors import Actor, Role
 from gateway.control.operation import Answer, Body, Call, NoQuery, Operation
 from gateway.control.refusing import ACCOUNT_STATUSES, account_errors
-from gateway.control.routes.accounts import PasswordHash
+from gateway.control.routes.accounts import Name, PasswordHash
 
 _DONE = Answer(status=204)
 
 Address = Annotated[str, Field(max_length=64, description="Where the browser is.")]
-_Verifier = Annotated[str, Field(pattern=f"^{VERIFIER}$", description="A password's hash: an argon2id PHC string.")]
 
 
 class Admission(Body):
@@ -29,7 +27,7 @@ class Admission(Body):
 
 class Claim(Body):
     code: Annotated[str, Field(max_length=64)]
-    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    name: Name
     verifier: PasswordHash
     address: Address
 

@@ -7,7 +7,6 @@ is away for a while is what the journal is for, so it is said calmly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -17,6 +16,7 @@ from gateway.control.client import Refused, segment
 from gateway.web.forms import Field, fields_of, filled, split
 from gateway.web.given import given
 from gateway.web.visit import Page, Section, Visit
+from gateway.web.words import moment
 
 _PHASES = {
     "delivering": ("good", "Delivering"),
@@ -72,7 +72,7 @@ def _sinks(status: Mapping[str, Any], forecasts: Mapping[str, Any]) -> Iterator[
             "word": word,
             "sentence": forecast["sentence"] if forecast else "",
             "forecast": forecast,
-            "since": None if since is None else datetime.fromtimestamp(since / 1000, UTC).isoformat(" ", "seconds"),
+            "since": None if since is None else moment(since),
             "totals": status["journal"]["sinks"][name],
             "sent": sink["values"],
             "refusals": [(device, each["reason"], each["topics"]) for device, each in sink["refusing"].items()],

@@ -29,7 +29,7 @@ async def _form(visit: Visit) -> Response:
         link=link["name"],
         driver=driver,
         others=others,
-        link_fields=split(link_fields, first[0]),
+        link_fields=split(device_setup.needed(driver["name"], link_fields), first[0]),
         device_fields=split(device_fields, first[1]),
         values=_shown(link_fields, link) | _shown(device_fields, device),
         when=device_setup.when_of(driver["name"]),

@@ -6,16 +6,18 @@ preview, and into the draft. What is being filled in is never rendered anew.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from gateway.actors import Role
 from gateway.control.client import segment
-from gateway.web.forms import Field, fields_of, split
+from gateway.web.forms import Field, Filled, fields_of, pieces, split
 from gateway.web.given import given
 from gateway.web.visit import Page, Visit
 
@@ -44,12 +46,16 @@ _WHEN: Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]] = {
     }
 }
 """Fields of the link that only some choices of another field have a use for."""
+_NEEDED: Mapping[str, tuple[str, ...]] = {"modbus": ("host", "device")}
+"""Those of them that can't be left out then."""
 _LINK_WITHOUT = ("driver", "breaker")
 _DEVICE_WITHOUT = ("link", "template", "group")
 
 
 async def _choose(visit: Visit) -> Response:
     drivers = await visit.get("/v1/drivers")
+    order = list(TITLES)
+    drivers.sort(key=lambda each: order.index(each["name"]) if each["name"] in order else len(order))
     return visit.render(
         "device_add.html",
         drivers=[{**each, "title": _title(each)[0], "about": _title(each)[1]} for each in drivers],
@@ -69,7 +75,7 @@ async def _form(visit: Visit) -> Response:
         driver=driver,
         title=_title(driver)[0],
         links=links,
-        link_fields=split(link_fields, first[0]),
+        link_fields=split([_unnamed(field) for field in needed(driver["name"], link_fields)], first[0]),
         device_fields=split(device_fields, first[1]),
         when=when_of(driver["name"]),
         templates=templates,
@@ -91,7 +97,7 @@ async def _topic(visit: Visit, status: Mapping[str, Any]) -> str:
 async def _tables(visit: Visit) -> Response:
     """What was filled in as the tables of a link and a device: JSON for the page's element."""
     driver = await _driver(visit)
-    form = await visit.form()
+    form = _named(await visit.form())
     link_fields, device_fields = fields_of_driver(driver)
     wanted = str(form.get("use_link", ""))
     link = await given(visit, link_fields, form, str(form.get("link.name", ""))) if not wanted else None
@@ -101,9 +107,39 @@ async def _tables(visit: Visit) -> Response:
         {
             "link": None if link is None else {**link.values, "driver": driver["name"]},
             "device": table,
-            "wrong": {**(link.wrong if link else {}), **device.wrong},
+            "wrong": {**_wrong(driver["name"], link, link_fields, form), **device.wrong},
         }
     )
+
+
+def _named(form: FormData) -> FormData:
+    """A new link that was given no name has its first device's."""
+    if str(form.get("link.name", "")).strip():
+        return form
+    return FormData([*form.multi_items(), ("link.name", str(form.get("device.name", "")))])
+
+
+def _unnamed(field: Field) -> Field:
+    if field.name != "link.name":
+        return field
+    return dataclasses.replace(
+        field, required=False, placeholder="as the device", hint=pieces("Name of the connection.")
+    )
+
+
+def _wrong(driver: str, link: Filled | None, fields: Sequence[Field], form: FormData) -> dict[str, str]:
+    """What is wrong with a new link, and what of it the choice of another field makes necessary."""
+    if link is None:
+        return {}
+    defaults = {field.name: str(field.default) for field in fields}
+    when = when_of(driver)
+    wrong = {name: said for name, said in link.wrong.items() if name != "link.name"}  # it is the device's that misses
+    for field in (field for field in fields if field.key in _NEEDED.get(driver, ())):
+        of, choices = when[field.name]
+        chosen = str(form.get(of, "")) or defaults.get(of, "")
+        if chosen in choices.split() and not str(form.get(field.name, "")).strip():
+            wrong[field.name] = f"{field.label} is needed"
+    return wrong
 
 
 async def _into_draft(visit: Visit) -> Response:
@@ -124,6 +160,12 @@ async def _driver(visit: Visit) -> dict[str, Any]:
 def first_of(driver: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What of a link and of a device is shown at once."""
     return _FIRST.get(driver, (("name",), ("name",)))
+
+
+def needed(driver: str, fields: Sequence[Field]) -> list[Field]:
+    """Fields of the link, those that can't be left out where they are shown being required."""
+    keys = _NEEDED.get(driver, ())
+    return [dataclasses.replace(field, required=True) if field.key in keys else field for field in fields]
 
 
 def when_of(driver: str) -> Mapping[str, tuple[str, str]]:

@@ -139,7 +139,9 @@ def _devices(link: dict[str, Any]) -> Iterator[dict[str, Any]]:
         bad = [path for group in groups.values() for path in group["bad_tags"]]
         if kind == "good" and bad:
             kind, word = "uncertain", "Some tags bad"
-        times = [group["read_ms"]["p99"] for group in groups.values() if group["read_ms"]["p99"] is not None]
+        # Of what the device reports by itself nobody waits for an answer.
+        asked = [group["read_ms"]["p99"] for group in groups.values() if group["polls"]]
+        times = [time for time in asked if time is not None]
         yield {
             "name": name,
             "kind": kind,

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gateway.web.pages import first_steps
 from gateway.web.provisioned import report
 from gateway.web.visit import Page, Section, Visit
 
@@ -32,7 +33,8 @@ async def _render(visit: Visit, template: str) -> Response:
     )
     devices = sorted(_devices(status), key=lambda device: _WORST_FIRST.index(device["kind"]))
     sinks = list(_sinks(status, forecasts))
-    return visit.render(
+    done, told = first_steps.finished(status), first_steps.SEEN_COOKIE in visit.request.cookies
+    response = visit.render(
         template,
         gateway={**status["gateway"], "place": " / ".join(status["gateway"]["location"])},
         devices=devices,
@@ -41,13 +43,29 @@ async def _render(visit: Visit, template: str) -> Response:
         held=max((sink["held"] for sink in sinks), default=0),
         repairs=[{**repair, "kind": _KINDS.get(repair["severity"], "info")} for repair in repairs[:_SHOWN_REPAIRS]],
         more_repairs=max(0, len(repairs) - _SHOWN_REPAIRS),
-        steps=_first_steps(devices, sinks),
+        steps=None if done else await first_steps.steps(visit, status) if visit.may("engineer") else (),
+        arrived=_arrived(status) if done and told else None,
         provisioned=_provisioned(visit) if visit.may("admin") else None,
         copies=[
             ("Command line", "tidegate status"),
             ("curl", "curl --unix-socket /run/tidegate/control.sock http://gateway/v1/status"),
         ],
     )
+    if not done and not told:
+        response.set_cookie(first_steps.SEEN_COOKIE, "1", path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+def _arrived(status: dict[str, Any]) -> dict[str, Any]:
+    """What was delivered so far, and how to see it from outside."""
+    sink = next((each for each in status["sinks"].values() if each["messages"]), next(iter(status["sinks"].values())))
+    host, _, port = sink["broker"].rpartition(":")
+    place = "/".join(status["gateway"]["location"])
+    return {
+        "messages": sink["messages"],
+        "broker": sink["broker"],
+        "command": f"mosquitto_sub -h {host} -p {port} -V 5 -t '+/v1/{place}/#' -v",
+    }
 
 
 def _provisioned(visit: Visit) -> str | None:
@@ -71,7 +89,9 @@ def _devices(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 more = len(bad) - _SHOWN_BAD_TAGS
                 detail = ", ".join(bad[:_SHOWN_BAD_TAGS]) + (f" and {more} more" if more > 0 else "")
             answered = any(group["good"] or group["bad"] for group in groups)
-            times = [group["read_ms"]["p99"] or 0.0 for group in groups] if answered and kind != "bad" else []
+            # Of what the device reports by itself nobody waits for an answer.
+            asked = [group for group in groups if group["polls"]] if answered and kind != "bad" else []
+            times = [group["read_ms"]["p99"] or 0.0 for group in asked]
             yield {
                 "name": name,
                 "link": link_name,
@@ -105,45 +125,13 @@ def _sinks(status: dict[str, Any], forecasts: dict[str, Any]) -> Iterator[dict[s
 def _tags(devices: list[dict[str, Any]]) -> dict[str, Any]:
     """All of them, and how many can't be trusted: of a device that doesn't answer that is every one."""
     bad = sum(device["tags"] if device["kind"] in {"bad", "off"} else device["bad"] for device in devices)
-    return {"all": sum(device["tags"] for device in devices), "note": f"{bad} bad" if bad else "none bad"}
-
-
-def _first_steps(devices: list[dict[str, Any]], sinks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is left to do until the first value has arrived; nothing once one has."""
-    delivered = any(sink["messages"] for sink in sinks)
-    if devices and sinks and delivered:
-        return []
-    return [
-        {
-            "title": "Add a device",
-            "about": "Choose how it is connected, test the connection step by step, pick the tags.",
-            "done": bool(devices),
-            "href": "/devices/add",
-            "link": "Add a device",
-            "next": not devices,
-        },
-        {
-            "title": "Name a broker",
-            "about": "Where values go: any MQTT broker. It is tested before anything is saved.",
-            "done": bool(sinks),
-            "href": "/delivery",
-            "link": "Name a broker",
-            "next": bool(devices),
-        },
-        {
-            "title": "See the first value arrive",
-            "about": "The gateway says here when the broker has acknowledged the first message.",
-            "done": delivered,
-            "href": None,
-            "link": "",
-            "next": False,
-        },
-    ]
+    tags = sum(device["tags"] for device in devices)
+    return {"all": tags, "note": f"{bad} bad" if bad else "none bad" if tags else "none yet"}
 
 
 SECTION = Section(
     "Overview",
     "/",
     "overview",
-    (Page("/", show), Page("/overview/live", _part)),
+    (Page("/", show), Page("/overview/live", _part), *first_steps.PAGES),
 )

@@ -72,10 +72,18 @@ async def _login(visit: Visit) -> Response:
 async def _show_claim(visit: Visit) -> Response:
     if not await visit.services.accounts.claimable():
         return RedirectResponse("/login", 303)
-    return visit.render("claim.html", name="", wrong={}, refused=None)
+    return visit.render("claim.html", code="", name="", wrong={}, refused=None)
 
 
 async def _claim(visit: Visit) -> Response:
+    services = visit.services
+    if not await services.accounts.claimable():
+        return RedirectResponse("/login", 303)
+    if (wait_s := services.throttle.wait_of_claim_s(visit.address)) > 0:
+        said = "too many wrong claim codes were tried", f"try again in {duration(math.ceil(wait_s))}"
+        asked_again = visit.render("claim.html", 429, code="", name="", wrong={}, refused=said)
+        asked_again.headers["retry-after"] = str(math.ceil(wait_s))
+        return asked_again
     form = await visit.form()
     code, name = str(form.get("code", "")).strip()[:64], str(form.get("name", "")).strip()[:64]
     password, repeated = str(form.get("password", "")), str(form.get("again", ""))
@@ -88,18 +96,24 @@ async def _claim(visit: Visit) -> Response:
         wrong["name"] = "take 1 to 64 letters, digits and . _ @ -, beginning with a letter or a digit"
     if not code:
         wrong["code"] = "it is on the console, and in the gateway's log"
+
+    def again(status: int, wrong: dict[str, str], refused: tuple[str, str | None] | None = None) -> Response:
+        return visit.render("claim.html", status, code=code, name=name, wrong=wrong, refused=refused)
+
     if wrong:
-        return visit.render("claim.html", 422, name=name, wrong=wrong, refused=None)
+        return again(422, wrong)
+    # Before the password is hashed, so that those who come together are counted one after the other.
+    services.throttle.wrong_claim(visit.address)
     try:
-        verifier = await visit.services.passwords.hash(password)
-        await visit.services.accounts.claim(code, name, verifier, visit.address)
+        verifier = await services.passwords.hash(password)
+        await services.accounts.claim(code, name, verifier, visit.address)
     except Busy as busy:
-        return visit.render("claim.html", 503, name=name, wrong={}, refused=(f"{busy}", "try again in a moment"))
+        return again(503, {}, (f"{busy}", "try again in a moment"))
     except Refused as refused:
-        return visit.render("claim.html", 422, name=name, wrong={}, refused=(str(refused), refused.mend))
-    known = visit.services.throttle.passed(name, visit.address, None)
+        return again(422, {}, (str(refused), refused.mend))
+    known = services.throttle.passed(name, visit.address, None)
     response = RedirectResponse("/", 303)
-    account = await visit.services.accounts.find(name)
+    account = await services.accounts.find(name)
     begin(visit, response, name, Role.ADMIN, account.version if account is not None else 1)
     _set_cookie(response, DEVICE_COOKIE, known, _DEVICE_S)
     return response

@@ -28,7 +28,7 @@ export class Hub {
   private readonly guests = new Map<Tell, readonly string[]>();
   private source: EventSource | undefined;
   private pattern = "";
-  private online = false;
+  private online: boolean | undefined; // nobody knows before the first answer
   private since = Date.now();
   private snapshot: { body: Snapshot; at: number } | undefined;
   private ticks: TimedTick[] = [];
@@ -48,7 +48,7 @@ export class Hub {
       // What came since the snapshot goes along: whoever comes later sees the same as the others.
       tell({ kind: "snapshot", ...this.snapshot, ticks: this.ticks });
     }
-    tell({ kind: "state", online: this.online, since: this.since });
+    if (this.online !== undefined) tell({ kind: "state", online: this.online, since: this.since });
   }
 
   leave(tell: Tell): void {

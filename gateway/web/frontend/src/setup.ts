@@ -83,6 +83,7 @@ export abstract class Setup extends HTMLElement {
     text.append(said, more);
     note.append(icon("bad"), text);
     place.append(note);
+    place.scrollIntoView({ block: "nearest" }); // the button that was pressed may be far away
   }
 
   /** Say at its field what is wrong. False if there is no such field. */

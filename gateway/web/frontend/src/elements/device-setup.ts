@@ -67,6 +67,7 @@ class DeviceSetup extends Setup {
     if (action === "stop") this.stop();
     if (action === "browse") void this.guarded(() => this.browse());
     if (action === "decode") void this.guarded(() => this.decode());
+    if (action === "look") this.lookAt((event.target as Element).closest("tr")!);
     if (action === "row") this.add({ path: "", address: "", type: "uint16" }, true).querySelector("input")?.focus();
   }
 
@@ -179,13 +180,32 @@ class DeviceSetup extends Setup {
     this.rename();
   }
 
+  /** A range that was found is registers, not yet values: what they are is seen by looking at where it begins. */
+  private lookAt(row: HTMLElement): void {
+    const place = this.field("place")!;
+    place.value = this.cell(row, "address").value;
+    place.closest("details")!.open = true;
+    place.scrollIntoView({ block: "center" });
+    place.focus();
+    void this.guarded(() => this.decode());
+  }
+
   /** Every type and order at an address: click the one that makes sense. */
   private async decode(): Promise<void> {
     const tables = await this.tables();
     const address = this.field("place")!.value.trim();
     if (tables === undefined || address === "") return;
     const body = { link: await this.link(tables), table: tables.device, address };
-    const ways = await call<Way[]>("POST", "/v1/decode", body);
+    let ways: Way[];
+    try {
+      ways = await call<Way[]>("POST", "/v1/decode", body);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      const { detail, mend, problems } = error.problem;
+      const [problem] = problems ?? [];
+      this.tell("place", `${problem?.message ?? detail}: ${problem?.mend ?? mend ?? "try another"}`);
+      return;
+    }
     const place = this.spot("ways");
     place.replaceChildren(...ways.map((way) => this.way(way)));
     place.closest<HTMLElement>("[hidden]")?.removeAttribute("hidden");
@@ -204,7 +224,7 @@ class DeviceSetup extends Setup {
     }
     const take = document.createElement("button");
     take.type = "button";
-    take.className = "quiet";
+    take.className = "quiet link";
     take.textContent = "Take";
     take.setAttribute("aria-label", `Take ${way.address} as ${way.type} ${way.order}`);
     take.addEventListener("click", () => {
@@ -268,9 +288,22 @@ class DeviceSetup extends Setup {
       row.append(cell);
     }
     this.spot("rows").append(row);
-    if (item.value !== undefined && item.value !== null) row.querySelector('[data-shown="value"]')!.textContent = String(item.value);
+    const shown = row.querySelector('[data-shown="value"]')!;
+    if (item.value !== undefined && item.value !== null) shown.textContent = String(item.value);
+    else if (item.count && this.field("place") !== null) shown.append(`${item.count} registers `, this.looker(found.address));
+    this.spot("own").removeAttribute("data-empty");
     this.topics();
     return row;
+  }
+
+  private looker(address: string): HTMLButtonElement {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet link";
+    button.dataset["do"] = "look";
+    button.textContent = "What are they?";
+    button.setAttribute("aria-label", `What stands at ${address}?`);
+    return button;
   }
 
   private value(tag: string, value: unknown, quality: string): void {

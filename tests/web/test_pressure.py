@@ -1,0 +1,92 @@
+"""One who asks for much: strangers cost the gateway next to nothing, and people leave each other room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from gateway.web.passwords import MOST_WAITING
+from gateway.web.services import STREAMS_OF_ONE
+from gateway.web.sessions import COOKIE, csrf_token
+from gateway.web.throttle import FREE_OF_ADDRESS
+from tests.support.https import Https, unchecked
+from tests.support.people import PASSWORD, TOKENS
+from tests.web.conftest import Plant
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+
+CLAIM = {"code": "AAAA-AAAA-AAAA-AAAA", "name": "mallory", "password": "nine vexing quokkas", "again": ""}
+
+
+def made_up() -> dict[str, str]:
+    return {"authorization": f"Bearer tidegate_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"}
+
+
+def test_tokens_that_arent_known_are_soon_not_asked_about(plant: Plant) -> None:
+    good = {"authorization": f"Bearer {TOKENS['reporting']}"}
+    with Https(plant.page.url) as program:
+        assert program.call("GET", "/api/v1/status", headers=good).status == 200
+        tried = [program.call("GET", "/api/v1/status", headers=made_up()) for _ in range(3 * FREE_OF_ADDRESS)]
+        statuses = [answer.status for answer in tried]
+        assert set(statuses) == {401, 429}
+        assert statuses.count(401) <= FREE_OF_ADDRESS + 5
+        assert int(next(each for each in tried if each.status == 429).headers["retry-after"]) >= 1
+        assert program.call("GET", "/api/v1/values", headers=good).status == 200, "a program that was in comes in"
+        assert program.call("GET", "/api/v1/status", headers={"authorization": "Bearer x"}).status == 401
+
+
+async def test_nobody_claims_what_is_claimed_and_none_is_kept_waiting_by_trying(plant: Plant) -> None:
+    def claim() -> int:
+        with Https(plant.page.url) as stranger:
+            return stranger.post("/claim", {**CLAIM, "again": CLAIM["password"]}, csrf=False).status
+
+    def sign_in() -> int:
+        with Https(plant.page.url) as owner:
+            return owner.sign_in("ada", PASSWORD).status
+
+    several = [asyncio.to_thread(claim) for _ in range(3 * MOST_WAITING)]
+    *claims, owner = await asyncio.gather(*several, asyncio.to_thread(sign_in))
+    assert set(claims) == {303}
+    assert owner == 303, "no password of a stranger was hashed before the owner's"
+
+
+def test_a_body_is_taken_as_far_as_its_operation_wants_it(plant: Plant) -> None:
+    with Https(plant.page.url, plant.admin) as admin:
+        csrf = {"x-csrf-token": csrf_token(plant.admin[COOKIE])}
+        kind = {**csrf, "content-type": "application/json"}
+        large = b'{"tag": "' + b"x" * (2 << 20) + b'"}'
+        assert admin.call("POST", "/api/v1/reads", large, kind).status == 413
+        assert admin.call("POST", "/api/v1/reads", b'{"tag": "no/such"}', kind).status == 404
+        assert admin.call("GET", "/api/v1/status", large).status == 200, "what has no body isn't sent one"
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        body = f"csrf={csrf_token(plant.admin[COOKIE])}".encode()
+        assert admin.call("POST", "/api/v1/reads", body, form).status == 403, "no form of a page calls the API"
+        assert admin.call("GET", "/api/v1/status", headers={"last-event-id": "\xe9"}).status == 400
+
+
+@contextlib.asynccontextmanager
+async def stream(plant: Plant, cookies: dict[str, str]) -> AsyncIterator[bytes]:
+    """The status line of a stream that is left open."""
+    parts = urlsplit(plant.page.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=unchecked())
+    try:
+        writer.write(
+            f"GET /api/v1/events HTTP/1.1\r\nhost: {parts.netloc}\r\n"
+            f"cookie: {COOKIE}={cookies[COOKIE]}\r\n\r\n".encode()
+        )
+        yield await asyncio.wait_for(reader.readline(), 10)
+    finally:
+        writer.transport.abort()
+
+
+async def test_one_person_doesnt_take_every_live_view(plant: Plant) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(STREAMS_OF_ONE):
+            assert b" 200 " in await stack.enter_async_context(stream(plant, plant.viewer))
+        assert b" 503 " in await stack.enter_async_context(stream(plant, plant.viewer))
+        assert b" 200 " in await stack.enter_async_context(stream(plant, plant.admin))
