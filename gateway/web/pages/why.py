@@ -128,7 +128,7 @@ def _facts(step: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "Decoded", plain(details["value"])
         case "scaled":
             yield "Value", plain(details["value"])
-        case "report" if "last_sent" in details:
+        case "report" if details.get("last_sent") is not None:
             yield "Last reported", plain(details["last_sent"])
         case "topic" if "payload" in details:
             yield "Last message", details["payload"]
