@@ -50,6 +50,12 @@ class Failures:
         mend = "the page comes back by itself as soon as the gateway answers"
         return await self._told(request, _Failure(503, "gateway-offline", str(error), mend))
 
+    async def crowded(self, request: Request, error: Exception) -> Response:
+        said, mend = "you have too much under way", "wait for what you asked for, then try again"
+        response = await self._told(request, _Failure(429, "too-many-calls", said, mend))
+        response.headers["retry-after"] = "1"
+        return response
+
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         return await self._told(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from gateway.web.passwords import MOST_WAITING
@@ -67,6 +69,38 @@ def test_a_body_is_taken_as_far_as_its_operation_wants_it(plant: Plant) -> None:
         body = f"csrf={csrf_token(plant.admin[COOKIE])}".encode()
         assert admin.call("POST", "/api/v1/reads", body, form).status == 403, "no form of a page calls the API"
         assert admin.call("GET", "/api/v1/status", headers={"last-event-id": "\xe9"}).status == 400
+
+
+FLOOD_S = 4.0
+MOST_OF_A_CORE = 0.6
+
+
+@pytest.mark.parametrize("path", ["/api/v1/config/schema", "/api/v1/values", "/tags"])
+async def test_one_person_doesnt_keep_the_gateway_busy(plant: Plant, path: str) -> None:
+    """Their browser may ask without end; the gateway spends a part of a core on it, and others are answered."""
+    gateway, end = psutil.Process(plant.gateway.pid), time.monotonic() + FLOOD_S
+
+    def spent() -> float:
+        times = gateway.cpu_times()
+        return times.user + times.system
+
+    def flood() -> None:
+        with Https(plant.page.url, plant.viewer) as viewer:
+            while time.monotonic() < end:
+                assert viewer.get(path, accept="text/html").status in (200, 429)
+
+    def ask() -> float:
+        begun = time.monotonic()
+        with Https(plant.page.url, plant.admin) as admin:
+            assert admin.get("/api/v1/status").status == 200
+        return time.monotonic() - begun
+
+    before, begun = spent(), time.monotonic()
+    floods = [asyncio.create_task(asyncio.to_thread(flood)) for _ in range(8)]
+    answers = [await asyncio.to_thread(ask) for _ in range(5)]
+    await asyncio.gather(*floods)
+    assert (spent() - before) / (time.monotonic() - begun) < MOST_OF_A_CORE
+    assert min(answers) < 1.0, answers
 
 
 @contextlib.asynccontextmanager
