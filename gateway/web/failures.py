@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -84,8 +85,11 @@ class Failures:
                 **({"problems": list(failure.problems)} if failure.problems else {}),
             }
             return JSONResponse(body, failure.status, media_type="application/problem+json")
+        # Of ours alone: a path that begins with two slashes would be another host.
+        again = f"/{request.scope['path'].lstrip('/')}" if request.method == "GET" else "/"
         template = "failure_part.html" if visit.partial else "failure.html"
-        return HTMLResponse(self._services.view.render(template, visit=visit, failure=failure), failure.status)
+        page = self._services.view.render(template, visit=visit, failure=failure, again=quote(again))
+        return HTMLResponse(page, failure.status)
 
     async def _nothing(self, _: Visit) -> Response:
         raise HTTPException(404)

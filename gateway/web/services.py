@@ -21,6 +21,7 @@ from gateway.web.visit import Section
 
 MOST_STREAMS, STREAMS_OF_ONE = 32, 12
 MOST_UPLOADS = 2
+CONVERSIONS_WAITING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Services:
     view: View
     streams: Turns
     """One for each stream that is passed on: the control API takes 64 connections, and other calls need theirs."""
+    conversions: Turns
+    """One for each workbook that is converted."""
     uploads: asyncio.Semaphore
     """One for each large body: it is held in memory until it is here."""
 
@@ -58,6 +61,7 @@ class Services:
             assets,
             View(assets, sections),
             Turns(MOST_STREAMS, STREAMS_OF_ONE),
+            Turns(1, 1, waiting=CONVERSIONS_WAITING),
             asyncio.Semaphore(MOST_UPLOADS),
             asyncio.Event(),
         )
