@@ -35,7 +35,7 @@ class Field:
     choices: Sequence[str] = ()
     placeholder: str = ""
     numeric: bool = False
-    """Of a choice or a text: numbers are given as numbers."""
+    """Of a choice, a text or a list: numbers are given as numbers."""
     whole: bool = False
 
 
@@ -129,6 +129,7 @@ def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> F
         choice for option in options for choice in option.get("enum", [option["const"]] if "const" in option else [])
     ]
     default = about.get("default")
+    items = next((option["items"].get("type") for option in options if "items" in option), None)
     if "boolean" in kinds:
         kind = "check"
     elif enum and len(options) == 1:
@@ -154,8 +155,9 @@ def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> F
         placeholder=""
         if kind == "secret"
         else _example(default if default not in (None, [], {}) else examples[0] if examples else ""),
-        numeric=bool(kinds & {"integer", "number"}) or any(isinstance(choice, int | float) for choice in enum),
-        whole=kinds <= {"integer"},
+        numeric=bool({*kinds, items} & {"integer", "number"})
+        or any(isinstance(choice, int | float) for choice in enum),
+        whole=kinds <= {"integer"} or items == "integer",
     )
 
 
@@ -201,9 +203,16 @@ def _json(field: Field, text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         if "," in text or not text.startswith(("[", "{")):
-            return [part.strip() for part in text.split(",") if part.strip()]
+            return [_item(field, part.strip()) for part in text.split(",") if part.strip()]
         raise ValueError(f'{field.label} must be JSON, such as ["first", "second"]') from None
     return value if isinstance(value, list | dict) else [value]
+
+
+def _item(field: Field, text: str) -> Any:
+    try:
+        return _number(text, field.whole) if field.numeric else text
+    except ValueError:
+        raise ValueError(f"{field.label} must be numbers, with commas between them") from None
 
 
 def _text(field: Field, value: Any) -> Any:
@@ -218,6 +227,8 @@ def _example(value: Any) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
+        case list() if not any(isinstance(each, list | dict) for each in value):
+            return ", ".join(map(str, value))
         case list() | dict():
             return json.dumps(value)
     return str(value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import tomllib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -28,11 +29,16 @@ class Searchable(TypedDict):
 
 
 class ScanEvent(TypedDict, total=False):
-    """A `finding` has `row` and `config`, a `progress` `done`, `total`, `doing`, a `failed` `sentence` and `mend`."""
+    """A `finding` has `row`, `config`, `link`, `device`; a `progress` `done`, `total`, `doing`; a `failed` `sentence`,
+    `mend`."""
 
     row: dict[str, Any]
     config: str
-    """TOML that configures it."""
+    """TOML that configures it; empty for what is only told of."""
+    link: dict[str, Any] | None
+    """The `[[link]]` of `config`."""
+    device: dict[str, Any] | None
+    """Its `[[device]]`, groups and tags included; null where only the link is known."""
     done: int
     total: int
     """0: not known."""
@@ -102,7 +108,7 @@ async def _findings(search: AsyncGenerator[Finding | Progress, None]) -> AsyncGe
     try:
         async for each in search:
             if isinstance(each, Finding):
-                yield event("finding", {"row": each.row, "config": each.config})
+                yield event("finding", {"row": each.row, "config": each.config, **_tables(each.config)})
             else:
                 yield event("progress", {"done": each.done, "total": each.total, "doing": each.doing})
         yield event("done", {})
@@ -112,3 +118,9 @@ async def _findings(search: AsyncGenerator[Finding | Progress, None]) -> AsyncGe
         yield failed(ScanFailed(f"no permission to use {error.filename or 'what it takes'}: run as a user who has it"))
     finally:
         await search.aclose()
+
+
+def _tables(config: str) -> Mapping[str, Any]:
+    """The tables of what a finding proposes, so that nobody else needs to read TOML for them."""
+    proposed = tomllib.loads(config)
+    return {section: next(iter(proposed.get(section, ())), None) for section in ("link", "device")}

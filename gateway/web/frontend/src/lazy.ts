@@ -2,6 +2,7 @@
 
 const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
   "device-form": () => import("./elements/device-form"),
+  "device-search": () => import("./elements/device-search"),
   "device-setup": () => import("./elements/device-setup"),
   "device-test": () => import("./elements/device-test"),
   "live-table": () => import("./elements/live-table"),
