@@ -48,8 +48,8 @@ async def test_nothing_needs_repair_and_then_something_does(plant: Plant, browse
         await expect(repair.get_by_text("Error")).to_be_visible()
         await menu_count(page, "1 needs repair")
         overview = await browser.open("/", context=page.context)
-        await overview.locator("main").get_by_text("One thing needs repair.").wait_for()
-        await overview.locator("main").get_by_role("link", name="What, and what mends it").click()
+        await overview.get_by_role("region", name="To be repaired").get_by_text("Nothing comes from dev1").wait_for()
+        await overview.get_by_role("region", name="To be repaired").get_by_role("link", name="Show me").click()
         await picture(overview, "repairs")
         await repair.get_by_role("button", name="tidegate test dev1").click()
         assert await page.evaluate("navigator.clipboard.readText()") == "tidegate test dev1"
