@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Locator, Page
 
 from tests.support.browser import Chromium, axe, chromium, picture
 from tests.support.gateway import GatewayProcess
@@ -19,11 +19,11 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.page import PageProcess
 from tests.support.people import PASSWORD
 from tests.support.subscriber import Subscriber
-from tests.web.conftest import Plant
-
-log = logging.getLogger(__name__)
+from tests.web.conftest import Plant, apply_and_confirm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+
+log = logging.getLogger(__name__)
 
 WHOLE_S = 180.0
 """A script has no thoughts; what is left of ten minutes is for reading."""
@@ -43,14 +43,14 @@ class Fresh:
 
 
 class Laps:
-    """What every step took: shown by ``pytest --log-cli-level=info``, judged as a whole."""
+    """What every step took: shown by ``pytest -o log_cli_level=INFO``, judged as a whole."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.monotonic()
 
     def lap(self, step: str) -> None:
         now = time.monotonic()
-        log.info("%7.1f s  %s", now - self._last, step)
+        log.info("%.1f s: %s", now - self._last, step)
         self._last = now
 
     @property
@@ -122,11 +122,8 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         await page.get_by_role("link", name="Look at it and apply it").click()
         await page.get_by_role("button", name="Try it on the wire").click()
         await page.get_by_role("region", name="Values of press1, table").get_by_text("30.55999").wait_for()
-        await picture(page, "changes", full=True)
-        await _applied(page, "the first device")
-        await picture(page, "confirm")
-        await page.get_by_role("button", name="Confirm").click()
-        await page.get_by_text("is confirmed by ada").wait_for()
+        await picture(page, "changes", of="#draft")
+        await apply_and_confirm(page, "the first device")
         laps.lap("tried, applied, confirmed")
 
         await page.get_by_role("navigation", name="Sections").get_by_role("link", name="Overview").click()
@@ -178,7 +175,7 @@ async def test_a_new_devices_value_is_at_the_broker_by_keyboard_alone(plant: Pla
     assert laps.whole_s < WHOLE_S
 
 
-def _step(page: Page, title: str):  # type: ignore[no-untyped-def]
+def _step(page: Page, title: str) -> Locator:
     return page.get_by_role("region", name="First steps").get_by_role("listitem").filter(has_text=title)
 
 
@@ -195,19 +192,13 @@ async def _modbus(page: Page, port: int) -> None:
     await page.get_by_role("button", name="Show every way").click()
     take = page.get_by_role("button", name="Take hr:100 as float32 CDAB")
     await take.wait_for()
-    await picture(page, "decode-matrix", full=True)
+    await picture(page, "decode-matrix", of="[data-part=decoding]")
     await take.click()
     await page.keyboard.type("air/humidity")
     await page.get_by_role("button", name="Test the connection").click()
     await page.locator(".ladder li[data-rung=read][data-state=passed]").wait_for()
-    await picture(page, "device-setup", full=True)
-
-
-async def _applied(page: Page, reason: str) -> None:
-    await page.get_by_role("button", name="Apply", exact=True).click()
-    await page.get_by_label("Reason").fill(reason)
-    await page.get_by_role("button", name="Apply it").click()
-    await page.get_by_text("Unconfirmed: revision").wait_for()
+    await page.get_by_text("What stands at an address?").click()
+    await picture(page, "device-setup", of="device-setup")
 
 
 _NAMED = """(name) => {
