@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import re
 import shlex
 from collections.abc import Iterator
+=======
+>>>>>>> shape
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -14,11 +17,11 @@ from starlette.responses import Response
 from gateway.actors import Role
 from gateway.control.client import segment
 from gateway.grids import MAX_BYTES, GridError
+from gateway.web.condition import devices_of
 from gateway.web.pages import device_edit, device_setup, templates
 from gateway.web.visit import Page, Section, Visit
 from gateway.web.workbooks import csv_of, table_of, workbook_of
 
-STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
 _SHOWN_CHANGES = 200
 _SHOWN_PROBLEMS = 100
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -128,34 +131,10 @@ async def _links(visit: Visit) -> list[dict[str, Any]]:
             "driver": link["driver"],
             "far_end": link["far_end"],
             "detail": link["detail"],
-            "devices": list(_devices(link)),
+            "devices": list(devices_of({name: link})),
         }
         for name, link in status["southbound"]["links"].items()
     ]
-
-
-def _devices(link: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, device in link["devices"].items():
-        groups = device["groups"]
-        kind, word = STATES.get(device["state"], ("uncertain", device["state"]))
-        bad = [path for group in groups.values() for path in group["bad_tags"]]
-        if kind == "good" and bad:
-            kind, word = "uncertain", "Some tags bad"
-        # Of what the device reports by itself nobody waits for an answer.
-        asked = [group["read_ms"]["p99"] for group in groups.values() if group["polls"]]
-        times = [time for time in asked if time is not None]
-        yield {
-            "name": name,
-            "kind": kind,
-            "word": word,
-            "detail": device["detail"] or link["detail"],
-            "tags": sum(group["tags"] for group in groups.values()),
-            "bad": len(bad),
-            "p99_ms": max(times, default=None),
-            "groups": [
-                {"name": each, "tags": group["tags"], "bad": len(group["bad_tags"])} for each, group in groups.items()
-            ],
-        }
 
 
 SECTION = Section(
