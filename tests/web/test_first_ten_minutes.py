@@ -3,6 +3,7 @@ an independent subscriber gets."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from tests.support.page import PageProcess
 from tests.support.people import PASSWORD
 from tests.support.subscriber import Subscriber
 from tests.web.conftest import Plant
+
+log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
@@ -40,14 +43,14 @@ class Fresh:
 
 
 class Laps:
-    """What every step took: shown by ``pytest -s``, judged as a whole."""
+    """What every step took: shown by ``pytest --log-cli-level=info``, judged as a whole."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.monotonic()
 
     def lap(self, step: str) -> None:
         now = time.monotonic()
-        print(f"{now - self._last:7.1f} s  {step}")
+        log.info("%7.1f s  %s", now - self._last, step)
         self._last = now
 
     @property
@@ -146,7 +149,11 @@ async def test_a_new_devices_value_is_at_the_broker_by_keyboard_alone(plant: Pla
         await _type(page, ("Name", "ada"), ("Password", PASSWORD))
         await page.keyboard.press("Enter")
         await page.get_by_role("heading", name="gw1").wait_for()
-        for link, heading in (("Devices", "Devices"), ("Add a device", "Add a device"), ("Modbus", "Add a device: Modbus")):
+        for link, heading in (
+            ("Devices", "Devices"),
+            ("Add a device", "Add a device"),
+            ("Modbus", "Add a device: Modbus"),
+        ):
             await _press(page, link)
             await page.get_by_role("heading", name=heading, exact=True, level=1).wait_for()
         await _type(page, ("Host", "127.0.0.1"), ("Port", str(peer.port)), ("Name", "press2"))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+import re
+import shlex
+from collections.abc import Iterator
+=======
+>>>>>>> shape
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -36,8 +42,8 @@ async def _device(visit: Visit) -> Response:
         device=device,
         values=await visit.get("/v1/values", device=device["name"]),
         copies=[
-            ("Command line", f"tidegate probe {device['name']}"),
-            ("Tags as CSV", f"tidegate tags export {device['name']}"),
+            ("Command line", f"tidegate probe {shlex.quote(device['name'])}"),
+            ("Tags as CSV", f"tidegate tags export {shlex.quote(device['name'])}"),
         ],
     )
 
@@ -55,10 +61,10 @@ async def _download(visit: Visit) -> Response:
     if form == "csv":
         body, kind = csv_of(table["header"], table["rows"]), "text/csv; charset=utf-8"
     elif form == "xlsx":
-        body, kind = await workbook_of(table["header"], table["rows"]), _XLSX
+        body, kind = await workbook_of(visit, table["header"], table["rows"]), _XLSX
     else:
         raise HTTPException(404)
-    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name or "all")
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", name or "all")
     return Response(
         body,
         media_type=kind,
@@ -86,7 +92,7 @@ async def _try_table(visit: Visit) -> Response:
         data = await file.read(MAX_BYTES + 1) if isinstance(file, UploadFile) and file.filename else pasted
         if not data.strip():
             raise GridError("there is no table", "choose a file, or paste cells with their header")
-        table = await table_of(data)
+        table = await table_of(visit, data)
     except GridError as error:
         return visit.render(
             "device_trial.html", device=device, wrong=error, trial=None, problems=[], changes=[], edits=""

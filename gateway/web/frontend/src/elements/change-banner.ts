@@ -6,6 +6,7 @@
 
 import { Refused, call } from "../api";
 import { icon } from "../icons";
+import { onChange } from "../news";
 import { setSource } from "../presence";
 import { type Mood, say } from "../say";
 
@@ -37,12 +38,13 @@ interface Kept {
 
 const KEPT = "tidegate-pending";
 const TOLD = "tidegate-told";
-const QUIET_MS = 4_000;
+const QUIET_MS = 15_000; // what changes is told by itself
 const BUSY_MS = 1_000;
 const SAID_AT = [30, 10];
 
 class ChangeBanner extends HTMLElement {
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private stop: (() => void) | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
   private kept = recall<Kept>(KEPT);
   private cut = false;
@@ -60,6 +62,9 @@ class ChangeBanner extends HTMLElement {
     this.spoken.setAttribute("role", "status");
     this.clock.className = "clock";
     document.addEventListener("visibilitychange", this.look);
+    this.stop = onChange(({ event }) => {
+      if (event === "config") void this.ask();
+    });
     this.addEventListener("click", (event) => void this.act(event));
     const told = recall<{ mood: Mood; text: string }>(TOLD);
     if (told !== undefined) say(told.mood, told.text);
@@ -70,6 +75,7 @@ class ChangeBanner extends HTMLElement {
 
   disconnectedCallback(): void {
     document.removeEventListener("visibilitychange", this.look);
+    this.stop?.();
     clearTimeout(this.timer);
     clearInterval(this.ticking);
     setSource("changes", undefined);
