@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import re
 import shlex
-from collections.abc import Iterator
-=======
->>>>>>> shape
 from typing import Any
 
 from starlette.datastructures import UploadFile
