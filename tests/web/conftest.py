@@ -60,13 +60,14 @@ async def browser(plant: Plant) -> AsyncIterator[Chromium]:
         yield browser
 
 
-async def apply_and_confirm(page: Page, reason: str) -> None:
-    """From the page Changes with a draft on: apply it, and say that all is well."""
+async def apply_and_confirm(page: Page, reason: str, seen: str = "") -> None:
+    """From the page Changes with a draft on: apply it, and say that all is well. `seen`: a picture before that."""
     await page.get_by_role("button", name="Apply", exact=True).click()
     await page.get_by_label("Reason").fill(reason)
     await page.get_by_role("button", name="Apply it").click()
     await page.get_by_text("Unconfirmed: revision").wait_for()
-    await picture(page, "confirm")
+    if seen:
+        await picture(page, seen)
     await page.get_by_role("button", name="Confirm", exact=True).click()
     await page.get_by_text("is confirmed by").wait_for()
 
