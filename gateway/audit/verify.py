@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,9 +47,7 @@ class Verification:
             "first": self.first,
             "last": self.last,
             "hash": self.hash,
-            "findings": [
-                {"file": finding.file, "line": finding.line, "message": finding.message} for finding in self.findings
-            ],
+            "findings": [asdict(finding) for finding in self.findings],
         }
 
 
