@@ -41,7 +41,7 @@ async def test_tags_go_out_as_a_workbook_and_come_back_with_a_dry_run(
     plant: Plant, browser: Chromium, tmp_path: Path
 ) -> None:
     page = await browser.open("/devices/named/dev0", cookies=plant.admin)
-    await page.get_by_role("link", name="Edit as a table").click()
+    await page.get_by_role("link", name="From a spreadsheet").click()
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Excel workbook").click()
     file = tmp_path / "tags.xlsx"
