@@ -11,10 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.actors import Role
-from gateway.control.client import segment
 from gateway.grids import MAX_BYTES, GridError
+<<<<<<< HEAD
 from gateway.web.condition import devices_of
 from gateway.web.pages import device_edit, device_setup, templates
+=======
+from gateway.web.pages import device_edit, device_setup, device_tags, templates
+>>>>>>> wiz
 from gateway.web.visit import Page, Section, Visit
 from gateway.web.workbooks import csv_of, table_of, workbook_of
 
@@ -70,13 +73,8 @@ async def _download(visit: Visit) -> Response:
 
 async def _table(visit: Visit) -> Response:
     device = await _found(visit)
-    return visit.render("device_table.html", device=device, shared=await _template(visit, device["name"]))
-
-
-async def _template(visit: Visit, device: str) -> str | None:
-    """The template whose tags a device has, if it has none of its own: then it is the template that is edited."""
-    table = (await visit.get(f"/v1/tables/device/{segment(device)}"))["table"]
-    return table.get("template") if not table.get("group") else None
+    section, owner = await device_tags.owner_of(visit, device["name"])
+    return visit.render("device_table.html", device=device, shared=owner if section == "template" else None)
 
 
 async def _try_table(visit: Visit) -> Response:
@@ -95,9 +93,8 @@ async def _try_table(visit: Visit) -> Response:
         )
     finally:
         await form.close()
-    template = await _template(visit, device["name"])
-    owner = {"section": "template", "owner": template} if template else {"section": "device", "owner": device["name"]}
-    body = {**table, **owner, "remove": form.get("remove") == "on"}
+    section, owner = await device_tags.owner_of(visit, device["name"])
+    body = {**table, "section": section, "owner": owner, "remove": form.get("remove") == "on"}
     trial = await visit.post("/v1/sheet/try", body)
     return visit.render(
         "device_trial.html",
@@ -147,6 +144,7 @@ SECTION = Section(
         Page("/devices/named/{name}/table", _table, role=Role.ENGINEER),
         Page("/devices/named/{name}/table", _try_table, Role.ENGINEER, ("POST",), MAX_BYTES + (64 << 10)),
         *device_edit.PAGES,
+        *device_tags.PAGES,
         *templates.PAGES,
     ),
 )
