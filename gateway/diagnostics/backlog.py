@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.diagnostics.spans import span
+from gateway.durations import duration
 from gateway.journal.status import JournalStatus
 
 EVERY_S = 5.0
@@ -99,17 +99,17 @@ class Backlog:
         drained_s = pending / -rate if rate is not None and rate < 0 else None
         full_s = self._full_in(status, held_s, now_s)
         dropping = self._drops(sink, totals["dropped"], now_s)
-        held = f"{span(held_s)} held" if held_s is not None else f"{pending} values held"
+        held = f"{duration(held_s)} held" if held_s is not None else f"{pending} values held"
         if dropping:
             phase, sentence = Phase.FULL, f"Full: {held}, and the oldest make room for new ones"
         elif connected and (pending <= _FEW or (drained_s is not None and drained_s <= _DELIVERING_S)):
             phase, sentence = Phase.DELIVERING, "Delivering: nothing is held back"
         elif connected and drained_s is not None:
-            phase, sentence = Phase.DRAINING, f"Draining: {held}, done in {span(drained_s)}"
+            phase, sentence = Phase.DRAINING, f"Draining: {held}, done in {duration(drained_s)}"
         elif connected and rate is None:
             phase, sentence = Phase.DRAINING, f"Draining: {held}"
         else:
-            until = f"full in {span(full_s)}" if full_s is not None else "room for long"
+            until = f"full in {duration(full_s)}" if full_s is not None else "room for long"
             slow = ", and the broker takes less than comes up" if connected else ""
             phase, sentence = Phase.BUFFERING, f"Buffering: {held}, {until}{slow}"
         return Forecast(phase, sentence, pending, held_s, rate, drained_s, full_s)

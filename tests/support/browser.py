@@ -146,13 +146,16 @@ async def axe(page: Page) -> list[str]:
     ]
 
 
-async def accessible(browser: Chromium, path: str, cookies: Mapping[str, str], ready: str = "main h1") -> None:
+async def accessible(
+    browser: Chromium, path: str, cookies: Mapping[str, str], ready: str = "main h1", *, every: bool = True
+) -> None:
     """A page at 360 and 1,440 px, light and dark: axe-core finds nothing, and nothing is wider than the window.
 
-    `ready`: a selector of what must be there before the page is looked at.
+    `ready`: a selector of what must be there before the page is looked at. `every`: False leaves it at narrow and dark,
+    wide and light, for pages of many that are made alike.
     """
     for size in (NARROW, WIDE):
-        for scheme in ("light", "dark"):
+        for scheme in ("light", "dark") if every else ("dark",) if size == NARROW else ("light",):
             page = await browser.open(path, cookies=cookies, size=size, scheme=scheme)
             await page.wait_for_selector(ready)
             found = await axe(page)

@@ -48,8 +48,9 @@ async def test_nothing_needs_repair_and_then_something_does(plant: Plant, browse
         await expect(repair.get_by_text("Error")).to_be_visible()
         await menu_count(page, "1 needs repair")
         overview = await browser.open("/", context=page.context)
-        await overview.locator("main").get_by_text("One thing needs repair.").wait_for()
-        await overview.locator("main").get_by_role("link", name="What, and what mends it").click()
+        todo = overview.get_by_role("region", name="To be repaired")
+        await expect(todo.get_by_role("heading", name="To be repaired 1")).to_be_visible()
+        await todo.get_by_role("link", name="With their causes and what mends them").click()
         await picture(overview, "repairs")
         await repair.get_by_role("button", name="tidegate test dev1").click()
         assert await page.evaluate("navigator.clipboard.readText()") == "tidegate test dev1"

@@ -12,7 +12,8 @@ from typing_extensions import TypedDict
 from gateway import registry
 from gateway.actors import Role
 from gateway.control.operation import Answer, Body, Call, Event, NoQuery, Operation, Refusal, events
-from gateway.control.routes.diagnostics import event, failed, refusals
+from gateway.control.refusing import diagnostics_errors
+from gateway.control.routes.diagnostics import event, failed
 from gateway.diagnostics.room import Diagnostics
 from gateway.driver import Finding, LinkDown, Progress, ScanFailed
 
@@ -76,7 +77,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
                 for each in error.errors(include_url=False, include_input=False)
             )
             raise Refusal(409, "options-invalid", "the options can't be used", problems=problems) from None
-        with refusals():
+        with diagnostics_errors():
             search = room.scan(name, options)
         return _findings(search)
 

@@ -67,11 +67,17 @@ class DeviceSetup extends Setup {
     this.addEventListener("click", (event) => this.clicked(event));
     this.addEventListener("change", (event) => this.changed(event.target as HTMLInputElement));
     this.addEventListener("input", (event) => this.typed(event.target as HTMLInputElement));
+    this.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || (event.target as HTMLElement).id !== "place") return;
+      event.preventDefault(); // the form isn't ready yet
+      void this.guarded(() => this.decode());
+    });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
     fit(this);
+    this.ready();
     void this.guarded(() => this.choose());
   }
 
@@ -83,7 +89,7 @@ class DeviceSetup extends Setup {
     if (action === "browse") void this.guarded(() => this.browse());
     if (action === "decode") void this.guarded(() => this.decode());
     if (action === "look") this.lookAt((event.target as Element).closest("tr")!);
-    if (action === "row") this.add({ path: "", address: "", type: "uint16" }, true).querySelector("input")?.focus();
+    if (action === "row") this.cell(this.add({ path: "", address: "", type: "uint16" }, true), "name").focus();
   }
 
   private changed(target: HTMLInputElement): void {

@@ -5,7 +5,7 @@
 import { depths, type Frame, type Part } from "../frames";
 
 const MOST_BYTES = 2048; // shown; of a longer frame the capture has the rest
-const NARROW = matchMedia("(max-width: 44rem)");
+const ROOM_PX = 540; // for sixteen bytes a line; with less there are eight
 
 export class HexTrace extends HTMLElement {
   private frame: Frame | undefined;
@@ -23,17 +23,25 @@ export class HexTrace extends HTMLElement {
     this.addEventListener("pointerleave", () => this.mark(this.standing), { signal });
     this.addEventListener("focusin", (event) => this.stand(event.target as Element), { signal });
     this.addEventListener("keydown", (event) => this.keyed(event), { signal });
-    NARROW.addEventListener("change", () => this.frame && this.show(this.frame), { signal });
+    const sizes = new ResizeObserver(() => {
+      if (this.frame !== undefined && this.fitting !== this.width) this.show(this.frame);
+    });
+    sizes.observe(this);
+    signal.addEventListener("abort", () => sizes.disconnect());
   }
 
   disconnectedCallback(): void {
     this.outer.abort();
   }
 
+  private get fitting(): number {
+    return this.clientWidth < ROOM_PX ? 8 : 16;
+  }
+
   show(frame: Frame): void {
     this.frame = frame;
     this.standing = undefined;
-    this.width = NARROW.matches ? 8 : 16;
+    this.width = this.fitting;
     const octets = frame.hex.match(/../g)?.slice(0, MOST_BYTES) ?? [];
     const parts = [this.dump(octets)];
     if (frame.size > octets.length) parts.push(line(`${frame.size - octets.length} more bytes: the capture has them.`));

@@ -196,7 +196,7 @@ function rowOf(entry: Entry): HTMLTableRowElement {
   level.className = `state ${KINDS[entry.level]}`;
   level.append(icon(KINDS[entry.level]), entry.level);
   const message = document.createElement("td");
-  message.className = "break";
+  message.className = "message break";
   message.append(entry.message);
   if (entry.traceback !== null) {
     const details = document.createElement("details");

@@ -1,10 +1,9 @@
-// <repairs-count>: how much needs repair, in the menu; with `sentence` a note that leads there. Nothing if nothing does.
+// <repairs-count>: in the menu, how much needs repair, in the colour of the worst. Nothing if nothing does.
 
 import type { Repairs } from "../bulletin";
-import { icon } from "../icons";
 import { onRepairs } from "../news";
 
-const KINDS = { error: ["bad", "bad"], warning: ["uncertain", "warn"], notice: ["buffering", "info"] } as const;
+const KINDS = { error: "bad", warning: "uncertain", notice: "buffering" } as const;
 
 class RepairsCount extends HTMLElement {
   private stop: (() => void) | undefined;
@@ -22,33 +21,14 @@ class RepairsCount extends HTMLElement {
       this.replaceChildren();
       return;
     }
-    const [kind, mood] = KINDS[worst ?? "notice"];
-    this.replaceChildren(this.hasAttribute("sentence") ? note(kind, mood, open) : count(kind, open));
+    const badge = document.createElement("span");
+    badge.className = `badge ${KINDS[worst ?? "notice"]}`;
+    const unseen = document.createElement("span");
+    unseen.className = "unseen";
+    unseen.textContent = open === 1 ? " needs repair" : " need repair";
+    badge.append(String(open), unseen);
+    this.replaceChildren(badge);
   }
-}
-
-function count(kind: string, open: number): HTMLElement {
-  const chip = document.createElement("span");
-  chip.className = `badge ${kind}`;
-  const unseen = document.createElement("span");
-  unseen.className = "unseen";
-  unseen.textContent = open === 1 ? " needs repair" : " need repair";
-  chip.append(String(open), unseen);
-  return chip;
-}
-
-function note(kind: string, mood: string, open: number): HTMLElement {
-  const box = document.createElement("div");
-  box.className = `note ${mood}`;
-  const text = document.createElement("div");
-  const link = document.createElement("a");
-  link.href = "/diagnostics";
-  link.textContent = "What, and what mends it";
-  const said = document.createElement("strong");
-  said.textContent = open === 1 ? "One thing needs repair. " : `${open} things need repair. `;
-  text.append(said, link);
-  box.append(icon(kind), text);
-  return box;
 }
 
 customElements.define("repairs-count", RepairsCount);

@@ -220,7 +220,7 @@ class WireTrace extends HTMLElement {
     if (frame.fault) row.className = "fault";
     const sent = frame.direction === "sent";
     const meaning = document.createElement("td");
-    meaning.className = "break";
+    meaning.className = "meaning break";
     if (frame.fault) {
       const mark = document.createElement("span");
       mark.className = "state bad";
@@ -236,9 +236,9 @@ class WireTrace extends HTMLElement {
     }
     row.append(
       cell(String(frame.number), "number"),
-      cell(clock(frame), "mono"),
-      cell(sent ? "→ sent" : "← received"),
-      cell(frame.device === "" || frame.device === frame.unit ? frame.unit : `${frame.unit} ${frame.device}`, "break"),
+      cell(clock(frame), "mono when"),
+      cell(sent ? "→ sent" : "← received", "towards"),
+      cell(frame.device === frame.unit ? frame.unit : `${frame.unit} ${frame.device}`.trim(), "unit"),
       cell(String(frame.size), "number"),
       meaning,
     );
