@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,9 @@ async def _until_stopped(beginning: Start, runtime: Runtime, ring: LogRing, stop
 
 async def _control(beginning: Start, runtime: Runtime, ring: LogRing) -> None:
     """Serve the control API. Raises what made a change of the configuration fail that can't be taken back either."""
-    # Imported once the data plane is under way: the first value doesn't wait for a web framework.
+    # Imported once the data plane is under way, and beside it: the first value doesn't wait for a web framework.
+    await asyncio.to_thread(import_module, "gateway.control.api")
+    await asyncio.to_thread(import_module, "gateway.control.server")
     from gateway.audit import AuditError
     from gateway.control.api import opened, operations
     from gateway.control.server import ControlServer
