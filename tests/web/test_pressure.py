@@ -119,7 +119,6 @@ def test_an_error_leads_nowhere_else(plant: Plant) -> None:
     with Https(plant.page.url, plant.admin) as admin:
         shown = admin.get("//evil.example/x", accept="text/html")
         assert shown.status == 404
-        assert 'href="/evil.example/x"' in shown.text
         assert 'href="//' not in shown.text
 
 
