@@ -9,7 +9,6 @@ import enum
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.durations import duration
 from gateway.journal.status import JournalStatus
@@ -34,7 +33,7 @@ class Phase(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of one sink."""
+    """Of one sink. Times in s, to a tenth."""
 
     phase: Phase
     sentence: str
@@ -46,17 +45,6 @@ class Forecast:
     """Values by which the backlog grows a second; negative: shrinks. None: not known yet."""
     drained_in_s: float | None
     full_in_s: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "phase": self.phase.value,
-            "sentence": self.sentence,
-            "pending": self.pending,
-            "held_s": _rounded(self.held_s),
-            "rate_per_s": _rounded(self.rate_per_s),
-            "drained_in_s": _rounded(self.drained_in_s),
-            "full_in_s": _rounded(self.full_in_s),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +100,9 @@ class Backlog:
             until = f"full in {duration(full_s)}" if full_s is not None else "room for long"
             slow = ", and the broker takes less than comes up" if connected else ""
             phase, sentence = Phase.BUFFERING, f"Buffering: {held}, {until}{slow}"
-        return Forecast(phase, sentence, pending, held_s, rate, drained_s, full_s)
+        return Forecast(
+            phase, sentence, pending, _rounded(held_s), _rounded(rate), _rounded(drained_s), _rounded(full_s)
+        )
 
     def _since(self, now_s: float) -> _Sample | None:
         """The oldest sample that something can be compared with."""

@@ -38,6 +38,7 @@ class Severity(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Repair:
     id: str
+    """Stable as long as the cause lasts."""
     severity: Severity
     sentence: str
     cause: str
@@ -47,17 +48,6 @@ class Repair:
     """Where on the page it is mended: a path below its root."""
     command: str = ""
     """What to try on the command line."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "severity": self.severity.value,
-            "sentence": self.sentence,
-            "cause": self.cause,
-            "mend": self.mend,
-            "page": self.page,
-            "command": self.command,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,16 +58,6 @@ class Step:
     """Of what each destination has for itself."""
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "stage": self.stage,
-            "mark": self.mark.value,
-            "sentence": self.sentence,
-            "mend": self.mend,
-            "sink": self.sink,
-            "details": dict(self.details),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -78,15 +68,9 @@ class Answer:
     sentence: str
     mend: str | None
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "tag": self.tag,
-            "arrives": self.stage is None,
-            "stage": self.stage,
-            "sentence": self.sentence,
-            "mend": self.mend,
-            "steps": [step.to_json() for step in self.steps],
-        }
+    @property
+    def arrives(self) -> bool:
+        return self.stage is None
 
 
 def why(plant: Plant, tag: str) -> Answer:

@@ -63,7 +63,6 @@ async def test_from_nothing_to_the_first_change(plant: Plant, browser: Chromium)
     assert await draft.locator("ins").inner_text() == "interval_ms = 250"
     await draft.get_by_text("Group dev0/main is planned anew").wait_for()
     await page.get_by_role("navigation", name="Sections").get_by_text("Draft").wait_for()
-    await picture(page, "changes", full=True)
 
 
 async def test_a_draft_is_tried_on_the_wire_and_nothing_is_applied(plant: Plant, browser: Chromium) -> None:
@@ -226,7 +225,7 @@ async def test_two_who_change_the_same_line_see_both_and_choose(plant: Plant, br
         assert "500" in await conflict.get_by_role("region", name="tidegate.toml, by the draft").inner_text()
         assert "700" in await conflict.get_by_role("region", name="tidegate.toml, in place").inner_text()
         assert not await axe(page)
-        await picture(page, "conflict", full=True)
+        await picture(page, "conflict", of="#conflict")
         await conflict.get_by_role("radio", name="Theirs;").last.check()
         await conflict.get_by_role("button", name="Take their changes into the draft").click()
         await page.get_by_text("Nothing is changed in it").wait_for()

@@ -3,27 +3,33 @@ an independent subscriber gets."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Locator, Page
 
 from tests.support.browser import Chromium, axe, chromium, picture
 from tests.support.gateway import GatewayProcess
 from tests.support.libmodbus_peer import LibmodbusPeer
-from tests.support.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto, find_mosquitto
 from tests.support.page import PageProcess
 from tests.support.people import PASSWORD
 from tests.support.subscriber import Subscriber
-from tests.web.conftest import Plant
-
-log = logging.getLogger(__name__)
+from tests.web.conftest import Plant, apply_and_confirm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+
+log = logging.getLogger(__name__)
 
 WHOLE_S = 180.0
 """A script has no thoughts; what is left of ten minutes is for reading."""
@@ -43,14 +49,14 @@ class Fresh:
 
 
 class Laps:
-    """What every step took: shown by ``pytest --log-cli-level=info``, judged as a whole."""
+    """What every step took: shown by ``pytest -o log_cli_level=INFO``, judged as a whole."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.monotonic()
 
     def lap(self, step: str) -> None:
         now = time.monotonic()
-        log.info("%7.1f s  %s", now - self._last, step)
+        log.info("%.1f s: %s", now - self._last, step)
         self._last = now
 
     @property
@@ -81,11 +87,7 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         page = await visitor.open("/")
         await page.get_by_role("heading", name="Claim this gateway").wait_for()
         await picture(page, "claim")
-        await page.get_by_label("Claim code").fill(fresh.code.lower().replace("-", " "))
-        await page.get_by_label("Your name").fill("ada")
-        await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_label("Password again").fill(PASSWORD)
-        await page.get_by_role("button", name="Claim it").click()
+        await _claimed(page, fresh.code.lower().replace("-", " "))
         await page.get_by_role("heading", name="First steps").wait_for()
         assert not await axe(page)
         await picture(page, "first-steps")
@@ -104,7 +106,7 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         await page.get_by_text("device press1 added").wait_for()
         laps.lap("device tested, its tag found, drafted")
 
-        await page.get_by_role("navigation", name="Sections").get_by_role("link", name="Overview").click()
+        await _section(page, "Overview")
         await _step(page, "Add a device").get_by_text("In the draft: press1.").wait_for()
         await _step(page, "Name a broker").get_by_role("link").click()
         await page.locator("[id='sink.name']").fill("plant")
@@ -117,19 +119,16 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         await page.get_by_text("sink plant added").wait_for()
         laps.lap("broker tested, drafted")
 
-        await page.get_by_role("navigation", name="Sections").get_by_role("link", name="Overview").click()
+        await _section(page, "Overview")
         await picture(page, "first-steps-drafted")
         await page.get_by_role("link", name="Look at it and apply it").click()
         await page.get_by_role("button", name="Try it on the wire").click()
         await page.get_by_role("region", name="Values of press1, table").get_by_text("30.55999").wait_for()
-        await picture(page, "changes", full=True)
-        await _applied(page, "the first device")
-        await picture(page, "confirm")
-        await page.get_by_role("button", name="Confirm").click()
-        await page.get_by_text("is confirmed by ada").wait_for()
+        await picture(page, "changes", of="#draft")
+        await apply_and_confirm(page, "the first device", seen="confirm")
         laps.lap("tried, applied, confirmed")
 
-        await page.get_by_role("navigation", name="Sections").get_by_role("link", name="Overview").click()
+        await _section(page, "Overview")
         await page.get_by_text("First message delivered").wait_for()
         assert not await axe(page)
         await picture(page, "first-message")
@@ -139,6 +138,68 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         assert not await page.get_by_text("First message delivered").is_visible()
         laps.lap("first message delivered")
     assert laps.whole_s < WHOLE_S
+
+
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto isn't installed")
+async def test_in_the_demo_a_second_way_to_a_tank_is_at_the_broker_within_three_minutes(tmp_path: Path) -> None:
+    laps = Laps()
+    command = [sys.executable, "-m", "gateway", "demo", "--plain"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        try:
+            url, code, port = await asyncio.to_thread(_invitation, demo)
+            laps.lap("the demo says where its page is")
+            with Subscriber(port, "uns/v1/tidewater/bottling/tank9/#") as subscriber:
+                async with chromium(url.rstrip("/")) as browser:
+                    page = await browser.open("/")
+                    await _claimed(page, code)
+                    await page.get_by_role("region", name="Devices, table").get_by_role("row", name="tank1").wait_for()
+                    await _section(page, "Devices")
+                    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="tank1", exact=True))
+                    far_end = re.search(r"127\.0\.0\.1:(\d+)", await row.inner_text())
+                    assert far_end is not None, "the list says where a device is"
+                    laps.lap("claimed, and found where tank1 is")
+                    await page.get_by_role("link", name="Add a device").first.click()
+                    await page.get_by_role("link", name="Modbus").click()
+                    await page.locator("[id='link.host']").fill("127.0.0.1")
+                    await page.locator("[id='link.port']").fill(far_end[1])
+                    await page.locator("[id='device.name']").fill("tank9")
+                    await page.get_by_role("button", name="Look what it has").click()
+                    await page.get_by_role("button", name="What stands at ir:0?").click()
+                    await page.get_by_role("button", name="Take ir:0 as float32 ABCD").click()
+                    await page.keyboard.type("level/percent")
+                    await page.get_by_role("button", name="Test the connection").click()
+                    await page.locator(".ladder li[data-rung=read][data-state=passed]").wait_for()
+                    await page.get_by_role("button", name="Put it into the draft").click()
+                    laps.lap("looked at, decoded, tested")
+                    await apply_and_confirm(page, "a second way to the tank")
+                    laps.lap("applied and confirmed")
+                    await subscriber.until(
+                        lambda messages: any("level" in each.topic for each in messages), "the value"
+                    )
+                    await page.goto(f"{browser.url}/tags/tank9/level/percent")
+                    await page.get_by_text("Good", exact=True).first.wait_for()
+                    laps.lap("its value is at the broker and on the page")
+                    await _section(page, "Overview")
+                    await page.get_by_role("row", name="tank9").wait_for()
+                    await picture(page, "overview")
+        finally:
+            demo.send_signal(signal.SIGTERM)
+            said = await asyncio.to_thread(demo.communicate)
+    assert demo.returncode == 0, said[0]
+    assert laps.whole_s < WHOLE_S
+
+
+def _invitation(demo: subprocess.Popen[str]) -> tuple[str, str, int]:
+    """(the page's address, the claim code, the broker's port), as the demo says them."""
+    assert demo.stdout is not None
+    url, code = "", ""
+    for line in demo.stdout:
+        if page := re.match(r"Page (\S+) claim code (\S+)", line):
+            url, code = page[1], page[2]
+        if broker := re.match(r"MQTT mosquitto_sub -p (\d+)", line):
+            return url, code, int(broker[1])
+    raise AssertionError("the demo ended before it said where its page is")
 
 
 async def test_a_new_devices_value_is_at_the_broker_by_keyboard_alone(plant: Plant, browser: Chromium) -> None:
@@ -178,7 +239,19 @@ async def test_a_new_devices_value_is_at_the_broker_by_keyboard_alone(plant: Pla
     assert laps.whole_s < WHOLE_S
 
 
-def _step(page: Page, title: str):  # type: ignore[no-untyped-def]
+async def _claimed(page: Page, code: str) -> None:
+    await page.get_by_label("Claim code").fill(code)
+    await page.get_by_label("Your name").fill("ada")
+    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.get_by_label("Password again").fill(PASSWORD)
+    await page.get_by_role("button", name="Claim it").click()
+
+
+async def _section(page: Page, name: str) -> None:
+    await page.get_by_role("navigation", name="Sections").get_by_role("link", name=name).click()
+
+
+def _step(page: Page, title: str) -> Locator:
     return page.get_by_role("region", name="First steps").get_by_role("listitem").filter(has_text=title)
 
 
@@ -195,19 +268,13 @@ async def _modbus(page: Page, port: int) -> None:
     await page.get_by_role("button", name="Show every way").click()
     take = page.get_by_role("button", name="Take hr:100 as float32 CDAB")
     await take.wait_for()
-    await picture(page, "decode-matrix", full=True)
+    await picture(page, "decode-matrix", of="[data-part=decoding]")
     await take.click()
     await page.keyboard.type("air/humidity")
     await page.get_by_role("button", name="Test the connection").click()
     await page.locator(".ladder li[data-rung=read][data-state=passed]").wait_for()
-    await picture(page, "device-setup", full=True)
-
-
-async def _applied(page: Page, reason: str) -> None:
-    await page.get_by_role("button", name="Apply", exact=True).click()
-    await page.get_by_label("Reason").fill(reason)
-    await page.get_by_role("button", name="Apply it").click()
-    await page.get_by_text("Unconfirmed: revision").wait_for()
+    await page.get_by_text("What stands at an address?").click()
+    await picture(page, "device-setup", of="device-setup")
 
 
 _NAMED = """(name) => {

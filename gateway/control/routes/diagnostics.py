@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from gateway.control.refusing import diagnostics_errors
 from gateway.diagnostics.plausible import is_plausible
 from gateway.diagnostics.room import Diagnostics
 from gateway.diagnostics.rungs import Rung
+from gateway.diagnostics.why import Step
 from gateway.driver import DeviceSilent, Item, LinkDown, ScanFailed
 from gateway.live.plain import whole
 from gateway.sentences import with_mend
@@ -61,16 +62,6 @@ class RungEvent(TypedDict):
     details: dict[str, Any]
 
 
-class WhyStep(TypedDict):
-    stage: str
-    mark: str
-    """`ok`, `note` or `stop`."""
-    sentence: str
-    mend: str | None
-    sink: str | None
-    details: dict[str, Any]
-
-
 class Why(TypedDict):
     tag: str
     arrives: bool
@@ -78,7 +69,7 @@ class Why(TypedDict):
     """Where it stops."""
     sentence: str
     mend: str | None
-    steps: list[WhyStep]
+    steps: Sequence[Step]
 
 
 class DecodedValue(TypedDict):
@@ -153,8 +144,16 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
             line = room.line_to(wanted.device, wanted.link, wanted.table)
         return _items(room.browse(line, wanted.start, wanted.depth))
 
-    async def explain_tag(call: Call[NoQuery, None]) -> dict[str, Any]:
-        return room.why(call.path["tag"]).to_json()
+    async def explain_tag(call: Call[NoQuery, None]) -> Why:
+        found = room.why(call.path["tag"])
+        return {
+            "tag": found.tag,
+            "arrives": found.arrives,
+            "stage": found.stage,
+            "sentence": found.sentence,
+            "mend": found.mend,
+            "steps": found.steps,
+        }
 
     return [
         Operation(

@@ -6,7 +6,7 @@
 
 import { Refused, call } from "../api";
 import { icon } from "../icons";
-import { onChange } from "../news";
+import { onBeginning, onChange } from "../news";
 import { setSource } from "../presence";
 import { type Mood, say } from "../say";
 
@@ -44,7 +44,7 @@ const SAID_AT = [30, 10];
 
 class ChangeBanner extends HTMLElement {
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private stop: (() => void) | undefined;
+  private stops: readonly (() => void)[] = [];
   private ticking: ReturnType<typeof setInterval> | undefined;
   private kept = recall<Kept>(KEPT);
   private cut = false;
@@ -62,9 +62,12 @@ class ChangeBanner extends HTMLElement {
     this.spoken.setAttribute("role", "status");
     this.clock.className = "clock";
     document.addEventListener("visibilitychange", this.look);
-    this.stop = onChange(({ event }) => {
-      if (event === "config") void this.ask();
-    });
+    this.stops = [
+      onBeginning(() => void this.ask()),
+      onChange(({ event }) => {
+        if (event === "config") void this.ask();
+      }),
+    ];
     this.addEventListener("click", (event) => void this.act(event));
     const told = recall<{ mood: Mood; text: string }>(TOLD);
     if (told !== undefined) say(told.mood, told.text);
@@ -75,7 +78,7 @@ class ChangeBanner extends HTMLElement {
 
   disconnectedCallback(): void {
     document.removeEventListener("visibilitychange", this.look);
-    this.stop?.();
+    for (const stop of this.stops) stop();
     clearTimeout(this.timer);
     clearInterval(this.ticking);
     setSource("changes", undefined);
