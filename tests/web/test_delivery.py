@@ -27,7 +27,6 @@ async def test_the_ledger_says_of_every_device_what_was_delivered(plant: Plant, 
     assert last - first + 1 == delivered + waiting + refused + dropped
     assert delivered > 0
     assert (refused, dropped) == (0, 0)
-    await picture(page, "delivery")
 
 
 async def test_a_broker_that_is_away_is_buffering_and_not_a_fault(plant: Plant, browser: Chromium) -> None:

@@ -86,7 +86,6 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         peer.set_holding(100, [0x7AE1, 0x41F4])  # 30.56, low word first
         page = await visitor.open("/")
         await page.get_by_role("heading", name="Claim this gateway").wait_for()
-        await picture(page, "claim")
         await _claimed(page, fresh.code.lower().replace("-", " "))
         await page.get_by_role("heading", name="First steps").wait_for()
         assert not await axe(page)
@@ -120,7 +119,6 @@ async def test_from_an_empty_gateway_to_the_first_message(fresh: Fresh, visitor:
         laps.lap("broker tested, drafted")
 
         await _section(page, "Overview")
-        await picture(page, "first-steps-drafted")
         await page.get_by_role("link", name="Look at it and apply it").click()
         await page.get_by_role("button", name="Try it on the wire").click()
         await page.get_by_role("region", name="Values of press1, table").get_by_text("30.55999").wait_for()
