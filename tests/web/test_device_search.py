@@ -51,7 +51,7 @@ async def test_a_modbus_unit_that_was_found_fills_in_the_form(
     await expect(page.locator("[id='device.unit']")).to_have_value("3")
     assert await tag.count() == 1, "what was taken before is replaced"
     assert await axe(page) == []
-    await picture(page, "device-search", full=True)
+    await picture(page, "device-search", of="device-search")
 
 
 async def test_live_values_stand_beside_the_topics_before_anything_is_kept(

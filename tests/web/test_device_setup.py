@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.browser import NARROW, Chromium
+from tests.support.browser import NARROW, Chromium, axe
 from tests.support.libmodbus_peer import LibmodbusPeer
 from tests.support.opcua_server import OpcUaServer
 from tests.support.pty_port import PtyPort
@@ -69,6 +69,18 @@ async def test_a_template_fills_in_what_such_devices_need(plant: Plant, browser:
     assert await page.locator("[id='device.word_order']").input_value() == "CDAB"
     assert await page.locator("[id='link.stop_bits']").input_value() == "2"
     assert not await page.get_by_role("button", name="Look what it has").is_visible()
+    theirs = page.get_by_role("region", name="Tags of the template, table")
+    await page.locator("[id='device.name']").fill("air1")
+    await expect(theirs.get_by_role("row").last).to_contain_text("uns/v1/acme/plant1/air1/_values/main")
+    with LibmodbusPeer() as peer:
+        await page.locator("[id='link.transport']").select_option("tcp")
+        await page.locator("[id='link.name']").fill("air")
+        await page.locator("[id='link.host']").fill("127.0.0.1")
+        await page.locator("[id='link.port']").fill(str(peer.port))
+        peer.set_holding(0, [0x7AE1, 0x41F4])  # 30.56, low word first
+        await page.get_by_role("button", name="Live values").click()
+        await expect(theirs.get_by_role("row").nth(1)).to_contain_text("30.55999")
+    assert await axe(page) == []
 
 
 async def test_what_was_found_is_picked_and_named_by_a_pattern(plant: Plant, browser: Chromium) -> None:
@@ -106,10 +118,10 @@ async def test_what_stands_at_an_address_is_taken_by_a_click(plant: Plant, brows
 async def test_only_what_the_transport_needs_is_asked_for(plant: Plant, browser: Chromium) -> None:
     page = await browser.open("/devices/add/modbus", cookies=plant.admin)
     await page.locator("[id='link.host']").wait_for()
-    assert not await page.locator("[id='link.baud']").is_visible()
+    await expect(page.locator("[id='link.baud']")).to_be_hidden()
     await page.locator("[id='link.transport']").select_option("rtu")
     await page.locator("[id='link.baud']").wait_for()
-    assert not await page.locator("[id='link.host']").is_visible()
+    await expect(page.locator("[id='link.host']")).to_be_hidden()
 
 
 async def test_an_opc_ua_server_is_browsed_and_its_nodes_are_tested(plant: Plant, browser: Chromium) -> None:

@@ -74,7 +74,7 @@ async def test_a_sensor_is_found_read_and_kept(tmp_path: Path, monkeypatch: pyte
                     await page.get_by_role("button", name="Live values").click()
                     await expect(tag.get_by_text("24.3", exact=True)).to_be_visible()
                     await expect(tag.get_by_text("uns/v1/acme/plant1/cellar/_values/main")).to_be_visible()
-                    await picture(page, "device-search-ble", full=True)
+                    await picture(page, "device-search-ble", of="device-search")
                     await page.get_by_role("button", name="Put it into the draft").click()
                     await page.wait_for_url("**/changes")
                 patch = gateway.client.get("/v1/config/draft/diff")["patch"]

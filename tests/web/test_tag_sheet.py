@@ -81,7 +81,7 @@ async def test_a_cell_is_edited_by_the_keyboard_and_goes_into_the_draft(plant: P
     await page.keyboard.press("Enter")
     await expect(cell(page, 2, 1)).to_be_focused()
     await page.get_by_text("0 new, 1 changed, 0 taken out, 2 unchanged").wait_for()
-    await picture(page, "tag-sheet", full=True)
+    await picture(page, "tag-sheet", of="tag-sheet")
     await page.get_by_role("button", name="Put it into the draft").click()
     await page.wait_for_url("**/changes")
     level = kept(plant)["group"][0]["tag"][1]
