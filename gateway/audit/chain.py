@@ -46,7 +46,6 @@ class Chain:
         self._head_file: int | None = None
         self._size = 0
         self._last = Head(0, "")
-        self._dropping = False
 
     @property
     def last(self) -> Head:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,9 +47,7 @@ class Verification:
             "first": self.first,
             "last": self.last,
             "hash": self.hash,
-            "findings": [
-                {"file": finding.file, "line": finding.line, "message": finding.message} for finding in self.findings
-            ],
+            "findings": [asdict(finding) for finding in self.findings],
         }
 
 
@@ -69,8 +67,9 @@ class _Verifier:
         self._last: Row | None = None
         self._skipped = 0
         """Lines since the last row that can't be read, each of them perhaps one of the rows that are missing."""
-        self._dropped: tuple[int, str | None] = (0, NOTHING_BEFORE)
-        """The last row that was dropped by the log itself, and its hash."""
+        self._dropped: dict[int, str | None] = {}
+        """Last rows of what the log itself dropped, and their hashes. A power cut may leave a file that the newest of
+        them names: it is said before it is done."""
 
     def run(self) -> Verification:
         files = files_in(self._directory)
@@ -124,14 +123,14 @@ class _Verifier:
         self._rows += 1
         self._last = row
         if row.action == "audit.drop":
-            self._dropped = (int(row.details.get("last", 0)), row.details.get("hash"))
+            self._dropped[int(row.details.get("last", 0))] = row.details.get("hash")
         self._check_head(file, position, row)
 
     def _check_beginning(self, first: Row, file: str) -> None:
-        last, digest = self._dropped
-        if last != first.number - 1:
-            self._find(file, 1, f"rows 1 to {first.number - 1} are missing, and no row says that they were dropped")
-        elif digest is not None and digest != first.before:
+        last = first.number - 1
+        if last not in self._dropped:
+            self._find(file, 1, f"rows 1 to {last} are missing, and no row says that they were dropped")
+        elif self._dropped[last] not in (None, first.before):
             self._find(file, 1, f"row {first.number} was written after another row than the one that was dropped")
 
     def _check_head(self, file: str, position: int, row: Row) -> None:

@@ -14,6 +14,7 @@ from gateway.cli.drivers import driver, installed, not_permitted
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, moment, note, table
 from gateway.driver import Certificates
+from gateway.durations import duration
 from gateway.ops.certificates import (
     SHOWN,
     CertificateProblem,
@@ -29,8 +30,7 @@ from gateway.settings import site_of
 
 Result = TypeVar("Result")
 
-_DAY_S = 86_400
-_SOON_S = 30 * _DAY_S
+_SOON_S = 30 * 86_400
 _EXITS = {"no-such-certificate": Exit.FAILED, "ambiguous": Exit.USAGE, "other-state": Exit.CONFLICT}
 
 
@@ -233,15 +233,10 @@ def _warn(certificate: KnownCertificate) -> None:
     if certificate.not_before_s > now_s:
         note(f"{what} isn't valid before {moment(certificate.not_before_s * 1000)}: is the clock right?")
     elif left_s < 0:
-        note(f"{what} expired {_days(-left_s)} ago")
+        note(f"{what} expired {duration(-left_s)} ago")
     elif left_s < _SOON_S:
-        note(f"{what} expires in {_days(left_s)}")
+        note(f"{what} expires in {duration(left_s)}")
     else:
         return
     if certificate.state == "own" and left_s < _SOON_S:
         note("  → tidegate cert renew")
-
-
-def _days(seconds: float) -> str:
-    days = int(seconds // _DAY_S)
-    return f"{days} day{'s' if days != 1 else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def run(config_path: Path, log_level: str, unattended: bool) -> None:
     Nothing is started if the configuration has a problem; every problem is printed, and the exit code is 3. For a
     machine where nobody would read that there is --unattended.
     """
+    os.umask(os.umask(0o022) | 0o022)  # whatever starts this: nobody else may put files into its directories
     ring = _log_to_stderr(log_level)
     _finish_restore(config_path)
     beginning = _beginning(config_path, unattended=unattended)

@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import config_option, emit_json, json_option, table
+from gateway.durations import duration
 from gateway.model import Quality, quality_name
 
 _WAITING = quality_name(Quality.BAD_WAITING_FOR_INITIAL_DATA)
@@ -34,7 +35,7 @@ def _print(body: dict[str, Any]) -> None:
     clock = "trusted" if gateway["clock_trusted"] else "not trusted"
     click.echo(
         f"{gateway['id']}  version {gateway['version']}  boot {gateway['boot']}"
-        f"  up {gateway['uptime_s']:.0f} s  clock {clock}\n"
+        f"  up {duration(gateway['uptime_s'])}  clock {clock}\n"
     )
     table(["device", "link", "state", "polls", "late", "missed", "good", "bad", "read p99", "detail"], _devices(body))
     subscriptions = list(_subscriptions(body))
@@ -67,7 +68,7 @@ def _subscriptions(body: dict[str, Any]) -> Iterator[list[object]]:
                 if told is None:
                     continue
                 age_s = told["last_heard_age_s"]
-                heard = "never" if age_s is None else f"{age_s:.1f} s ago"
+                heard = "never" if age_s is None else f"{duration(age_s)} ago"
                 state = "standing" if told["standing"] else "ended"
                 stale = f"{told['stale']} of {group['tags']}"
                 detail = told["lost_reason"] or _bad_tags([group])

@@ -14,6 +14,7 @@ import click
 from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.output import Exit, colourful, config_option, emit_line, fail, json_option, printable
 from gateway.control.client import ServerEvent
+from gateway.durations import duration
 from gateway.model import is_bad, is_good
 
 _CHROME_LINES = 4
@@ -179,9 +180,4 @@ def _value(value: Any) -> str:
 def _age(board: Board, row: Row) -> str:
     if row.heard_ms is None:
         return "never"
-    seconds = max(0, board.at_ms - row.heard_ms) / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 86_400 else f"{seconds / 86_400:.0f} d"
+    return duration((board.at_ms - row.heard_ms) / 1000)

@@ -22,9 +22,9 @@ from gateway.control.routes import (
     accounts,
     audit,
     backup,
+    bundle,
     certificates,
     config,
-    diagnosis,
     diagnostics,
     drivers,
     events,
@@ -133,7 +133,7 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *backup.operations(
             services.runtime, services.audit, services.changes.main, services.restorer, services.uploads
         ),
-        *diagnosis.operations(services.runtime, services.logs, services.changes.main),
+        *bundle.operations(services.runtime, services.logs, services.changes.main),
         *diagnostics.operations(services.diagnostics),
         *scan.operations(services.diagnostics),
         *trace.operations(services.diagnostics),

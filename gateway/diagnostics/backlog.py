@@ -9,9 +9,8 @@ import enum
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from gateway.diagnostics.spans import span
+from gateway.durations import duration
 from gateway.journal.status import JournalStatus
 
 EVERY_S = 5.0
@@ -34,7 +33,7 @@ class Phase(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of one sink."""
+    """Of one sink. Times in s, to a tenth."""
 
     phase: Phase
     sentence: str
@@ -46,17 +45,6 @@ class Forecast:
     """Values by which the backlog grows a second; negative: shrinks. None: not known yet."""
     drained_in_s: float | None
     full_in_s: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "phase": self.phase.value,
-            "sentence": self.sentence,
-            "pending": self.pending,
-            "held_s": _rounded(self.held_s),
-            "rate_per_s": _rounded(self.rate_per_s),
-            "drained_in_s": _rounded(self.drained_in_s),
-            "full_in_s": _rounded(self.full_in_s),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +87,22 @@ class Backlog:
         drained_s = pending / -rate if rate is not None and rate < 0 else None
         full_s = self._full_in(status, held_s, now_s)
         dropping = self._drops(sink, totals["dropped"], now_s)
-        held = f"{span(held_s)} held" if held_s is not None else f"{pending} values held"
+        held = f"{duration(held_s)} held" if held_s is not None else f"{pending} values held"
         if dropping:
             phase, sentence = Phase.FULL, f"Full: {held}, and the oldest make room for new ones"
         elif connected and (pending <= _FEW or (drained_s is not None and drained_s <= _DELIVERING_S)):
             phase, sentence = Phase.DELIVERING, "Delivering: nothing is held back"
         elif connected and drained_s is not None:
-            phase, sentence = Phase.DRAINING, f"Draining: {held}, done in {span(drained_s)}"
+            phase, sentence = Phase.DRAINING, f"Draining: {held}, done in {duration(drained_s)}"
         elif connected and rate is None:
             phase, sentence = Phase.DRAINING, f"Draining: {held}"
         else:
-            until = f"full in {span(full_s)}" if full_s is not None else "room for long"
+            until = f"full in {duration(full_s)}" if full_s is not None else "room for long"
             slow = ", and the broker takes less than comes up" if connected else ""
             phase, sentence = Phase.BUFFERING, f"Buffering: {held}, {until}{slow}"
-        return Forecast(phase, sentence, pending, held_s, rate, drained_s, full_s)
+        return Forecast(
+            phase, sentence, pending, _rounded(held_s), _rounded(rate), _rounded(drained_s), _rounded(full_s)
+        )
 
     def _since(self, now_s: float) -> _Sample | None:
         """The oldest sample that something can be compared with."""

@@ -53,7 +53,7 @@ def climb_device(link: LinkSettings, device: str, running: Running | None = None
     """Test `device` of `link`. Closing the iterator ends the test and lets the device go. Raises KeyError."""
     settings = {each.name: each for each in link.devices}[device]
     if running is not None:
-        return climb([*_Through(link, settings, running).steps()])
+        return climb(_Through(link, settings, running).steps())
     return _alone(link, settings)
 
 
@@ -69,7 +69,7 @@ async def _alone(link: LinkSettings, device: DeviceSettings) -> AsyncGenerator[R
 
 
 class _Test:
-    """What both ways have in common: identity and read, once there is a driver to ask."""
+    """What both ways have in common: the order of the rungs; identity and read, once there is a driver to ask."""
 
     def __init__(self, link: LinkSettings, device: DeviceSettings) -> None:
         self.link = link
@@ -80,6 +80,12 @@ class _Test:
         capture = self.kind.capture(link.options)
         self.usual_port = capture.port if capture else 0
 
+    async def connect(self) -> Outcome:
+        raise NotImplementedError
+
+    async def session(self) -> Outcome:
+        raise NotImplementedError
+
     async def ask(self, call: Callable[[Driver], Awaitable[T]]) -> T:
         raise NotImplementedError
 
@@ -87,11 +93,11 @@ class _Test:
     def endpoint(self) -> Endpoint | None:
         return self.endpoints[0] if self.endpoints else None
 
-    def name_step(self) -> Step:
-        return Step("name", "Name", self.name, way.NAME_LIMIT_S + 1)
-
-    def steps_behind_session(self) -> list[Step]:
+    def steps(self) -> list[Step]:
         return [
+            Step("name", "Name", self.name, way.NAME_LIMIT_S + 1),
+            Step("link", "Link", self.connect, CALL_LIMIT_S, _CHECK_DEVICE),
+            Step("session", "Session", self.session, CALL_LIMIT_S, _CHECK_DEVICE),
             Step("identity", "Identity", self.identity, IDENTITY_LIMIT_S),
             Step("read", "Test read", self.read, READ_LIMIT_S),
         ]
@@ -158,14 +164,6 @@ class _Own(_Test):
         self._driver: Driver | None = None
         self._handshake = self.kind.handshake(link.options)
 
-    def steps(self) -> list[Step]:
-        return [
-            self.name_step(),
-            Step("link", "Link", self.connect, CALL_LIMIT_S, _CHECK_DEVICE),
-            Step("session", "Session", self.session, CALL_LIMIT_S, _CHECK_DEVICE),
-            *self.steps_behind_session(),
-        ]
-
     async def connect(self) -> Outcome:
         """A device may have room for one connection: without a handshake it is made once, and kept."""
         if self._handshake:
@@ -229,14 +227,6 @@ class _Through(_Test):
     def __init__(self, link: LinkSettings, device: DeviceSettings, running: Running) -> None:
         super().__init__(link, device)
         self._running = running
-
-    def steps(self) -> list[Step]:
-        return [
-            self.name_step(),
-            Step("link", "Link", self.connect, CALL_LIMIT_S, _CHECK_DEVICE),
-            Step("session", "Session", self.session, CALL_LIMIT_S, _CHECK_DEVICE),
-            *self.steps_behind_session(),
-        ]
 
     async def connect(self) -> Outcome:
         state, why = self._running.link_state()

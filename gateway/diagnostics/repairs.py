@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.diagnostics.backlog import Forecast, Phase
-from gateway.diagnostics.spans import span
+from gateway.durations import duration
 from gateway.model import Quality, quality_name
 from gateway.sentences import with_mend
 from gateway.southbound.status import DeviceStatus, GroupStatus, LinkStatus
@@ -38,6 +38,7 @@ class Severity(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Repair:
     id: str
+    """Stable as long as the cause lasts."""
     severity: Severity
     sentence: str
     cause: str
@@ -47,17 +48,6 @@ class Repair:
     """Where on the page it is mended: a path below its root."""
     command: str = ""
     """What to try on the command line."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "severity": self.severity.value,
-            "sentence": self.sentence,
-            "cause": self.cause,
-            "mend": self.mend,
-            "page": self.page,
-            "command": self.command,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +137,7 @@ def _changes(known: Known) -> Iterator[Repair]:
         yield Repair(
             "config:unconfirmed",
             Severity.WARNING,
-            f"a change is taken back in {span(known.unconfirmed_s)} unless somebody confirms it",
+            f"a change is taken back in {duration(known.unconfirmed_s)} unless somebody confirms it",
             "",
             "confirm it if all is well",
             "/changes",
@@ -390,7 +380,7 @@ def _certificates(known: Known) -> Iterator[Repair]:
         yield Repair(
             f"certificate:{certificate.id}",
             Severity.ERROR if over else Severity.WARNING,
-            f"{certificate.what} {f'expired {span(-left_s)} ago' if over else f'expires in {span(left_s)}'}",
+            f"{certificate.what} {f'expired {duration(-left_s)} ago' if over else f'expires in {duration(left_s)}'}",
             "",
             "renew it, and have the far ends trust the new one",
             "/system/certificates",

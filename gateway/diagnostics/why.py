@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.diagnostics.spans import span
+from gateway.durations import duration
 from gateway.journal import Fate, Where
 from gateway.live import Entry, Live
 from gateway.live.describe import describe, payloads
@@ -58,16 +58,6 @@ class Step:
     """Of what each destination has for itself."""
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "stage": self.stage,
-            "mark": self.mark.value,
-            "sentence": self.sentence,
-            "mend": self.mend,
-            "sink": self.sink,
-            "details": dict(self.details),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -78,15 +68,9 @@ class Answer:
     sentence: str
     mend: str | None
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "tag": self.tag,
-            "arrives": self.stage is None,
-            "stage": self.stage,
-            "sentence": self.sentence,
-            "mend": self.mend,
-            "steps": [step.to_json() for step in self.steps],
-        }
+    @property
+    def arrives(self) -> bool:
+        return self.stage is None
 
 
 def why(plant: Plant, tag: str) -> Answer:
@@ -216,8 +200,8 @@ class _Way:
         return Step(
             "wire",
             Mark.NOTE if late else Mark.OK,
-            f"{heard} {span(age_s)} ago{shown}"
-            + (f", though it is to be read every {span(interval_s)}" if late else ""),
+            f"{heard} {duration(age_s)} ago{shown}"
+            + (f", though it is to be read every {duration(interval_s)}" if late else ""),
             details={"age_s": round(age_s, 3), "value": None if raw is None else whole(raw[0])},
         )
 
@@ -271,7 +255,7 @@ class _Way:
         policy = self._rules.report
         if policy is None or last.quality != self._quality or self._same(last):
             rule = "every value is reported" if policy is None else "what is known is reported"
-            return Step("report", Mark.OK, f"{rule}; last {span(self._age_s(last.at_ns))} ago", details=details)
+            return Step("report", Mark.OK, f"{rule}; last {duration(self._age_s(last.at_ns))} ago", details=details)
         return Step(
             "report",
             Mark.NOTE,
@@ -293,10 +277,10 @@ class _Way:
             if abs(value - before) < last.band:
                 why.append(f"changed by {abs(value - before):.6g}{unit}, deadband {last.band:.6g}{unit}")
         if self._now_ns < last.not_before_ns:
-            why.append(f"may be sent again in {span((last.not_before_ns - self._now_ns) / 1e9)}")
-        why.append(f"last sent {span(self._age_s(last.at_ns))} ago as {_shown(before)}{unit}")
+            why.append(f"may be sent again in {duration((last.not_before_ns - self._now_ns) / 1e9)}")
+        why.append(f"last sent {duration(self._age_s(last.at_ns))} ago as {_shown(before)}{unit}")
         if last.due_ns is not None:
-            why.append(f"next at the latest in {span((last.due_ns - self._now_ns) / 1e9)}")
+            why.append(f"next at the latest in {duration((last.due_ns - self._now_ns) / 1e9)}")
         return "; ".join(why)
 
     # -- one sink
@@ -316,7 +300,7 @@ class _Way:
             return
         record, position = found
         seq = record.seq + position
-        age = span(self._age_s(record.batch.mono_ns))
+        age = duration(self._age_s(record.batch.mono_ns))
         fate = self._plant.fate(sink, record, position)
         details = {"seq": seq, "boot": record.boot, "where": fate.where.value}
         if fate.where is Where.DROPPED:

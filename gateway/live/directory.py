@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from gateway.live.current import Current
+from gateway.live.matching import matcher
 from gateway.model import Layout, Tag
 from gateway.northbound.uns import asset_topic
 from gateway.settings import DeviceSettings, GroupSettings, LinkSettings, MqttSettings
@@ -77,16 +77,13 @@ class Directory:
 
     def chosen(self, selection: Selection) -> Iterator[tuple[Group, list[int]]]:
         """Groups with columns that are selected, whatever their quality."""
+        matches = matcher(selection.match)
         for group in self.groups:
             name = group.device.name
             if selection.device is not None and name != selection.device:
                 continue
             tags = group.layout.tags
-            columns = [
-                i
-                for i, tag in enumerate(tags)
-                if selection.match == "*" or fnmatch.fnmatchcase(f"{name}/{tag.path}", selection.match)
-            ]
+            columns = [i for i, tag in enumerate(tags) if matches(f"{name}/{tag.path}")]
             if columns:
                 yield group, columns
 

@@ -15,11 +15,9 @@ from typing import Any
 
 from gateway.actors import Actor, Role
 from gateway.control.client import NotPermitted, NotRunning, Refused, segment
-from gateway.web.control import ControlGateway
+from gateway.web.control import PAGE, ControlGateway
 from gateway.web.throttle import Throttle
 
-PAGE = Actor("page", Role.ADMIN, "page")
-"""The page's process itself."""
 FRESH_S = 5.0
 """How late the page notices that somebody was disabled, given another role or another password."""
 CLAIM_FRESH_S = 1.0

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.control.client import NotRunning
+from gateway.web.control import who
 from gateway.web.directory import Entry
 from gateway.web.guard import still_in
 from gateway.web.services import Services
@@ -89,15 +90,10 @@ class _Call:
         self.visit = visit
         self.services = visit.services
         self.head = (visit.actor, method, target, headers)
-        self.who = f"{visit.actor.via} {visit.actor.name}"
 
     async def answered(self, body: bytes) -> Response:
         """Taken whole, so that a connection that breaks off is a failure and not half a document."""
-        try:
-            async with self.services.calls.take(self.who):
-                answer = await self.services.control.fetch(*self.head, body, LONGEST_CALL_S)
-        except Crowded:
-            raise HTTPException(429, "you have too many calls under way", {"retry-after": "1"}) from None
+        answer = await self.services.control.fetch(*self.head, body, LONGEST_CALL_S)
         return Response(answer.body, answer.status, headers=_kept(answer.headers))
 
 
@@ -112,7 +108,7 @@ class _Streamed(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call
         try:
-            async with call.services.streams.take(call.who):
+            async with call.services.streams.take(who(call.visit.actor)):
                 await self._passed(scope, receive, send)
         except Crowded:
             raise HTTPException(503, "too many live views are open; close some", {"retry-after": "10"}) from None

@@ -29,6 +29,7 @@ from gateway.web.pages import (
     writes,
 )
 from gateway.web.services import Services
+from gateway.web.turns import Crowded
 from gateway.web.visit import Page, Section
 
 SECTIONS: tuple[Section, ...] = (
@@ -63,6 +64,7 @@ def create_app(services: Services, pages: Sequence[Page] = PAGES) -> ASGIApp:
             NotRunning: failures.offline,
             NotPermitted: failures.offline,
             Refused: failures.refused,
+            Crowded: failures.crowded,
             Exception: failures.flaw,
         },
     )

@@ -17,12 +17,18 @@ from urllib.parse import urlencode
 import h11
 import orjson
 
-from gateway.actors import Actor
+from gateway.actors import Actor, Role
 from gateway.control.client import NotPermitted, NotRunning, Refused, problem_of, with_query
+from gateway.web.turns import Turns
 
 ACTOR_HEADER = "tidegate-actor"
 """As `gateway.control.requests` reads it."""
 CALL_TIMEOUT_S = 15.0
+PAGE = Actor("page", Role.ADMIN, "page")
+"""The page's process itself."""
+MOST_CALLS, CALLS_OF_ONE, WAITING_OF_ONE, REST = 16, 3, 64, 7.0
+"""Three at once, and after each a rest of seven times as long: three eighths of a core."""
+MOST_OWN_CALLS, _MOST_WAITING = 8, 256
 OPEN_ENDED = frozenset({"text/event-stream", "application/x-ndjson"})
 """Types of answers that go on until somebody leaves."""
 _CHUNK = 65536
@@ -59,10 +65,16 @@ class Streaming:
 
 
 class ControlGateway:
-    """One gateway's control API. Every call is a connection of its own, which is cheap on a Unix socket."""
+    """One gateway's control API. Every call is a connection of its own, which is cheap on a Unix socket.
+
+    The gateway's work is to collect: one who calls without end has a part of a core and no more, and leaves room for
+    others. Streams are counted elsewhere; together they stay below the connections that the gateway takes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._calls = Turns(MOST_CALLS, CALLS_OF_ONE, waiting=WAITING_OF_ONE, rest=REST)
+        self._own_calls = Turns(MOST_OWN_CALLS, MOST_OWN_CALLS, waiting=_MOST_WAITING)
 
     async def get(self, actor: Actor, target: str, **query: Any) -> Any:
         """A document. Raises NotRunning, NotPermitted or Refused. None in `query` is left out."""
@@ -100,8 +112,18 @@ class ControlGateway:
         body: bytes = b"",
         timeout_s: float | None = None,
     ) -> Answer:
-        """Any answer, taken whole, within `timeout_s` (None: CALL_TIMEOUT_S). Raises NotRunning or NotPermitted."""
+        """Any answer, taken whole, within `timeout_s` (None: CALL_TIMEOUT_S).
+
+        Raises NotRunning, NotPermitted, or Crowded if `actor` has too many calls under way.
+        """
         timeout_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
+        turns = self._own_calls if actor == PAGE else self._calls
+        async with turns.take(who(actor)):
+            return await self._fetched(actor, method, target, headers, body, timeout_s)
+
+    async def _fetched(
+        self, actor: Actor, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> Answer:
         try:
             async with asyncio.timeout(timeout_s), self.stream(actor, method, target, headers, body) as answer:
                 whole = bytearray()
@@ -153,6 +175,11 @@ class ControlGateway:
             raise NotRunning(f"no gateway runs: there is no socket {self._path}") from None
         except OSError as error:
             raise NotRunning(f"no gateway answers on {self._path}: {error.strerror or error}") from None
+
+
+def who(actor: Actor) -> str:
+    """Whose turn it is."""
+    return f"{actor.via} {actor.name}"
 
 
 def _named(actor: Actor) -> str:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from gateway.actors import Role
-from gateway.web.accounts import PAGE
-from gateway.web.control import OPEN_ENDED, ControlGateway
+from gateway.web.control import OPEN_ENDED, PAGE, ControlGateway
 
 _FRESH_S = 300.0
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -50,6 +51,12 @@ class Failures:
         mend = "the page comes back by itself as soon as the gateway answers"
         return await self._told(request, _Failure(503, "gateway-offline", str(error), mend))
 
+    async def crowded(self, request: Request, error: Exception) -> Response:
+        said, mend = "you have too much under way", "wait for what you asked for, then try again"
+        response = await self._told(request, _Failure(429, "too-many-calls", said, mend))
+        response.headers["retry-after"] = "1"
+        return response
+
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         return await self._told(
@@ -78,8 +85,11 @@ class Failures:
                 **({"problems": list(failure.problems)} if failure.problems else {}),
             }
             return JSONResponse(body, failure.status, media_type="application/problem+json")
+        # Of ours alone: a path that begins with two slashes would be another host.
+        again = f"/{request.scope['path'].lstrip('/')}" if request.method == "GET" else "/"
         template = "failure_part.html" if visit.partial else "failure.html"
-        return HTMLResponse(self._services.view.render(template, visit=visit, failure=failure), failure.status)
+        page = self._services.view.render(template, visit=visit, failure=failure, again=quote(again))
+        return HTMLResponse(page, failure.status)
 
     async def _nothing(self, _: Visit) -> Response:
         raise HTTPException(404)

@@ -35,7 +35,7 @@ class Field:
     choices: Sequence[str] = ()
     placeholder: str = ""
     numeric: bool = False
-    """Of a choice or a text: numbers are given as numbers."""
+    """Of a choice, a text or a list: numbers are given as numbers."""
     whole: bool = False
 
 
@@ -98,6 +98,30 @@ def filled(fields: Sequence[Field], form: Mapping[str, Any]) -> Filled:
     return Filled(values, wrong)
 
 
+def shown(fields: Sequence[Field], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Form name → what the field holds, of a table as it is configured. A secret is a reference: ``file:PATH``."""
+    return {field.name: _text(field, table[field.key]) for field in fields if field.key in table}
+
+
+def edits_of(
+    path: Sequence[str], table: Mapping[str, Any], fields: Sequence[Field], values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Edits for the draft that make the table at `path` say what was filled in, so that its comments stay.
+
+    A key that is at its default stays as somebody wrote it. A name comes last: the edits before find it by the old one.
+    """
+    edits: list[dict[str, Any]] = []
+    for field in sorted(fields, key=lambda field: field.key == "name"):
+        before, after = table.get(field.key, field.default), values.get(field.key, field.default)
+        if before == after:
+            continue
+        where = [*path, field.key]
+        edits.append(
+            {"op": "set", "path": where, "value": after} if field.key in values else {"op": "remove", "path": where}
+        )
+    return edits
+
+
 def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> Field:
     options = about.get("anyOf", [about])
     kinds = {option.get("type") for option in options}
@@ -105,6 +129,7 @@ def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> F
         choice for option in options for choice in option.get("enum", [option["const"]] if "const" in option else [])
     ]
     default = about.get("default")
+    items = next((option["items"].get("type") for option in options if "items" in option), None)
     if "boolean" in kinds:
         kind = "check"
     elif enum and len(options) == 1:
@@ -129,9 +154,10 @@ def _field(key: str, about: Mapping[str, Any], prefix: str, required: bool) -> F
         choices=[str(choice) for choice in enum],
         placeholder=""
         if kind == "secret"
-        else _shown(default if default not in (None, [], {}) else examples[0] if examples else ""),
-        numeric=bool(kinds & {"integer", "number"}) or any(isinstance(choice, int | float) for choice in enum),
-        whole=kinds <= {"integer"},
+        else _example(default if default not in (None, [], {}) else examples[0] if examples else ""),
+        numeric=bool({*kinds, items} & {"integer", "number"})
+        or any(isinstance(choice, int | float) for choice in enum),
+        whole=kinds <= {"integer"} or items == "integer",
     )
 
 
@@ -177,15 +203,32 @@ def _json(field: Field, text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         if "," in text or not text.startswith(("[", "{")):
-            return [part.strip() for part in text.split(",") if part.strip()]
+            return [_item(field, part.strip()) for part in text.split(",") if part.strip()]
         raise ValueError(f'{field.label} must be JSON, such as ["first", "second"]') from None
     return value if isinstance(value, list | dict) else [value]
 
 
-def _shown(value: Any) -> str:
+def _item(field: Field, text: str) -> Any:
+    try:
+        return _number(text, field.whole) if field.numeric else text
+    except ValueError:
+        raise ValueError(f"{field.label} must be numbers, with commas between them") from None
+
+
+def _text(field: Field, value: Any) -> Any:
+    if field.kind == "check":
+        return bool(value)
+    if isinstance(value, dict) and len(value) == 1 and {*value} <= _SECRET:
+        return ":".join(*value.items())
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+def _example(value: Any) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
+        case list() if not any(isinstance(each, list | dict) for each in value):
+            return ", ".join(map(str, value))
         case list() | dict():
             return json.dumps(value)
     return str(value)

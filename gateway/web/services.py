@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from gateway.web.view import View
 from gateway.web.visit import Section
 
 MOST_STREAMS, STREAMS_OF_ONE = 32, 12
-MOST_CALLS, CALLS_OF_ONE, WAITING_OF_ONE = 16, 4, 64
 MOST_UPLOADS = 2
+CONVERSIONS_WAITING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,8 @@ class Services:
     view: View
     streams: Turns
     """One for each stream that is passed on: the control API takes 64 connections, and other calls need theirs."""
-    calls: Turns
-    """One for each other call that is passed on: nobody keeps the gateway busy, or the others waiting."""
+    conversions: Turns
+    """One for each workbook that is converted."""
     uploads: asyncio.Semaphore
     """One for each large body: it is held in memory until it is here."""
 
@@ -62,13 +61,12 @@ class Services:
             assets,
             View(assets, sections),
             Turns(MOST_STREAMS, STREAMS_OF_ONE),
-            Turns(MOST_CALLS, CALLS_OF_ONE, waiting=WAITING_OF_ONE),
+            Turns(1, 1, waiting=CONVERSIONS_WAITING),
             asyncio.Semaphore(MOST_UPLOADS),
             asyncio.Event(),
         )
 
     def save(self) -> None:
         """What is to be known after the next start."""
-        with contextlib.suppress(OSError):
-            self.sessions.save()
-            self.throttle.save()
+        self.sessions.save()
+        self.throttle.save()

@@ -6,8 +6,10 @@ clock, which no change of the date moves; a restart of the machine ends every se
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ import orjson
 
 from gateway.actors import Actor, Role
 from gateway.ops.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 COOKIE = "__Host-tidegate"
 """The prefix makes browsers refuse it unless it is Secure, of this host alone and for every path."""
@@ -60,7 +64,11 @@ class Session:
 
 
 class Sessions:
-    """Every session. All methods return at once; what changes is on the disk before they do."""
+    """Every session. All methods return at once; what changes is on the disk before they do.
+
+    Where the disk takes nothing, what is on it is taken away: nobody is kept out now, and no session that has ended
+    comes back with the next start.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "sessions.json"
@@ -128,7 +136,7 @@ class Sessions:
         return len(ended)
 
     def save(self) -> None:
-        """Before the process ends. Raises OSError."""
+        """Before the process ends."""
         self._forget_ended()
         self._save()
 
@@ -139,7 +147,12 @@ class Sessions:
     def _save(self) -> None:
         self._saved_s = now_s()
         body = {"boot": self._boot, "sessions": [asdict(session) for session in self._sessions.values()]}
-        write_atomically(self._path, orjson.dumps(body), 0o600)
+        try:
+            write_atomically(self._path, orjson.dumps(body), 0o600)
+        except OSError as error:
+            log.warning("sessions can't be kept, so the page's next start ends them: %s", error)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def _load(self) -> list[Session]:
         try:

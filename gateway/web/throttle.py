@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections import OrderedDict
 from pathlib import Path
@@ -26,6 +27,8 @@ import orjson
 from gateway.ops.files import write_atomically
 from gateway.web.door import network
 from gateway.web.sessions import boot_id, now_s
+
+log = logging.getLogger(__name__)
 
 DEVICE_COOKIE = "__Host-tidegate-known"
 FREE_TRIES = 5
@@ -105,14 +108,17 @@ class Throttle:
         return bool(mark) and hmac.compare_digest(mark.encode(), self._mark(name, number).encode())
 
     def save(self) -> None:
-        """Raises OSError."""
+        """Where the disk takes nothing, a restart forgets."""
         body = {
             "boot": self._boot,
             "secret": self._secret.hex(),
             "counts": list(self._counts.items()),
             "known": list(self._known),
         }
-        write_atomically(self._path, orjson.dumps(body), 0o600)
+        try:
+            write_atomically(self._path, orjson.dumps(body), 0o600)
+        except OSError as error:
+            log.warning("wrong tries can't be kept beyond the page's next start: %s", error)
 
     def _wait(self, *key: str, now: float, free: int, longest_s: float) -> float:
         tries, last = self._counts.get(_key(*key), (0, 0.0))

@@ -7,6 +7,8 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 
+LONGEST_REST_S = 1.0
+
 
 class Crowded(Exception):
     """So many are waiting already."""
@@ -15,30 +17,50 @@ class Crowded(Exception):
 class Turns:
     """Call from one event loop."""
 
-    def __init__(self, most: int, each: int, *, waiting: int = 0) -> None:
-        """`most`: turns at once; `each`: of one; `waiting`: how many of one may wait, beyond which it is Crowded."""
+    def __init__(self, most: int, each: int, *, waiting: int = 0, rest: float = 0.0) -> None:
+        """`most`: turns at once; `each`: of one; `waiting`: how many of one may wait, beyond which it is Crowded;
+        `rest`: so many times as long as a turn took, at most LONGEST_REST_S, one's next waits for it."""
         self._all = asyncio.Semaphore(most)
         self._each = each
         self._waiting = waiting
+        self._rest = rest
         self._gates: dict[str, asyncio.Semaphore] = {}
         self._here: Counter[str] = Counter()
-        """Who has a turn or waits for one."""
+        """Who has a turn, rests from it or waits for one."""
 
     @contextlib.asynccontextmanager
     async def take(self, who: str) -> AsyncIterator[None]:
         """Raises Crowded."""
-        gate = self._gates.setdefault(who, asyncio.Semaphore(self._each))
         if self._here[who] >= self._each + self._waiting or (not self._waiting and self._all.locked()):
-            self._let_go(who)
-            raise Crowded(f"{who} has too much under way")
+            self._let_go(who, 0)
+            raise Crowded("you have too much under way: try again in a moment")
+        gate = self._gates.setdefault(who, asyncio.Semaphore(self._each))
         self._here[who] += 1
         try:
-            async with gate, self._all:
-                yield
+            await gate.acquire()
+        except BaseException:
+            self._let_go(who, 1)
+            raise
+        loop, took_s = asyncio.get_running_loop(), 0.0
+        try:
+            async with self._all:
+                begun = loop.time()
+                try:
+                    yield
+                finally:
+                    took_s = loop.time() - begun
         finally:
-            self._here[who] -= 1
-            self._let_go(who)
+            if self._rest:
+                loop.call_later(min(LONGEST_REST_S, self._rest * took_s), self._rested, who, gate)
+            else:
+                self._rested(who, gate)
 
-    def _let_go(self, who: str) -> None:
+    def _rested(self, who: str, gate: asyncio.Semaphore) -> None:
+        gate.release()
+        self._let_go(who, 1)
+
+    def _let_go(self, who: str, turns: int) -> None:
+        self._here[who] -= turns
         if not self._here[who]:
-            del self._here[who], self._gates[who]
+            del self._here[who]
+            self._gates.pop(who, None)

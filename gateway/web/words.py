@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.durations import duration
 from gateway.model import quality_name
 from gateway.web.diffs import lines_of
 
@@ -29,24 +30,6 @@ _SYSTEMS = (
     ("CrOS", "ChromeOS"),
     ("Linux", "Linux"),
 )
-
-
-def duration(seconds: float | None) -> str:
-    """``850 ms``, ``12 s``, ``3 min``, ``2 h 10 min``, ``6 d``."""
-    if seconds is None:
-        return "–"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours and days < 3 else f"{days} d"
 
 
 def ago(seconds: float) -> str:
@@ -106,7 +89,7 @@ def quality(code: int) -> dict[str, str]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "duration": duration,
+    "duration": lambda seconds: "–" if seconds is None else duration(seconds),
     "ago": ago,
     "browser": browser,
     "count": count,

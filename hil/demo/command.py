@@ -127,13 +127,23 @@ def _run_plain(show: Show, console: Console, script: _Script, stop: threading.Ev
         show.tick()
         if show.page.sentence not in (None, said) and show.page.claim_code is not None:
             said = show.page.sentence
-            console.print(f"Page {said}", soft_wrap=True)
+            console.print(f"\n{_invitation(show, said)}\n", soft_wrap=True)
         if show.elapsed_s >= due:
             due = show.elapsed_s + _LINE_S
             console.print(_line(show), soft_wrap=True)
         stop.wait(_FRAME_S)
     stop.set()
     show.finish(hurry)
+
+
+def _invitation(show: Show, page: str) -> str:
+    """What to open, and how to look from outside."""
+    port = show.broker_address.rpartition(":")[2]
+    return (
+        f"Page {page}\n"
+        "     The browser warns once: the certificate was made just now, on this machine.\n"
+        f"MQTT mosquitto_sub -p {port} -V 5 -t 'uns/v1/#' -v"
+    )
 
 
 def _line(show: Show) -> str:

@@ -141,7 +141,8 @@ class View:
             page = show.page.sentence
             port = show.broker_address.rpartition(":")[2]
             text = f"{page or f'Live from {len(show.board.assets)} devices'} · MQTT port {port}"
-            style = QUIET
+            # As long as nobody has claimed it, this is the line to be seen.
+            style = f"bold {ACCENT}" if page is not None and show.page.claim_code is not None else QUIET
         line = Text("── ", STALE, no_wrap=True)
         line.append(text, style)
         line.truncate(width, overflow="ellipsis")

@@ -207,6 +207,7 @@ async def test_a_name_is_taken_whatever_its_case(accounts: Accounts) -> None:
         HASH.replace("t=1", "t=99"),
         HASH.replace("p=1", "p=9"),
     ],
+    ids=range(8),
 )
 async def test_verifiers_that_are_weak_or_dangerous(accounts: Accounts, verifier: str) -> None:
     await refused(accounts.add_user(ROOT, "anna", Role.VIEWER, verifier), "invalid", "isn't an argon2id PHC string")

@@ -131,6 +131,22 @@ async def test_it_is_bounded_and_says_what_it_dropped(tmp_path: Path) -> None:
         assert seen == [*range(found.last, found.first - 1, -1)]
 
 
+async def test_a_power_cut_between_saying_that_a_file_goes_and_its_going_leaves_the_log_whole(tmp_path: Path) -> None:
+    async with AuditLog(tmp_path, max_file_bytes=2000, max_total_bytes=8000) as log:
+        drops = 0
+        while drops < 2:
+            _, oldest = files_in(tmp_path)[0] if files_in(tmp_path) else (0, tmp_path / "none")
+            body = oldest.read_bytes() if oldest.exists() else b""
+            await log.record(ANNA, "write.done", "a/b", "written")
+            drops += bool(body) and not oldest.exists()
+    oldest.write_bytes(body)  # as if the power had failed before it was gone
+    assert messages(tmp_path) == []
+    oldest.unlink()
+    assert messages(tmp_path) == []
+    files_in(tmp_path)[0][1].unlink()
+    assert "no row says that they were dropped" in messages(tmp_path)[0]
+
+
 async def test_a_beginning_that_somebody_took_away_is_missed(tmp_path: Path) -> None:
     await fill(tmp_path, 100, max_file_bytes=4096)
     first, second = files_in(tmp_path)[:2]

@@ -50,9 +50,9 @@ def test_list_is_what_is_meant_without_a_word(cert: Cert) -> None:
         ["trusted", TRUSTED[:16]],
     ]
     assert done.stderr.splitlines() == [
-        f"acme {OWN[:16]} (own) expires in 10 days",
+        f"acme {OWN[:16]} (own) expires in 10 d",
         "  → tidegate cert renew",
-        f"acme {TRUSTED[:16]} (trusted) expired 2 days ago",
+        f"acme {TRUSTED[:16]} (trusted) expired 2 d 12 h ago",
         "  → compare the fingerprint with the far end's own, then: tidegate cert accept FINGERPRINT",
     ]
     assert cert("list").stdout == done.stdout

@@ -45,8 +45,8 @@ def test_the_worst_comes_first_and_everything_has_its_age() -> None:
         "2 good, 1 bad",
         "tag value unit quality age",
         "meter/energy – kW.h ✖ BadTimeout never",
-        "filler/speed 71.5 1/min ● Good 0.4 s",
-        "filler/on true ● Good 0.4 s",
+        "filler/speed 71.5 1/min ● Good 400 ms",
+        "filler/on true ● Good 400 ms",
     ]
 
 
@@ -55,9 +55,9 @@ def test_a_tick_changes_what_it_says_and_ages_the_rest() -> None:
     board.take(ServerEvent("tick", {"t": 75_000, "i": [2], "v": ["9007199254740993"], "g": [1], "ga": [100]}, "1-2"))
     assert text(board)[1:] == [
         "tag value unit quality age",
-        "filler/speed 71.5 1/min ● Good 1 min",
-        "filler/on true ● Good 1 min",
-        "meter/energy 9007199254740993 kW.h ● Good 0.1 s",
+        "filler/speed 71.5 1/min ● Good 65 s",
+        "filler/on true ● Good 65 s",
+        "meter/energy 9007199254740993 kW.h ● Good 100 ms",
     ]
 
 

@@ -232,6 +232,7 @@ def test_what_people_pack_is_taken() -> None:
         made(member("tidegate.toml", MAX_BYTES + 1), mode="w:gz"),
         made(member("tidegate.toml"), mode="w:gz")[:-20],
     ],
+    ids=range(15),
 )
 def test_what_does_not_belong_is_refused(body: bytes) -> None:
     with pytest.raises(Mendable):

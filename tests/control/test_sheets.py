@@ -65,6 +65,38 @@ async def test_the_edits_are_those_of_the_draft(client: ControlClient) -> None:
     assert trial["changes"][0]["set"] == {"unit": "V"}
 
 
+async def test_a_whole_table_empties_groups_and_fills_those_that_are_made_first(client: ControlClient) -> None:
+    made = {"op": "add", "path": ["device", "d1", "group"], "value": {"name": "new", "interval_ms": 50}}
+    rows = [[0, "group", "name", "address", "type"], [1, "new", "speed", "hr:1", "uint16"]]
+    body = {"rows": rows, "owner": "d1", "remove": True, "whole": True, "first": [made]}
+    trial = await asyncio.to_thread(client.post, "/v1/sheet/try", body)
+    assert trial["problems"] == []
+    changes = {(each["action"], each["group"], each["name"], each["to_group"]) for each in trial["changes"]}
+    assert changes == {
+        ("change", "fast", "speed", "new"),
+        ("remove", "fast", "level", None),
+        ("remove", "slow", "energy", None),
+    }
+    edits = [Edit(each["op"], tuple(each["path"]), each["value"]) for each in (made, *trial["edits"])]
+    assert edit(TREE, edits).files["tidegate.toml"].count(b"[[device.group.tag]]") == 2
+    none = await asyncio.to_thread(client.post, "/v1/sheet/try", {**body, "rows": rows[:1], "first": []})
+    assert (none["removed"], none["problems"]) == (3, [])
+
+
+async def test_edits_that_come_first_must_be_possible(client: ControlClient) -> None:
+    first = [{"op": "add", "path": ["device", "nobody", "group"], "value": {"name": "new"}}]
+    with pytest.raises(Refused, match="nobody"):
+        await asyncio.to_thread(client.post, "/v1/sheet/try", {"rows": [[0, "name"]], "owner": "d1", "first": first})
+
+
+async def test_tables_are_listed(client: ControlClient) -> None:
+    listed = await asyncio.to_thread(client.get, "/v1/tables/device")
+    assert [each["name"] for each in listed] == ["d1", "d2"]
+    assert listed[0] == await asyncio.to_thread(client.get, "/v1/tables/device/d1")
+    with pytest.raises(Refused, match="there is no list of gateway"):
+        await asyncio.to_thread(client.get, "/v1/tables/gateway")
+
+
 async def test_problems_have_their_row_and_column(client: ControlClient) -> None:
     body = {**grids.to_json(read_delimited("device,name,scale\nd2,x,0\n"))}
     trial = await asyncio.to_thread(client.post, "/v1/sheet/try", body)

@@ -178,7 +178,7 @@ def test_a_fresh_gateway_needs_nothing(well: Any) -> None:
 def test_a_backlog_that_is_nearly_full_is_red(well: Any) -> None:
     well["sinks"]["plant"]["connected"] = False
     calm = Forecast(Phase.BUFFERING, "Buffering: 1 h held, full in 6 d", 1, 3600.0, 1.0, None, 518_400.0)
-    near = Forecast(Phase.BUFFERING, "Buffering: 6 d held, full in 20 m", 1, 518_400.0, 1.0, None, 1200.0)
+    near = Forecast(Phase.BUFFERING, "Buffering: 6 d held, full in 20 min", 1, 518_400.0, 1.0, None, 1200.0)
     assert of(well, forecasts={"plant": calm})["sink:plant"].severity is Severity.NOTICE
     assert of(well, forecasts={"plant": near})["sink:plant"].severity is Severity.ERROR
 

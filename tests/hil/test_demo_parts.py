@@ -145,7 +145,9 @@ class Still(Show):
 
     broker_running = True
     broker_address = "127.0.0.1:1883"
-    page = SimpleNamespace(sentence="https://127.0.0.1:8443/ claim code 9YAE-Y0XP-W8K7-7Z7X")  # type: ignore[assignment]
+    page = SimpleNamespace(
+        sentence="https://127.0.0.1:8443/ claim code 9YAE-Y0XP-W8K7-7Z7X", claim_code="9YAE-Y0XP-W8K7-7Z7X"
+    )  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()

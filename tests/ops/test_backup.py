@@ -278,6 +278,7 @@ def test_bombs_are_refused_without_unpacking_them() -> None:
         (forged([("drivers/x", b"x")], manifest={"format": 1}), "no manifest of ours"),
         (forged([("drivers/x", b"x")], manifest=[]), "no manifest of ours"),
     ],
+    ids=range(8),
 )
 def test_what_is_no_backup_is_refused(body: bytes, says: str) -> None:
     with pytest.raises(BackupRefused, match=says):

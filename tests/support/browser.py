@@ -146,13 +146,16 @@ async def axe(page: Page) -> list[str]:
     ]
 
 
-async def accessible(browser: Chromium, path: str, cookies: Mapping[str, str], ready: str = "main h1") -> None:
+async def accessible(
+    browser: Chromium, path: str, cookies: Mapping[str, str], ready: str = "main h1", *, every: bool = True
+) -> None:
     """A page at 360 and 1,440 px, light and dark: axe-core finds nothing, and nothing is wider than the window.
 
-    `ready`: a selector of what must be there before the page is looked at.
+    `ready`: a selector of what must be there before the page is looked at. `every`: False leaves it at narrow and dark,
+    wide and light, for pages of many that are made alike.
     """
     for size in (NARROW, WIDE):
-        for scheme in ("light", "dark"):
+        for scheme in ("light", "dark") if every else ("dark",) if size == NARROW else ("light",):
             page = await browser.open(path, cookies=cookies, size=size, scheme=scheme)
             await page.wait_for_selector(ready)
             found = await axe(page)
@@ -162,8 +165,21 @@ async def accessible(browser: Chromium, path: str, cookies: Mapping[str, str], r
             await page.close()
 
 
-async def picture(page: Page, name: str, *, full: bool = False) -> None:
-    """Write ``docs/images/NAME.png``, only when asked: with TIDEGATE_PICTURES=1."""
-    if os.environ.get("TIDEGATE_PICTURES"):
-        IMAGES.mkdir(parents=True, exist_ok=True)
-        await page.screenshot(path=IMAGES / f"{name}.png", full_page=full, animations="disabled", scale="css")
+async def picture(page: Page, name: str, *, of: str | None = None) -> None:
+    """Write ``docs/images/NAME.png``, only when asked: with TIDEGATE_PICTURES=1.
+
+    `of`: a selector of the part that is to be seen, which may be higher than the window.
+    """
+    if not os.environ.get("TIDEGATE_PICTURES"):
+        return
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    path, size = IMAGES / f"{name}.png", page.viewport_size
+    if of is None:
+        await page.evaluate("scrollTo(0, 0)")
+        await page.screenshot(path=path, animations="disabled", scale="css")
+        return
+    assert size is not None
+    # In a window that is high enough nothing that sticks to its edge lies across.
+    await page.set_viewport_size({"width": size["width"], "height": 4 * size["height"]})
+    await page.locator(of).first.screenshot(path=path, animations="disabled", scale="css")
+    await page.set_viewport_size(size)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Page
 
 from gateway.actors import Role
-from tests.support.browser import Chromium, chromium
+from tests.support.browser import Chromium, chromium, picture
 from tests.support.configuration import configuration
 from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
@@ -57,6 +58,18 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
 async def browser(plant: Plant) -> AsyncIterator[Chromium]:
     async with chromium(plant.page.url) as browser:
         yield browser
+
+
+async def apply_and_confirm(page: Page, reason: str, seen: str = "") -> None:
+    """From the page Changes with a draft on: apply it, and say that all is well. `seen`: a picture before that."""
+    await page.get_by_role("button", name="Apply", exact=True).click()
+    await page.get_by_label("Reason").fill(reason)
+    await page.get_by_role("button", name="Apply it").click()
+    await page.get_by_text("Unconfirmed: revision").wait_for()
+    if seen:
+        await picture(page, seen)
+    await page.get_by_role("button", name="Confirm", exact=True).click()
+    await page.get_by_text("is confirmed by").wait_for()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from playwright.async_api import Page
 
 from tests.support.browser import NARROW, Chromium, accessible, picture
 from tests.support.mosquitto import Mosquitto
-from tests.web.conftest import Plant
+from tests.web.conftest import Plant, apply_and_confirm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
@@ -27,7 +27,6 @@ async def test_the_ledger_says_of_every_device_what_was_delivered(plant: Plant, 
     assert last - first + 1 == delivered + waiting + refused + dropped
     assert delivered > 0
     assert (refused, dropped) == (0, 0)
-    await picture(page, "delivery")
 
 
 async def test_a_broker_that_is_away_is_buffering_and_not_a_fault(plant: Plant, browser: Chromium) -> None:
@@ -55,12 +54,22 @@ async def test_a_broker_is_tested_rung_by_rung_before_it_is_kept(
         await page.get_by_role("button", name="Stop").wait_for(state="hidden")
         assert await ladder.locator("li[data-state=failed]").count() == 0
         assert await page.locator("[id='sink.host']").input_value() == "127.0.0.1", "what was typed stays"
-        await picture(page, "broker-test", full=True)
+        await picture(page, "broker-test", of="sink-setup")
         await page.get_by_role("button", name="Put it into the draft").click()
         await page.wait_for_url("**/changes")
         draft = await asyncio.to_thread(plant.gateway.client.call, "GET", "/v1/config/draft/diff")
         assert "second" in draft["patch"]
-        await asyncio.to_thread(plant.gateway.client.call, "DELETE", "/v1/config/draft")
+        await apply_and_confirm(page, "a second broker")
+        await page.goto(f"{browser.url}/delivery")
+        card = page.get_by_role("region", name="second", exact=True)
+        await card.get_by_text("Delivering", exact=True).wait_for()
+        await card.get_by_role("link", name="Test or edit").click()
+        await page.get_by_role("button", name="Remove").click()
+        await page.get_by_role("button", name="Put the removal into the draft").click()
+        await page.wait_for_url("**/changes")
+        await apply_and_confirm(page, "one broker is enough")
+        status = await asyncio.to_thread(plant.gateway.status)
+        assert list(status["sinks"]) == ["plant"]
 
 
 async def test_the_rung_that_fails_says_what_mends_it(plant: Plant, browser: Chromium) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway.config.export import driver_schemas
+from gateway.config.export import driver_schemas, json_schema
 from gateway.registry import driver_names
-from gateway.web.forms import Field, fields_of, filled, label_of, pieces, split
+from gateway.web.forms import Field, edits_of, fields_of, filled, label_of, pieces, shown, split
 
 MODBUS = driver_schemas("modbus")
 
@@ -91,3 +91,40 @@ def test_words() -> None:
     assert label_of("pause_between_requests_ms") == "Pause between requests (ms)"
     assert label_of("ca") == "CA file"
     assert pieces("Write `a` or `b`.") == [("Write ", False), ("a", True), (" or ", False), ("b", True), (".", False)]
+
+
+SINK = fields_of(json_schema()["$defs"]["sink"], "sink", ("type", "tls"))
+PLANT = {"name": "plant", "host": "broker", "port": 1884, "password": {"file": "pw"}}
+
+
+def test_a_form_is_filled_with_what_is_configured_and_gives_it_back() -> None:
+    assert shown(SINK, PLANT) == {
+        "sink.name": "plant",
+        "sink.host": "broker",
+        "sink.port": "1884",
+        "sink.password": "file:pw",
+    }
+    checks = {field.name: field.default for field in SINK if field.kind == "check"}
+    form = {name: "on" if value is True else value or "" for name, value in {**checks, **shown(SINK, PLANT)}.items()}
+    assert filled(SINK, form).values == PLANT
+
+
+def test_only_what_differs_is_edited_and_the_name_last() -> None:
+    wanted = {"name": "hall", "host": "broker", "password": {"file": "pw"}, "username": "gw"}
+    path = ("sink", "plant")
+    assert edits_of(path, PLANT, SINK, PLANT) == []
+    first, *others = edits_of(path, PLANT, SINK, wanted)
+    assert first == {"op": "remove", "path": ["sink", "plant", "port"]}
+    assert others == [
+        {"op": "set", "path": ["sink", "plant", "username"], "value": "gw"},
+        {"op": "set", "path": ["sink", "plant", "name"], "value": "hall"},
+    ]
+
+
+def test_a_key_that_somebody_wrote_at_its_default_stays() -> None:
+    default = {"name": "plant", "host": "broker", "keepalive_s": field_named("keepalive_s").default}
+    assert edits_of(("sink", "plant"), default, SINK, {"name": "plant", "host": "broker"}) == []
+
+
+def field_named(key: str) -> Field:
+    return next(field for field in SINK if field.key == key)

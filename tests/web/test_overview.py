@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.browser import NARROW, Chromium, accessible, picture
+from tests.support.browser import NARROW, Chromium, accessible
 from tests.web.conftest import Plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -16,7 +16,6 @@ async def test_everything_well_at_a_glance(plant: Plant, browser: Chromium) -> N
     await devices.get_by_role("row", name="dev0").get_by_text("Good").wait_for()
     await devices.get_by_role("row", name="dev1").get_by_text("Good").wait_for()
     await page.get_by_role("region", name="Delivery, table").get_by_text("Connected").wait_for()
-    await picture(page, "overview")
 
 
 async def test_it_follows_by_itself_what_happens(plant: Plant, browser: Chromium) -> None:

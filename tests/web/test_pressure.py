@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
+import re
 import secrets
+import shlex
+import time
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+import psutil
 import pytest
 
 from gateway.web.passwords import MOST_WAITING
+from gateway.web.serve import NICE
 from gateway.web.services import STREAMS_OF_ONE
 from gateway.web.sessions import COOKIE, csrf_token
 from gateway.web.throttle import FREE_OF_ADDRESS
@@ -67,6 +73,86 @@ def test_a_body_is_taken_as_far_as_its_operation_wants_it(plant: Plant) -> None:
         body = f"csrf={csrf_token(plant.admin[COOKIE])}".encode()
         assert admin.call("POST", "/api/v1/reads", body, form).status == 403, "no form of a page calls the API"
         assert admin.call("GET", "/api/v1/status", headers={"last-event-id": "\xe9"}).status == 400
+
+
+async def test_workbooks_are_made_one_at_a_time(plant: Plant) -> None:
+    def children() -> int:
+        found = psutil.Process(plant.page.pid).children()
+        return sum("gateway.grids" in " ".join(each.cmdline()) for each in found if each.is_running())
+
+    def fetch(number: int) -> int:
+        with Https(plant.page.url, plant.viewer) as viewer:
+            return viewer.get("/devices/tags.xlsx").status
+
+    fetching = [asyncio.create_task(asyncio.to_thread(fetch, number)) for number in range(10)]
+    most = 0
+    while not all(task.done() for task in fetching):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            most = max(most, await asyncio.to_thread(children))
+        await asyncio.sleep(0.02)
+    assert most == 1
+    assert {task.result() for task in fetching} == {200, 429}
+
+
+def test_the_page_comes_after_what_collects(plant: Plant) -> None:
+    assert psutil.Process(plant.page.pid).nice() == NICE > psutil.Process(plant.gateway.pid).nice()
+
+
+def test_what_is_copied_runs_nothing_else_in_a_shell(plant: Plant) -> None:
+    evil = "x'; touch /tmp/owned; echo '"
+    with Https(plant.page.url, plant.admin) as admin:
+        for path, key in (
+            ("/tags", "device"), ("/diagnostics/logs", "match"), ("/diagnostics/why", "tag"),
+            ("/diagnostics/trace", "device"), ("/diagnostics/test", "device"), ("/devices/templates", "search"),
+        ):  # fmt: skip
+            shown = admin.get(f"{path}?{urlencode({key: evil})}", accept="text/html")
+            copies = [html.unescape(each) for each in re.findall(r'data-copy="([^"]*)"', shown.text)]
+            commands = [each for each in copies if each.startswith(("tidegate", "curl"))]
+            assert commands, path
+            for command in commands:
+                words = shlex.shlex(command, posix=True, punctuation_chars=True)
+                words.whitespace_split = True
+                assert not {";", "&", "|", "touch"} & set(words), command
+
+
+def test_an_error_leads_nowhere_else(plant: Plant) -> None:
+    with Https(plant.page.url, plant.admin) as admin:
+        shown = admin.get("//evil.example/x", accept="text/html")
+        assert shown.status == 404
+        assert 'href="/evil.example/x"' in shown.text
+        assert 'href="//' not in shown.text
+
+
+FLOOD_S = 4.0
+MOST_OF_A_CORE = 0.6
+
+
+@pytest.mark.parametrize("path", ["/api/v1/config/schema", "/api/v1/values", "/tags"])
+async def test_one_person_doesnt_keep_the_gateway_busy(plant: Plant, path: str) -> None:
+    """Their browser may ask without end; the gateway spends a part of a core on it, and others are answered."""
+    gateway, end = psutil.Process(plant.gateway.pid), time.monotonic() + FLOOD_S
+
+    def spent() -> float:
+        times = gateway.cpu_times()
+        return times.user + times.system
+
+    def flood() -> None:
+        with Https(plant.page.url, plant.viewer) as viewer:
+            while time.monotonic() < end:
+                assert viewer.get(path, accept="text/html").status in (200, 429)
+
+    def ask() -> float:
+        begun = time.monotonic()
+        with Https(plant.page.url, plant.admin) as admin:
+            assert admin.get("/api/v1/status").status == 200
+        return time.monotonic() - begun
+
+    before, begun = spent(), time.monotonic()
+    floods = [asyncio.create_task(asyncio.to_thread(flood)) for _ in range(8)]
+    answers = [await asyncio.to_thread(ask) for _ in range(5)]
+    await asyncio.gather(*floods)
+    assert (spent() - before) / (time.monotonic() - begun) < MOST_OF_A_CORE
+    assert min(answers) < 1.0, answers
 
 
 @contextlib.asynccontextmanager

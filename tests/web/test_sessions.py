@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import orjson
@@ -90,3 +92,24 @@ def test_a_new_cookie_takes_the_place_of_the_old_one(clock: list[float], state: 
     assert sessions.renew(old, 3) is None
     assert sessions.end_all("ada") == 1
     assert sessions.find(new) is None
+
+
+def test_a_full_disk_keeps_nobody_out_and_brings_no_ended_session_back(
+    clock: list[float], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = Sessions(state)
+    early = begin(sessions)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    late = begin(sessions)
+    clock[0] += 100
+    assert sessions.find(early) is not None
+    assert sessions.find(late) is not None
+    ended = sessions.find(early)
+    assert ended is not None
+    sessions.end(ended.id)
+    assert sessions.find(early) is None
+    assert Sessions(state).find(early) is None, "the file that still had it is gone"

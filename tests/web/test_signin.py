@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from tests.support.browser import NARROW, Chromium, accessible, axe, chromium, picture
+from tests.support.browser import NARROW, Chromium, accessible, axe, chromium
 from tests.support.configuration import configuration
 from tests.support.gateway import GatewayProcess
 from tests.support.page import PageProcess
@@ -56,7 +56,6 @@ async def test_the_first_admin_comes_in_with_the_claim_code(
     page = await stranger.open("/", size=NARROW)
     await page.get_by_role("heading", name="Claim this gateway").wait_for()
     assert not await axe(page)
-    await picture(page, "claim")
     await page.get_by_label("Claim code").fill("AAAA-AAAA-AAAA-AAAA")
     await page.get_by_label("Your name").fill("grace")
     await page.get_by_label("Password", exact=True).fill(FRESH)

@@ -134,7 +134,6 @@ async def test_all_about_one_tag(plant: Plant, browser: Chromium) -> None:
     await expect(page.get_by_role("region", name="Recent values, table").locator("tbody tr").first).to_be_visible()
     await page.get_by_role("button", name="1 h").click()
     await expect(page.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "true")
-    await picture(page, "tag")
 
 
 async def test_a_tag_that_isnt_there_is_said_so(plant: Plant, browser: Chromium) -> None:
@@ -169,7 +168,6 @@ async def test_the_namespace_is_a_tree_by_keyboard(plant: Plant, browser: Chromi
     assert await page.evaluate("document.activeElement.dataset.path") == "acme/plant1/dev1"
     await page.keyboard.type("plant")
     assert await page.evaluate("document.activeElement.dataset.path") == "acme/plant1"
-    await picture(page, "namespace")
 
 
 @pytest.mark.parametrize("path", ["/tags", "/tags/dev0/count", "/namespace?tag=dev0/count"])
@@ -187,7 +185,6 @@ async def test_on_a_phone_a_tag_is_a_card(plant: Plant, browser: Chromium) -> No
     assert value is not None
     assert box["height"] == 65
     assert value["x"] + value["width"] <= 360
-    await picture(page, "tags-narrow")
 
 
 async def test_a_gateway_without_tags_says_what_to_do(plant: Plant, tmp_path: Path) -> None:

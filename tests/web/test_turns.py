@@ -38,6 +38,21 @@ async def test_one_who_has_much_under_way_waits_and_the_others_dont() -> None:
     assert not turns._gates, "who has left is forgotten"
 
 
+async def test_whoever_keeps_others_busy_rests_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.web.turns.LONGEST_REST_S", 0.3)
+    turns, loop = Turns(4, 1, waiting=9, rest=1e9), asyncio.get_running_loop()
+    async with turns.take("greedy"):
+        await asyncio.to_thread(lambda: None)
+    begun = loop.time()
+    async with turns.take("modest"):
+        assert loop.time() - begun < 0.2
+    async with turns.take("greedy"):
+        pass
+    assert loop.time() - begun >= 0.2, "its next turn waits"
+    await asyncio.sleep(0.4)
+    assert not turns._gates
+
+
 async def test_where_nobody_may_wait_it_is_crowded_at_once() -> None:
     turns, go = Turns(3, 2), asyncio.Event()
     begun: list[str] = []

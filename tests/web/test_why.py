@@ -42,7 +42,7 @@ async def test_where_it_stops_is_marked_and_mended(plant: Plant, browser: Chromi
         said = page.get_by_role("alert")
         await expect(said).to_contain_text("It stops at “")
         assert await said.locator(".mend").inner_text()
-        await picture(page, "why", full=True)
+        await picture(page, "why", of="main")
     finally:
         plant.field.slaves[1].silent = False
     await expect(page.locator("li[data-stage=delivery].good")).to_be_visible(timeout=20_000)

@@ -60,10 +60,16 @@ class _Present:
 
 
 def difference(
-    tags: Sequence[SheetTag], owners: Sequence[Owner], problems: list[CellProblem], *, remove: bool = False
+    tags: Sequence[SheetTag],
+    owners: Sequence[Owner],
+    problems: list[CellProblem],
+    *,
+    remove: bool = False,
+    whole: tuple[str, str] | None = None,
 ) -> Difference:
     """Compare. A row belongs to the tag of its name; else, if exactly one tag that has no row has its source name or
-    stands where it does, it is that one under a new name."""
+    stands where it does, it is that one under a new name. `whole`: (section, name) of an owner all of whose groups the
+    table is about, also those that it doesn't name."""
     operations: list[TagOperation] = []
     absent: list[tuple[str, str, str, str]] = []
     unchanged = 0
@@ -71,6 +77,8 @@ def difference(
     for tag in tags:
         by_owner.setdefault((tag.section, tag.owner), []).append(tag)
     known = {(owner.section, owner.name): owner for owner in owners}
+    if whole in known:
+        by_owner.setdefault(whole, [])
     for key, rows in by_owner.items():
         owner = known[key]
         present = {
@@ -81,6 +89,8 @@ def difference(
         }
         partners = _partners(rows, present, owner)
         touched = {row.group for row in rows if row.group} | {present[name].group for name in partners.values()}
+        if key == whole:
+            touched |= {group.name for group in owner.groups}
         for row in rows:
             old = partners.get(row.row)
             group = _group(row, present.get(old) if old else None, owner, problems)

@@ -48,12 +48,14 @@ class Trial:
         return [(each.owner, each.name, each.renames) for each in self.difference.operations if each.renames]
 
 
-def try_import(grid: Grid, document: Document, target: Target, *, remove: bool = False) -> Trial:
-    """Try an import into a configuration. `remove`: take out what isn't in the table, of the groups it is about."""
+def try_import(grid: Grid, document: Document, target: Target, *, remove: bool = False, whole: bool = False) -> Trial:
+    """Try an import into a configuration. `remove`: take out what isn't in the table, of the groups it is about.
+    `whole`: it is about every group of the target."""
     owners = owners_of(document.body, csv_reader(document))
     problems: list[CellProblem] = []
     tags = read_tags(grid, owners, target, problems)
-    result = difference(tags, owners, problems, remove=remove)
+    about = (target.section, target.owner) if whole and target.owner is not None else None
+    result = difference(tags, owners, problems, remove=remove, whole=about)
     if not problems:
         problems += _checked(document, owners, result)
     problems.sort(key=lambda problem: problem.row or 0)

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.actors import Role
-from gateway.audit import AuditLog
+from gateway.audit import AuditLog, Finding
 from gateway.control.operation import EXACT, Answer, Call, NoQuery, Operation, Query, Refusal
 
 
@@ -47,12 +47,6 @@ class AuditRows(TypedDict):
     """Newest first."""
 
 
-class AuditFinding(TypedDict):
-    file: str
-    line: int
-    message: str
-
-
 class AuditVerification(TypedDict):
     sound: bool
     rows: int
@@ -60,7 +54,7 @@ class AuditVerification(TypedDict):
     last: int
     hash: str
     """Of the last row. Kept elsewhere, it proves later that nothing up to it was changed."""
-    findings: list[AuditFinding]
+    findings: list[Finding]
 
 
 def operations(log: AuditLog) -> list[Operation[Any, Any]]:

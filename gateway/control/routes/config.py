@@ -21,8 +21,9 @@ from gateway.config.archive import pack
 from gateway.config.export import json_schema
 from gateway.config.tree import Tree
 from gateway.control.operation import EXACT, Answer, Body, Call, File, NoQuery, Operation, Query, file
+from gateway.control.refusing import change_errors
 from gateway.control.routes import draft
-from gateway.control.routes.draft import Seen, refusing, texts
+from gateway.control.routes.draft import Seen, texts
 
 
 class Which(Query):
@@ -81,16 +82,16 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
 
 def _looking(changes: Changes) -> list[Operation[Any, Any]]:
     async def get_config(_: Call[NoQuery, None]) -> Overview:
-        with refusing():
+        with change_errors():
             return await changes.overview()
 
     async def get_config_files(call: Call[Which, None]) -> Files:
-        with refusing():
+        with change_errors():
             tree = await changes.tree_of(call.query.of)
         return {"digest": tree.digest, "main": tree.main, "files": texts(tree)}
 
     async def get_config_settings(call: Call[Which, None]) -> SettingsView:
-        with refusing():
+        with change_errors():
             tree = await changes.tree_of(call.query.of)
             settings = changes.settings if call.query.of == "running" else await changes.drafting.check(tree)
         return await asyncio.to_thread(view, tree, settings)
@@ -99,7 +100,7 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
         return cast(JsonSchema, await asyncio.to_thread(json_schema))
 
     async def export_config(call: Call[Which, None]) -> File:
-        with refusing():
+        with change_errors():
             tree = await changes.tree_of(call.query.of)
         return File(pack(tree.files), "application/x-tar", f"tidegate-{tree.digest[:8]}.tar")
 
@@ -107,11 +108,11 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
         return changes.records.revisions
 
     async def get_config_revision(call: Call[NoQuery, None]) -> Revision:
-        with refusing():
+        with change_errors():
             return changes.records.revision(_number(call.path))
 
     async def diff_config_revision(call: Call[Against, None]) -> Difference:
-        with refusing():
+        with change_errors():
             number = _number(call.path)
             tree = await changes.tree_of(str(number))
             before = next((each.number for each in changes.records.revisions if each.number < number), None)
@@ -202,19 +203,19 @@ def _looking(changes: Changes) -> list[Operation[Any, Any]]:
 
 def _changing(changes: Changes) -> list[Operation[Any, Any]]:
     async def apply_config(call: Call[Seen, ChangeBody]) -> Change:
-        with refusing():
+        with change_errors():
             return await changes.apply(call.actor, call.body.how(), call.query.version)
 
     async def confirm_config(call: Call[NoQuery, None]) -> Revision:
-        with refusing():
+        with change_errors():
             return await changes.confirm(call.actor)
 
     async def rollback_config(call: Call[NoQuery, RollbackBody]) -> Change:
-        with refusing():
+        with change_errors():
             return await changes.rollback(call.actor, call.body.how(), call.body.to)
 
     async def set_config_owner(call: Call[NoQuery, NewOwner]) -> OwnerBody:
-        with refusing():
+        with change_errors():
             await changes.set_owner(call.actor, call.body.name)
         return changes.records.owner.body()
 

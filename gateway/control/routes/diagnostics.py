@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,12 +10,12 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.actors import Role
-from gateway.config.candidate import Flawed
 from gateway.control.operation import Answer, Body, Call, Event, NoQuery, Operation, Refusal, events
-from gateway.diagnostics.lines import Taken
+from gateway.control.refusing import diagnostics_errors
 from gateway.diagnostics.plausible import is_plausible
-from gateway.diagnostics.room import Diagnostics, NoSuch
+from gateway.diagnostics.room import Diagnostics
 from gateway.diagnostics.rungs import Rung
+from gateway.diagnostics.why import Step
 from gateway.driver import DeviceSilent, Item, LinkDown, ScanFailed
 from gateway.live.plain import whole
 from gateway.sentences import with_mend
@@ -62,16 +62,6 @@ class RungEvent(TypedDict):
     details: dict[str, Any]
 
 
-class WhyStep(TypedDict):
-    stage: str
-    mark: str
-    """`ok`, `note` or `stop`."""
-    sentence: str
-    mend: str | None
-    sink: str | None
-    details: dict[str, Any]
-
-
 class Why(TypedDict):
     tag: str
     arrives: bool
@@ -79,7 +69,7 @@ class Why(TypedDict):
     """Where it stops."""
     sentence: str
     mend: str | None
-    steps: list[WhyStep]
+    steps: Sequence[Step]
 
 
 class DecodedValue(TypedDict):
@@ -117,14 +107,14 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
     async def test_device(call: Call[NoQuery, DeviceTest]) -> AsyncIterator[Event]:
         wanted = call.body
         _either(wanted.device, {**wanted.link, **wanted.table})
-        with refusals():
+        with diagnostics_errors():
             if wanted.device is not None:
                 return _rungs(room.test_device(wanted.device))
             return _rungs(room.test_tables(wanted.link, wanted.table, wanted.tags))
 
     async def test_sink(call: Call[NoQuery, SinkTest]) -> AsyncIterator[Event]:
         _either(call.body.sink, call.body.table)
-        with refusals():
+        with diagnostics_errors():
             if call.body.sink is not None:
                 return _rungs(room.test_sink(call.body.sink))
             return _rungs(room.test_sink_table(call.body.table))
@@ -132,7 +122,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
     async def decode_address(call: Call[NoQuery, Place]) -> list[DecodedValue]:
         wanted = call.body
         _either(wanted.device, {**wanted.link, **wanted.table})
-        with refusals():
+        with diagnostics_errors():
             found = await room.decode(room.line_to(wanted.device, wanted.link, wanted.table), wanted.address)
         return [
             {
@@ -150,12 +140,20 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
     async def browse_device(call: Call[NoQuery, Browse]) -> AsyncIterator[Event]:
         wanted = call.body
         _either(wanted.device, {**wanted.link, **wanted.table})
-        with refusals():
+        with diagnostics_errors():
             line = room.line_to(wanted.device, wanted.link, wanted.table)
         return _items(room.browse(line, wanted.start, wanted.depth))
 
-    async def explain_tag(call: Call[NoQuery, None]) -> dict[str, Any]:
-        return room.why(call.path["tag"]).to_json()
+    async def explain_tag(call: Call[NoQuery, None]) -> Why:
+        found = room.why(call.path["tag"])
+        return {
+            "tag": found.tag,
+            "arrives": found.arrives,
+            "stage": found.stage,
+            "sentence": found.sentence,
+            "mend": found.mend,
+            "steps": found.steps,
+        }
 
     return [
         Operation(
@@ -217,28 +215,6 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
 def _either(name: str | None, tables: Table) -> None:
     if name is not None and tables:
         raise Refusal(409, "ambiguous", f"both {name!r} and tables of another are given", "give one of both")
-
-
-class refusals:  # noqa: N801 - read as a word: with refusals()
-    """Turns what the room raises into refusals of the API."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        match error:
-            case NoSuch():
-                raise Refusal(404, "no-such-thing", str(error)) from None
-            case Flawed():
-                problems = tuple(
-                    {"message": flaw.message, "mend": flaw.mend, "field": flaw.field or None} for flaw in error.flaws
-                )
-                raise Refusal(409, "tables-invalid", "the tables can't be used", problems=problems) from None
-            case Taken():
-                raise Refusal(409, "taken", *with_mend(str(error))) from None
-            case LinkDown() | DeviceSilent():
-                raise Refusal(502, "device-unreachable", *with_mend(str(error))) from None
-            case ScanFailed():
-                raise Refusal(409, "not-possible", *with_mend(str(error))) from None
 
 
 def event(name: str, body: Mapping[str, Any]) -> Event:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -21,10 +20,11 @@ from gateway.changes.bodies import (
 )
 from gateway.changes.changes import Changes
 from gateway.changes.drafting import differences
-from gateway.changes.errors import ChangeRefused, Invalid
+from gateway.changes.errors import Invalid
 from gateway.config.edit import Edit
 from gateway.config.tree import MAX_BYTES, MAX_FILES, Tree
 from gateway.control.operation import Answer, Body, Call, File, NoQuery, Operation, Query, Refusal, file
+from gateway.control.refusing import change_errors
 from gateway.southbound import Trial
 
 _MAX_BODY = 4 * MAX_BYTES
@@ -73,7 +73,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
     drafting = changes.drafting
 
     async def get_draft(_: Call[NoQuery, None]) -> DraftFiles:
-        with refusing():
+        with change_errors():
             draft = drafting.required()
         return {**draft.body(), "main": draft.tree.main, "files": texts(draft.tree)}
 
@@ -84,31 +84,31 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
                 files[name] = None if text is None else text.encode()
             except UnicodeEncodeError:
                 raise Refusal(409, "bad-text", f"the text of {name} can't be UTF-8", "mend its characters") from None
-        with refusing():
+        with change_errors():
             return (await drafting.put_files(call.actor, files, call.query.version)).body()
 
     async def patch_draft(call: Call[Seen, PatchDraft]) -> DraftBody:
         edits = [Edit(each.op, tuple(each.path), each.value, each.file) for each in call.body.edits]
-        with refusing():
+        with change_errors():
             return (await drafting.edit(call.actor, edits, call.query.version)).body()
 
     async def discard_draft(call: Call[Seen, None]) -> None:
-        with refusing():
+        with change_errors():
             await drafting.discard(call.query.version)
 
     async def import_draft(call: Call[Seen, bytes]) -> DraftBody:
         if not call.body:
             raise Refusal(400, "no-body", "there is no archive in the body", "send a tar file")
-        with refusing():
+        with change_errors():
             return (await drafting.import_archive(call.actor, call.body, call.query.version)).body()
 
     async def rebase_draft(call: Call[Seen, None]) -> Rebased:
-        with refusing():
+        with change_errors():
             draft, conflicts = await drafting.rebase(call.actor, call.query.version)
         return {**draft.body(), "conflicts": conflicts}
 
     async def validate_draft(_: Call[NoQuery, None]) -> Validation:
-        with refusing():
+        with change_errors():
             draft = drafting.required()
             tree = await changes.tree_of("draft")
             problems: list[ProblemBody] = []
@@ -126,7 +126,7 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
         }
 
     async def diff_draft(_: Call[NoQuery, None]) -> DraftDifference:
-        with refusing():
+        with change_errors():
             draft = drafting.required()
             trees = await changes.tree_of("files"), await changes.tree_of("draft")
             body = await asyncio.to_thread(differences, *trees)
@@ -140,13 +140,13 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
         }
 
     async def patch_of_draft(_: Call[NoQuery, None]) -> File:
-        with refusing():
+        with change_errors():
             trees = await changes.tree_of("files"), await changes.tree_of("draft")
         body = await asyncio.to_thread(differences, *trees)
         return File(body["patch"].encode(), "text/x-diff", "tidegate.patch")
 
     async def try_draft(_: Call[NoQuery, None]) -> Sequence[Trial]:
-        with refusing():
+        with change_errors():
             return await changes.try_out(await changes.tree_of("draft"))
 
     return [
@@ -257,17 +257,6 @@ def operations(changes: Changes) -> list[Operation[Any, Any]]:
             Answer(list[Trial]),
         ),
     ]
-
-
-@contextlib.contextmanager
-def refusing() -> Iterator[None]:
-    """What the room refuses, in the API's way."""
-    try:
-        yield
-    except ChangeRefused as error:
-        raise Refusal(
-            error.status, error.code, error.message, error.mend, problems=tuple(error.problems), **error.more
-        ) from None
 
 
 def texts(tree: Tree) -> list[FileText]:

@@ -18,9 +18,10 @@ from gateway.control.operation import Answer, Call, Event, File, Flag, NoQuery, 
 from gateway.live import Directory, Entry, Live, Selection, Watch, trend
 from gateway.live.describe import current, describe, payloads
 from gateway.live.directory import topic_of
+from gateway.live.matching import PATTERN
 from gateway.model import is_good, quality_name
 
-Match = Annotated[str, Field(max_length=1000, description="Shell pattern over `device/tag`.")]
+Match = Annotated[str, Field(max_length=1000, pattern=PATTERN, description="Shell pattern over `device/tag`.")]
 Device = Annotated[str | None, Field(max_length=255, description="Tags of this device only.")]
 _NO_TAG = "no-such-tag"
 

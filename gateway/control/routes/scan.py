@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import tomllib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -11,7 +12,8 @@ from typing_extensions import TypedDict
 from gateway import registry
 from gateway.actors import Role
 from gateway.control.operation import Answer, Body, Call, Event, NoQuery, Operation, Refusal, events
-from gateway.control.routes.diagnostics import event, failed, refusals
+from gateway.control.refusing import diagnostics_errors
+from gateway.control.routes.diagnostics import event, failed
 from gateway.diagnostics.room import Diagnostics
 from gateway.driver import Finding, LinkDown, Progress, ScanFailed
 
@@ -28,11 +30,16 @@ class Searchable(TypedDict):
 
 
 class ScanEvent(TypedDict, total=False):
-    """A `finding` has `row` and `config`, a `progress` `done`, `total`, `doing`, a `failed` `sentence` and `mend`."""
+    """A `finding` has `row`, `config`, `link`, `device`; a `progress` `done`, `total`, `doing`; a `failed` `sentence`,
+    `mend`."""
 
     row: dict[str, Any]
     config: str
-    """TOML that configures it."""
+    """TOML that configures it; empty for what is only told of."""
+    link: dict[str, Any] | None
+    """The `[[link]]` of `config`."""
+    device: dict[str, Any] | None
+    """Its `[[device]]`, groups and tags included; null where only the link is known."""
     done: int
     total: int
     """0: not known."""
@@ -70,7 +77,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
                 for each in error.errors(include_url=False, include_input=False)
             )
             raise Refusal(409, "options-invalid", "the options can't be used", problems=problems) from None
-        with refusals():
+        with diagnostics_errors():
             search = room.scan(name, options)
         return _findings(search)
 
@@ -102,7 +109,7 @@ async def _findings(search: AsyncGenerator[Finding | Progress, None]) -> AsyncGe
     try:
         async for each in search:
             if isinstance(each, Finding):
-                yield event("finding", {"row": each.row, "config": each.config})
+                yield event("finding", {"row": each.row, "config": each.config, **_tables(each.config)})
             else:
                 yield event("progress", {"done": each.done, "total": each.total, "doing": each.doing})
         yield event("done", {})
@@ -112,3 +119,9 @@ async def _findings(search: AsyncGenerator[Finding | Progress, None]) -> AsyncGe
         yield failed(ScanFailed(f"no permission to use {error.filename or 'what it takes'}: run as a user who has it"))
     finally:
         await search.aclose()
+
+
+def _tables(config: str) -> Mapping[str, Any]:
+    """The tables of what a finding proposes, so that nobody else needs to read TOML for them."""
+    proposed = tomllib.loads(config)
+    return {section: next(iter(proposed.get(section, ())), None) for section in ("link", "device")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from gateway import grids
 from gateway.actors import Role
 from gateway.config import ConfigErrors
 from gateway.config.document import Document, read
-from gateway.config.edit import Edit
+from gateway.config.edit import Edit, EditError, edit
 from gateway.config.names import Mendable
 from gateway.config.rename import MAX_PATTERN, Found, rename
 from gateway.config.sheets.importing import Trial, try_import
@@ -23,10 +23,12 @@ from gateway.config.sheets.reading import CellProblem, Target
 from gateway.config.sheets.writing import table_of
 from gateway.config.tree import Tree
 from gateway.control.operation import Answer, Body, Call, Flag, Operation, Query, Refusal
+from gateway.control.routes.draft import OneEdit
 
 Name = Annotated[str, Field(max_length=255)]
 MAX_SHEET = 16 << 20
 _MAX_ITEMS = 100_000
+_MAX_FIRST = 1000
 
 
 class Chosen(Query):
@@ -52,6 +54,12 @@ class SheetBody(Body):
     owner: Name | None = Field(default=None, description="Where rows belong that don't say so.")
     group: Name | None = Field(default=None, description="The group of rows that don't say so.")
     remove: bool = Field(default=False, description="Take out what isn't in the table, of the groups it is about.")
+    whole: bool = Field(default=False, description="It is about every group of `owner`, named in it or not.")
+    first: list[OneEdit] = Field(
+        default=[],
+        max_length=_MAX_FIRST,
+        description="Edits that come before the table, such as a group that is made. They aren't among the answer's.",
+    )
 
 
 class SheetProblem(TypedDict):
@@ -119,9 +127,13 @@ class RenamedItem(TypedDict):
 def operations(main: Path, tree: Callable[[], Awaitable[Tree]]) -> list[Operation[Any, Any]]:
     """`main`: where the main file stands. `tree`: the draft, or what is in place where there is none."""
 
-    async def document() -> Document:
+    async def document(first: Sequence[OneEdit] = ()) -> Document:
+        edits = [Edit(each.op, tuple(each.path), each.value, each.file) for each in first]
+        begun = await tree()
         try:
-            return await asyncio.to_thread(read, main, await tree())
+            return await asyncio.to_thread(lambda: read(main, edit(begun, edits)))
+        except EditError as error:
+            raise Refusal(409, "edit-impossible", error.message, error.hint) from None
         except ConfigErrors as errors:
             message = f"the configuration can't be read: {errors.problems[0].message}"
             raise Refusal(409, "config-unreadable", message, "mend it first") from None
@@ -131,7 +143,7 @@ def operations(main: Path, tree: Callable[[], Awaitable[Tree]]) -> list[Operatio
         return {"header": header, "rows": rows}
 
     async def try_sheet(call: Call[Any, SheetBody]) -> SheetTrial:
-        return await asyncio.to_thread(_try, await document(), call.body)
+        return await asyncio.to_thread(_try, await document(call.body.first), call.body)
 
     async def preview_names(call: Call[Any, RenameBody]) -> list[RenamedItem]:
         items = [Found(each.path, each.original, each.address, each.type) for each in call.body.items]
@@ -204,7 +216,9 @@ def _try(document: Document, body: SheetBody) -> SheetTrial:
         grid = grids.from_json({"rows": body.rows, "typed": body.typed})
     except grids.GridError as error:
         raise Refusal(422, "bad-table", str(error), error.hint) from None
-    trial = try_import(grid, document, Target(body.section, body.owner, body.group), remove=body.remove)
+    trial = try_import(
+        grid, document, Target(body.section, body.owner, body.group), remove=body.remove, whole=body.whole
+    )
     return trial_body(trial)
 
 

@@ -27,27 +27,41 @@ class ConfiguredTable(TypedDict):
 def operations(main: Path, tree: Callable[[], Awaitable[Tree]]) -> list[Operation[Any, Any]]:
     """`main`: where the main file stands. `tree`: the draft, or what is in place where there is none."""
 
-    async def found(section: str, name: str) -> ConfiguredTable:
+    async def tables_of(section: str) -> list[ConfiguredTable]:
+        if section not in SECTIONS or not SECTIONS[section][1]:
+            raise Refusal(
+                404, "no-such-table", f"there is no list of {section}", "ask for link, device, template or sink"
+            )
         try:
             body = (await asyncio.to_thread(read, main, await tree())).body
         except ConfigErrors as errors:
             message = f"the configuration can't be read: {errors.problems[0].message}"
             raise Refusal(409, "config-unreadable", message, "mend it first") from None
         tables = body.get(section)
-        for table in tables if isinstance(tables, list) else ():
-            if isinstance(table, dict) and table.get("name") == name:
-                return {"section": section, "name": name, "table": table}
-        raise Refusal(404, "no-such-table", f"there is no {section} {name}", "see /v1/status for what runs")
+        named = [(table.get("name"), table) for table in _of(tables) if isinstance(table, dict)]
+        return [{"section": section, "name": name, "table": table} for name, table in named if isinstance(name, str)]
+
+    async def list_tables(call: Call[NoQuery, None]) -> list[ConfiguredTable]:
+        return await tables_of(call.path["section"])
 
     async def get_table(call: Call[NoQuery, None]) -> ConfiguredTable:
-        section = call.path["section"]
-        if section not in SECTIONS or not SECTIONS[section][1]:
-            raise Refusal(
-                404, "no-such-table", f"there is no list of {section}", "ask for link, device, template or sink"
-            )
-        return await found(section, call.path["name"])
+        section, name = call.path["section"], call.path["name"]
+        for each in await tables_of(section):
+            if each["name"] == name:
+                return each
+        raise Refusal(404, "no-such-table", f"there is no {section} {name}", f"see /v1/tables/{section} for those")
 
     return [
+        Operation(
+            "GET",
+            "/v1/tables/{section}",
+            "list_tables",
+            Role.VIEWER,
+            "Give the links, devices, templates or sinks as they are configured, those of the draft if there is one.",
+            list_tables,
+            Answer(list[ConfiguredTable]),
+            refusals=(409,),
+        ),
         Operation(
             "GET",
             "/v1/tables/{section}/{name}",
@@ -57,5 +71,9 @@ def operations(main: Path, tree: Callable[[], Awaitable[Tree]]) -> list[Operatio
             get_table,
             Answer(ConfiguredTable),
             refusals=(409,),
-        )
+        ),
     ]
+
+
+def _of(tables: Any) -> list[Any]:
+    return tables if isinstance(tables, list) else []

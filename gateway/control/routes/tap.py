@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from typing_extensions import TypedDict
 
 from gateway.actors import Role
 from gateway.control.operation import Call, Operation, Query, lines
+from gateway.live.matching import PATTERN, matcher
 from gateway.model import Batch, quality_name
 from gateway.runtime import Tap
 
@@ -24,7 +24,7 @@ class Tapped(Protocol):
 
 
 class Pattern(Query):
-    match: str = Field(default="*", max_length=1000, description="Shell pattern over `device/tag`.")
+    match: str = Field(default="*", max_length=1000, pattern=PATTERN, description="Shell pattern over `device/tag`.")
 
 
 class TappedValue(TypedDict):
@@ -56,15 +56,14 @@ def operations(runtime: Tapped) -> list[Operation[Any, Any]]:
 
 async def _stream(runtime: Tapped, pattern: str) -> AsyncIterator[bytes]:
     chosen: dict[str, frozenset[int]] = {}
+    matches = matcher(pattern)
     with runtime.tap() as tap:
         async for batch in tap:
             layout = batch.layout
             columns = chosen.get(layout.digest)
             if columns is None:
                 columns = chosen[layout.digest] = frozenset(
-                    i
-                    for i, tag in enumerate(layout.tags)
-                    if fnmatch.fnmatchcase(f"{layout.source}/{tag.path}", pattern)
+                    i for i, tag in enumerate(layout.tags) if matches(f"{layout.source}/{tag.path}")
                 )
             found = b"".join(_lines(batch, columns))
             if found:

@@ -11,7 +11,8 @@ from typing_extensions import TypedDict
 
 from gateway.actors import Role
 from gateway.control.operation import Answer, Body, Call, Event, File, NoQuery, Operation, Query, Refusal, events, file
-from gateway.control.routes.diagnostics import event, refusals
+from gateway.control.refusing import diagnostics_errors
+from gateway.control.routes.diagnostics import event
 from gateway.diagnostics import pcap
 from gateway.diagnostics.room import Diagnostics
 from gateway.diagnostics.trace import DEFAULT_S, MAX_S, Entry, Trace, Untraceable
@@ -84,7 +85,7 @@ def operations(room: Diagnostics) -> list[Operation[Any, Any]]:
 
     async def start_trace(call: Call[NoQuery, NewTrace]) -> dict[str, Any]:
         try:
-            with refusals():
+            with diagnostics_errors():
                 return room.trace(call.body.device, call.body.seconds).status()
         except Untraceable as error:
             raise Refusal(409, "untraceable", *with_mend(str(error))) from None

@@ -22,9 +22,7 @@ _HEADER = ("number", "at", "clock_trusted", "actor", "role", "via", "action", "s
 async def _show(visit: Visit) -> Response:
     before = visit.query.get("before", "")
     wanted = _wanted(visit)
-    rows = (await visit.get("/v1/audit", limit=_PAGE + 1, before=before if before.isdigit() else None, **wanted))[
-        "rows"
-    ]
+    rows = await _rows(visit, _PAGE + 1, before if before.isascii() and before.isdigit() else None)
     shown = [{**row, "details": _details(row["details"])} for row in rows[:_PAGE]]
     named = {key: value for key, value in wanted.items() if value}
     return visit.render(
@@ -47,7 +45,7 @@ async def _csv(visit: Visit) -> Response:
     rows: list[list[Any]] = []
     before: int | None = None
     while len(rows) < _MOST_IN_CSV:
-        found = (await visit.get("/v1/audit", limit=_MOST_AT_ONCE, before=before, **_wanted(visit)))["rows"]
+        found = await _rows(visit, _MOST_AT_ONCE, before)
         rows += [
             [
                 row["number"],
@@ -70,6 +68,13 @@ async def _csv(visit: Visit) -> Response:
 
 async def _verify(visit: Visit) -> Response:
     return visit.render("system_audit_verified.html", found=await visit.get("/v1/audit/verification"))
+
+
+async def _rows(visit: Visit, limit: int, before: int | str | None) -> list[dict[str, Any]]:
+    query = {"limit": limit, "before": before, **_wanted(visit)}
+    found = await visit.services.control.call(visit.actor, "GET", "/v1/audit", query)
+    rows: list[dict[str, Any]] = found["rows"]
+    return rows
 
 
 def _wanted(visit: Visit) -> dict[str, str | None]:

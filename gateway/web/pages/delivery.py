@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.actors import Role
 from gateway.control.client import Refused, segment
-from gateway.web.forms import Field, fields_of, filled, split
+from gateway.web.forms import Field, edits_of, fields_of, filled, shown, split
 from gateway.web.given import given
 from gateway.web.visit import Page, Section, Visit
 from gateway.web.words import moment
@@ -113,20 +113,8 @@ async def _form(visit: Visit, name: str | None, table: Mapping[str, Any]) -> Res
         fields=split(fields, _FIRST),
         tls=split(tls, _TLS_FIRST),
         secure="tls" in table,
-        values={**_values("sink", fields, table), **_values("tls", tls, table.get("tls", {}))},
+        values=shown(fields, table) | shown(tls, table.get("tls", {})),
     )
-
-
-def _values(prefix: str, fields: list[Field], table: Mapping[str, Any]) -> dict[str, Any]:
-    """What a form is filled with. A secret is a reference: ``file:PATH``."""
-    texts: dict[str, Any] = {}
-    for field in fields:
-        value = table.get(field.key)
-        if isinstance(value, dict):
-            texts[f"{prefix}.{field.key}"] = ":".join(map(str, next(iter(value.items()))))
-        elif value is not None:
-            texts[f"{prefix}.{field.key}"] = value if isinstance(value, bool) else str(value)
-    return texts
 
 
 async def _tables(visit: Visit) -> Response:
@@ -142,12 +130,14 @@ async def _tables(visit: Visit) -> Response:
         {
             "table": table,
             "wrong": {**sink.wrong, **(tls.wrong if secure else {})},
-            "edits": await _edits(visit, before, table, [field.key for field in fields]),
+            "edits": await _edits(visit, before, table, fields, tls_fields),
         }
     )
 
 
-async def _edits(visit: Visit, before: str, table: Mapping[str, Any], keys: list[str]) -> list[dict[str, Any]]:
+async def _edits(
+    visit: Visit, before: str, table: Mapping[str, Any], fields: list[Field], tls_fields: list[Field]
+) -> list[dict[str, Any]]:
     """A new one is added; of one that exists only what differs is set, so that its comments stay."""
     if not before:
         return [{"op": "add", "path": ["sink"], "value": dict(table)}]
@@ -157,14 +147,13 @@ async def _edits(visit: Visit, before: str, table: Mapping[str, Any], keys: list
         if refused.status != 404:
             raise
         return [{"op": "add", "path": ["sink"], "value": dict(table)}]
-    edits: list[dict[str, Any]] = []
-    for key in [*keys, "tls"]:
-        if key in table and table[key] != known.get(key):
-            edits.append({"op": "set", "path": ["sink", before, key], "value": table[key]})
-        elif key not in table and key in known:
-            edits.append({"op": "remove", "path": ["sink", before, key]})
-    # Its name last: the edits before find it by the old one.
-    return sorted(edits, key=lambda edit: edit["path"][-1] == "name")
+    edits = edits_of(("sink", before), known, fields, table)
+    path = ["sink", before, "tls"]
+    if "tls" in table and "tls" in known:
+        return [*edits_of(path, known["tls"], tls_fields, table["tls"]), *edits]
+    if "tls" in table:
+        return [{"op": "set", "path": path, "value": table["tls"]}, *edits]
+    return [{"op": "remove", "path": path}, *edits] if "tls" in known else edits
 
 
 async def _remove(visit: Visit) -> Response:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from gateway.actors import Role
 from gateway.control.client import segment
-from gateway.web.forms import Field, split
+from gateway.web.forms import Field, edits_of, shown, split
 from gateway.web.given import given
 from gateway.web.pages import device_setup
 from gateway.web.visit import Page, Visit
@@ -31,7 +30,7 @@ async def _form(visit: Visit) -> Response:
         others=others,
         link_fields=split(device_setup.needed(driver["name"], link_fields), first[0]),
         device_fields=split(device_fields, first[1]),
-        values=_shown(link_fields, link) | _shown(device_fields, device),
+        values=shown(link_fields, link) | shown(device_fields, device),
         when=device_setup.when_of(driver["name"]),
     )
 
@@ -46,7 +45,7 @@ async def _save(visit: Visit) -> Response:
     for section, table, fields in zip(("link", "device"), (link, device), _fields(driver), strict=True):
         filled = await given(visit, fields, form, name)
         wrong |= filled.wrong
-        edits += _edits((section, table["name"]), table, fields, filled.values)
+        edits += edits_of((section, table["name"]), table, fields, filled.values)
     if wrong or not edits:
         return visit.render("device_edited.html", wrong=list(wrong.values()))
     await visit.call("PATCH", "/v1/config/draft", {"edits": edits})
@@ -74,35 +73,6 @@ def _fields(driver: Mapping[str, Any]) -> tuple[list[Field], list[Field]]:
     """Without names: other tables refer to them."""
     link, device = device_setup.fields_of_driver(driver)
     return [field for field in link if field.key != "name"], [field for field in device if field.key != "name"]
-
-
-def _shown(fields: Sequence[Field], table: Mapping[str, Any]) -> dict[str, Any]:
-    """Form name → what a field holds now."""
-    return {field.name: _text(field, table[field.key]) for field in fields if field.key in table}
-
-
-def _text(field: Field, value: Any) -> Any:
-    if field.kind == "check":
-        return bool(value)
-    if isinstance(value, dict) and len(value) == 1 and {*value} <= {"env", "file", "credential"}:
-        return ":".join(*value.items())
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
-
-
-def _edits(
-    path: tuple[str, str], table: Mapping[str, Any], fields: Sequence[Field], values: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """What makes the table say what was filled in. A key that is at its default stays as somebody wrote it."""
-    edits: list[dict[str, Any]] = []
-    for field in fields:
-        before, after = table.get(field.key, field.default), values.get(field.key, field.default)
-        if before == after:
-            continue
-        where = [*path, field.key]
-        edits.append(
-            {"op": "set", "path": where, "value": after} if field.key in values else {"op": "remove", "path": where}
-        )
-    return edits
 
 
 PAGES = (

@@ -19,6 +19,7 @@ from gateway.actors import Role
 from gateway.control.client import segment
 from gateway.web.forms import Field, Filled, fields_of, pieces, split
 from gateway.web.given import given
+from gateway.web.pages import device_search
 from gateway.web.visit import Page, Visit
 
 TITLES = {
@@ -46,6 +47,8 @@ _WHEN: Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]] = {
     }
 }
 """Fields of the link that only some choices of another field have a use for."""
+_BESIDE: Mapping[str, tuple[str, ...]] = {"ble": ("field",)}
+"""Keys of a tag that say where it is, besides the driver's address: a sensor's adverts have fields."""
 _NEEDED: Mapping[str, tuple[str, ...]] = {"modbus": ("host", "device")}
 """Those of them that can't be left out then."""
 _LINK_WITHOUT = ("driver", "breaker")
@@ -65,7 +68,7 @@ async def _choose(visit: Visit) -> Response:
 async def _form(visit: Visit) -> Response:
     driver = await _driver(visit)
     status = await visit.get("/v1/status")
-    links = [name for name, link in status["southbound"]["links"].items() if link["driver"] == driver["name"]]
+    links = await visit.get("/v1/tables/link")
     link_fields, device_fields = fields_of_driver(driver)
     first = first_of(driver["name"])
     templates = await visit.get("/v1/templates", driver=driver["name"]) if driver["templates"] else []
@@ -74,10 +77,13 @@ async def _form(visit: Visit) -> Response:
         "device_setup.html",
         driver=driver,
         title=_title(driver)[0],
-        links=links,
+        links=[each["name"] for each in links if each["table"].get("driver") == driver["name"]],
         link_fields=split([_unnamed(field) for field in needed(driver["name"], link_fields)], first[0]),
         device_fields=split(device_fields, first[1]),
         when=when_of(driver["name"]),
+        search=device_search.fields_of_search(driver),
+        search_when=when_of(driver["name"], device_search.PREFIX),
+        beside=_BESIDE.get(driver["name"], ()),
         templates=templates,
         chosen=chosen if chosen in {each["name"] for each in templates} else "",
         topic=await _topic(visit, status),
@@ -168,9 +174,11 @@ def needed(driver: str, fields: Sequence[Field]) -> list[Field]:
     return [dataclasses.replace(field, required=True) if field.key in keys else field for field in fields]
 
 
-def when_of(driver: str) -> Mapping[str, tuple[str, str]]:
-    """Form name → (form name of another field, its choices with which this one is of use)."""
-    return {f"link.{key}": (f"link.{of}", " ".join(choices)) for key, (of, choices) in _WHEN.get(driver, {}).items()}
+def when_of(driver: str, prefix: str = "link") -> Mapping[str, tuple[str, str]]:
+    """Form name → (form name of another field, its choices with which this one is of use). `prefix`: of these names."""
+    return {
+        f"{prefix}.{key}": (f"{prefix}.{of}", " ".join(choices)) for key, (of, choices) in _WHEN.get(driver, {}).items()
+    }
 
 
 def fields_of_driver(driver: Mapping[str, Any]) -> tuple[list[Field], list[Field]]:
@@ -190,4 +198,5 @@ PAGES = (
     Page("/devices/draft", _into_draft, Role.ENGINEER, ("POST",), 16 << 20),
     Page("/devices/add/{driver}", _form, Role.ENGINEER),
     Page("/devices/add/{driver}/tables", _tables, Role.ENGINEER, ("POST",)),
+    *device_search.PAGES,
 )

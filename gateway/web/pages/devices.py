@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import shlex
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -10,13 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.actors import Role
-from gateway.control.client import segment
 from gateway.grids import MAX_BYTES, GridError
-from gateway.web.pages import device_edit, device_setup, templates
+from gateway.web.condition import devices_of
+from gateway.web.pages import device_edit, device_setup, device_tags, templates
 from gateway.web.visit import Page, Section, Visit
 from gateway.web.workbooks import csv_of, table_of, workbook_of
 
-STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
 _SHOWN_CHANGES = 200
 _SHOWN_PROBLEMS = 100
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -37,8 +37,8 @@ async def _device(visit: Visit) -> Response:
         device=device,
         values=await visit.get("/v1/values", device=device["name"]),
         copies=[
-            ("Command line", f"tidegate probe {device['name']}"),
-            ("Tags as CSV", f"tidegate tags export {device['name']}"),
+            ("Command line", f"tidegate probe {shlex.quote(device['name'])}"),
+            ("Tags as CSV", f"tidegate tags export {shlex.quote(device['name'])}"),
         ],
     )
 
@@ -56,10 +56,10 @@ async def _download(visit: Visit) -> Response:
     if form == "csv":
         body, kind = csv_of(table["header"], table["rows"]), "text/csv; charset=utf-8"
     elif form == "xlsx":
-        body, kind = await workbook_of(table["header"], table["rows"]), _XLSX
+        body, kind = await workbook_of(visit, table["header"], table["rows"]), _XLSX
     else:
         raise HTTPException(404)
-    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name or "all")
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", name or "all")
     return Response(
         body,
         media_type=kind,
@@ -69,13 +69,8 @@ async def _download(visit: Visit) -> Response:
 
 async def _table(visit: Visit) -> Response:
     device = await _found(visit)
-    return visit.render("device_table.html", device=device, shared=await _template(visit, device["name"]))
-
-
-async def _template(visit: Visit, device: str) -> str | None:
-    """The template whose tags a device has, if it has none of its own: then it is the template that is edited."""
-    table = (await visit.get(f"/v1/tables/device/{segment(device)}"))["table"]
-    return table.get("template") if not table.get("group") else None
+    section, owner = await device_tags.owner_of(visit, device["name"])
+    return visit.render("device_table.html", device=device, shared=owner if section == "template" else None)
 
 
 async def _try_table(visit: Visit) -> Response:
@@ -87,16 +82,15 @@ async def _try_table(visit: Visit) -> Response:
         data = await file.read(MAX_BYTES + 1) if isinstance(file, UploadFile) and file.filename else pasted
         if not data.strip():
             raise GridError("there is no table", "choose a file, or paste cells with their header")
-        table = await table_of(data)
+        table = await table_of(visit, data)
     except GridError as error:
         return visit.render(
             "device_trial.html", device=device, wrong=error, trial=None, problems=[], changes=[], edits=""
         )
     finally:
         await form.close()
-    template = await _template(visit, device["name"])
-    owner = {"section": "template", "owner": template} if template else {"section": "device", "owner": device["name"]}
-    body = {**table, **owner, "remove": form.get("remove") == "on"}
+    section, owner = await device_tags.owner_of(visit, device["name"])
+    body = {**table, "section": section, "owner": owner, "remove": form.get("remove") == "on"}
     trial = await visit.post("/v1/sheet/try", body)
     return visit.render(
         "device_trial.html",
@@ -126,34 +120,10 @@ async def _links(visit: Visit) -> list[dict[str, Any]]:
             "driver": link["driver"],
             "far_end": link["far_end"],
             "detail": link["detail"],
-            "devices": list(_devices(link)),
+            "devices": list(devices_of({name: link})),
         }
         for name, link in status["southbound"]["links"].items()
     ]
-
-
-def _devices(link: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, device in link["devices"].items():
-        groups = device["groups"]
-        kind, word = STATES.get(device["state"], ("uncertain", device["state"]))
-        bad = [path for group in groups.values() for path in group["bad_tags"]]
-        if kind == "good" and bad:
-            kind, word = "uncertain", "Some tags bad"
-        # Of what the device reports by itself nobody waits for an answer.
-        asked = [group["read_ms"]["p99"] for group in groups.values() if group["polls"]]
-        times = [time for time in asked if time is not None]
-        yield {
-            "name": name,
-            "kind": kind,
-            "word": word,
-            "detail": device["detail"] or link["detail"],
-            "tags": sum(group["tags"] for group in groups.values()),
-            "bad": len(bad),
-            "p99_ms": max(times, default=None),
-            "groups": [
-                {"name": each, "tags": group["tags"], "bad": len(group["bad_tags"])} for each, group in groups.items()
-            ],
-        }
 
 
 SECTION = Section(
@@ -170,6 +140,7 @@ SECTION = Section(
         Page("/devices/named/{name}/table", _table, role=Role.ENGINEER),
         Page("/devices/named/{name}/table", _try_table, Role.ENGINEER, ("POST",), MAX_BYTES + (64 << 10)),
         *device_edit.PAGES,
+        *device_tags.PAGES,
         *templates.PAGES,
     ),
 )

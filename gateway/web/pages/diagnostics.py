@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -144,7 +145,7 @@ async def _trace(visit: Visit) -> Response:
         gone=wanted is not None and trace is None,
         others=[each for each in reversed(traces) if each["id"] != wanted],
         copies=[
-            ("Command line", f"tidegate trace {shown} --for 60s --pcap {shown}.pcap"),
+            ("Command line", f"tidegate trace {shlex.quote(shown)} --for 60s --pcap {shlex.quote(f'{shown}.pcap')}"),
             ("curl", _posting("/v1/traces", {"device": shown, "seconds": 60})),
         ],
     )
@@ -152,7 +153,7 @@ async def _trace(visit: Visit) -> Response:
 
 async def _logs(visit: Visit) -> Response:
     level, match = _wanted(visit)
-    options = (f" --level {level}" if level != "debug" else "") + (f" --match '{match}'" if match else "")
+    options = (f" --level {level}" if level != "debug" else "") + (f" --match {shlex.quote(match)}" if match else "")
     return visit.render(
         "logs.html",
         levels=LEVELS,
@@ -160,7 +161,7 @@ async def _logs(visit: Visit) -> Response:
         match=match,
         copies=[
             ("Command line", f"tidegate logs --follow{options}"),
-            ("curl", f"{_CURL}/v1/logs?level={level}&match={quote(match)}"),
+            ("curl", f"{_CURL}{shlex.quote(f'/v1/logs?level={level}&match={quote(match)}')}"),
         ],
     )
 
@@ -196,14 +197,14 @@ async def _test(visit: Visit) -> Response:
         devices=devices,
         device=device,
         copies=[
-            ("Command line", f"tidegate test {shown}"),
+            ("Command line", f"tidegate test {shlex.quote(shown)}"),
             ("curl", _posting("/v1/tests/device", {"device": shown})),
         ],
     )
 
 
 def _posting(path: str, body: Mapping[str, Any]) -> str:
-    return f"{_CURL}{path} -H 'content-type: application/json' -d '{json.dumps(body)}'"
+    return f"{_CURL}{path} -H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}"
 
 
 async def _devices(visit: Visit) -> list[str]:

@@ -8,15 +8,14 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gateway.web.condition import devices_of
 from gateway.web.pages import first_steps
 from gateway.web.provisioned import report
 from gateway.web.visit import Page, Section, Visit
 
-_SHOWN_BAD_TAGS = 3
 _SHOWN_REPAIRS = 3
 _KINDS = {"error": "bad", "warning": "warn", "notice": "info"}
 _WORST_FIRST = ("bad", "uncertain", "off", "good")
-_STATES = {"normal": ("good", "Good"), "failure": ("bad", "Failure"), "connecting": ("off", "Connecting")}
 
 
 async def show(visit: Visit) -> Response:
@@ -31,7 +30,7 @@ async def _render(visit: Visit, template: str) -> Response:
     status, repairs, forecasts = await asyncio.gather(
         visit.get("/v1/status"), visit.get("/v1/repairs"), visit.get("/v1/forecasts")
     )
-    devices = sorted(_devices(status), key=lambda device: _WORST_FIRST.index(device["kind"]))
+    devices = sorted(devices_of(status["southbound"]["links"]), key=lambda device: _WORST_FIRST.index(device["kind"]))
     sinks = list(_sinks(status, forecasts))
     done, told = first_steps.finished(status), first_steps.SEEN_COOKIE in visit.request.cookies
     response = visit.render(
@@ -74,34 +73,6 @@ def _provisioned(visit: Visit) -> str | None:
     settings = found["settings"] if found is not None else []
     refused = sum(setting["outcome"] == "refused" for setting in settings)
     return f"{refused} of {len(settings)} settings of the provisioning file were refused" if refused else None
-
-
-def _devices(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for link_name, link in status["southbound"]["links"].items():
-        for name, device in link["devices"].items():
-            groups = list(device["groups"].values())
-            kind, word = _STATES.get(device["state"], ("uncertain", device["state"]))
-            bad = [f"{path} {quality}" for group in groups for path, quality in group["bad_tags"].items()]
-            if kind == "good" and bad:
-                kind, word = "uncertain", "Some tags bad"
-            detail = device["detail"] or link["detail"]
-            if not detail and bad:
-                more = len(bad) - _SHOWN_BAD_TAGS
-                detail = ", ".join(bad[:_SHOWN_BAD_TAGS]) + (f" and {more} more" if more > 0 else "")
-            answered = any(group["good"] or group["bad"] for group in groups)
-            # Of what the device reports by itself nobody waits for an answer.
-            asked = [group for group in groups if group["polls"]] if answered and kind != "bad" else []
-            times = [group["read_ms"]["p99"] or 0.0 for group in asked]
-            yield {
-                "name": name,
-                "link": link_name,
-                "kind": kind,
-                "word": word,
-                "tags": sum(group["tags"] for group in groups),
-                "bad": len(bad),
-                "p99_ms": max(times, default=None),
-                "detail": detail,
-            }
 
 
 def _sinks(status: dict[str, Any], forecasts: dict[str, Any]) -> Iterator[dict[str, Any]]:

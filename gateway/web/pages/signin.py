@@ -10,11 +10,11 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.actors import Role
 from gateway.control.client import NotPermitted, NotRunning, Refused
+from gateway.durations import duration
 from gateway.web.passwords import Busy, complaint
 from gateway.web.sessions import COOKIE
 from gateway.web.throttle import DEVICE_COOKIE
 from gateway.web.visit import Page, Visit
-from gateway.web.words import duration
 
 log = logging.getLogger(__name__)
 

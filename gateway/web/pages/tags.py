@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +26,7 @@ async def show(visit: Visit) -> Response:
         errors=query.get("errors") == "1",
         grouped=query.get("grouped") != "0",
         copies=[
-            ("Command line", f"tidegate top '{device}/*'" if device else "tidegate top"),
+            ("Command line", f"tidegate top {shlex.quote(f'{device}/*')}" if device else "tidegate top"),
             ("curl", "curl --unix-socket /run/tidegate/control.sock http://gateway/v1/values"),
         ],
         csv=f"/api/v1/values.csv?device={quote(device)}" if device else "/api/v1/values.csv",
@@ -42,7 +43,7 @@ async def _show_tag(visit: Visit) -> Response:
         trends=_TRENDS if _is_plotted(tag) else (),
         value=_shown(tag["current"]),
         copies=[
-            ("Command line", f"tidegate tap '{tag['tag']}'"),
+            ("Command line", f"tidegate tap {shlex.quote(tag['tag'])}"),
             ("curl", f"curl --unix-socket /run/tidegate/control.sock http://gateway/v1/tags/{quote(tag['tag'])}"),
         ],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,9 +23,7 @@ async def _list(visit: Visit) -> Response:
         search=search,
         kind=kind,
         kinds=KINDS,
-        copies=[
-            ("Command line", f"tidegate template list --search '{search}'" if search else "tidegate template list")
-        ],
+        copies=[("Command line", "tidegate template list" + (f" --search {shlex.quote(search)}" if search else ""))],
     )
 
 

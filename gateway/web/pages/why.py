@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ async def _show(visit: Visit) -> Response:
         bad=[] if tag else (await visit.get("/v1/values", errors=True))[:_BAD_SHOWN],
         **(await _way(visit, tag) if tag else {}),
         copies=[
-            ("Command line", f"tidegate why '{tag or 'DEVICE/TAG'}'"),
+            ("Command line", f"tidegate why {shlex.quote(tag or 'DEVICE/TAG')}"),
             (
                 "curl",
                 f"curl --unix-socket /run/tidegate/control.sock http://gateway/v1/why/{quote(tag or 'DEVICE/TAG')}",

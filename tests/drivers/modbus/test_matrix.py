@@ -15,7 +15,7 @@ from gateway.driver import Point
 from gateway.model import DataType
 
 
-@pytest.mark.parametrize(("order", "encoding", "options"), CANDIDATES, ids=lambda each: str(each))
+@pytest.mark.parametrize(("order", "encoding", "options"), CANDIDATES, ids=range(len(CANDIDATES)))
 def test_the_options_of_each_way_configure_that_way(order: str, encoding: Encoding, options: dict[str, object]) -> None:
     address = f"hr:100.{encoding.bit}" if encoding.bit is not None else "hr:100"
     tag = TagOptions.model_validate({"address": address, **options})

@@ -2,6 +2,7 @@
 
 const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
   "device-form": () => import("./elements/device-form"),
+  "device-search": () => import("./elements/device-search"),
   "device-setup": () => import("./elements/device-setup"),
   "device-test": () => import("./elements/device-test"),
   "live-table": () => import("./elements/live-table"),
@@ -9,6 +10,7 @@ const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
   "sink-setup": () => import("./elements/sink-setup"),
   "spark-line": () => import("./elements/spark-line"),
   "tag-now": () => import("./elements/tag-now"),
+  "tag-sheet": () => import("./elements/tag-sheet"),
   "tag-tree": () => import("./elements/tag-tree"),
   "toml-editor": () => import("./elements/toml-editor"),
   "trend-plot": () => import("./elements/trend-plot"),

@@ -6,6 +6,7 @@ import { ask, onHeard } from "./port";
 import { setSource } from "./presence";
 
 const changes = new Set<(change: Change) => void>();
+const beginnings = new Set<() => void>();
 const counts = new Set<(repairs: Repairs) => void>();
 let repairs: Repairs | undefined;
 let wanted = false;
@@ -13,6 +14,12 @@ let wanted = false;
 /** Hear of every change. Returns what ends it. */
 export function onChange(hear: (change: Change) => void): () => void {
   return join(changes, hear);
+}
+
+/** Hear when changes are told from now on: what changed before may have been missed. Returns what ends it. */
+export function onBeginning(hear: () => void): () => void {
+  beginnings.add(hear);
+  return () => beginnings.delete(hear);
 }
 
 /** Hear of how much needs repair, now and whenever that changes. Returns what ends it. */
@@ -52,4 +59,5 @@ onHeard((news) => {
     for (const hear of counts) hear(news.repairs);
   }
   if (news.kind === "reachable" && wanted) setSource("news", news.reachable);
+  if (news.kind === "reachable" && news.reachable) for (const hear of beginnings) hear();
 });

@@ -6,7 +6,7 @@
 
 import { Refused, call } from "../api";
 import { icon } from "../icons";
-import { onChange } from "../news";
+import { onBeginning, onChange } from "../news";
 import { setSource } from "../presence";
 import { type Mood, say } from "../say";
 
@@ -44,7 +44,7 @@ const SAID_AT = [30, 10];
 
 class ChangeBanner extends HTMLElement {
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private stop: (() => void) | undefined;
+  private stops: readonly (() => void)[] = [];
   private ticking: ReturnType<typeof setInterval> | undefined;
   private kept = recall<Kept>(KEPT);
   private cut = false;
@@ -62,9 +62,12 @@ class ChangeBanner extends HTMLElement {
     this.spoken.setAttribute("role", "status");
     this.clock.className = "clock";
     document.addEventListener("visibilitychange", this.look);
-    this.stop = onChange(({ event }) => {
-      if (event === "config") void this.ask();
-    });
+    this.stops = [
+      onBeginning(() => void this.ask()),
+      onChange(({ event }) => {
+        if (event === "config") void this.ask();
+      }),
+    ];
     this.addEventListener("click", (event) => void this.act(event));
     const told = recall<{ mood: Mood; text: string }>(TOLD);
     if (told !== undefined) say(told.mood, told.text);
@@ -75,7 +78,7 @@ class ChangeBanner extends HTMLElement {
 
   disconnectedCallback(): void {
     document.removeEventListener("visibilitychange", this.look);
-    this.stop?.();
+    for (const stop of this.stops) stop();
     clearTimeout(this.timer);
     clearInterval(this.ticking);
     setSource("changes", undefined);
@@ -137,7 +140,7 @@ class ChangeBanner extends HTMLElement {
   private mark(state: State): void {
     const badge = document.querySelector<HTMLElement>("[data-badge]");
     if (badge !== null) {
-      const text = state.pending !== null ? "Unconfirmed" : state.draft !== null ? "Draft" : "";
+      const text = state.pending !== null ? "To confirm" : state.draft !== null ? "Draft" : "";
       badge.hidden = text === "";
       badge.textContent = text;
       badge.title = state.draft !== null ? `Begun by ${state.draft.author}` : "";
@@ -175,7 +178,7 @@ class ChangeBanner extends HTMLElement {
     if (pending.reason !== "") text.append(line(pending.reason));
     if (pending.not_well_yet.length > 0) text.append(line(`Not well again yet: ${pending.not_well_yet.join(", ")}.`));
     if (pending.confirm_by === "health") text.append(line("The gateway confirms it by itself once all is well again."));
-    if (this.cut) text.append(line("This page is cut off from the gateway. That may be what the change did; then it comes back by itself."));
+    if (this.cut) text.append(line("This page is cut off from the gateway. That may be what the change did; then it is taken back by itself."));
     else if (this.hasAttribute("may")) text.append(actions(["confirm", "Confirm", "primary"], ["rollback", "Take back", ""]));
     else text.append(line("An engineer or admin can confirm it or take it back."));
     return note;
@@ -191,10 +194,10 @@ class ChangeBanner extends HTMLElement {
     const { kept } = this;
     if (kept === undefined) return;
     const left = Math.max(0, Math.ceil((kept.until - Date.now()) / 1000));
-    const text = left > 0 ? `Comes back in ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` : "Comes back now";
+    const text = left > 0 ? `Taken back in ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} unless it is confirmed` : "Taken back now";
     if (this.clock.textContent === text) return;
     this.clock.textContent = text;
-    if (SAID_AT.includes(left)) this.spoken.textContent = `The change comes back in ${left} seconds.`;
+    if (SAID_AT.includes(left)) this.spoken.textContent = `The change is taken back in ${left} seconds.`;
   }
 
   private async act(event: Event): Promise<void> {
@@ -212,7 +215,7 @@ class ChangeBanner extends HTMLElement {
       await this.ask();
       if (this.reloading) location.reload();
     } catch (error) {
-      say("bad", error instanceof Refused ? sentence(error) : "The page doesn't answer. The change comes back by itself.");
+      say("bad", error instanceof Refused ? sentence(error) : "The page doesn't answer. The change is taken back by itself.");
       button.disabled = false;
     }
   }

@@ -1,9 +1,12 @@
 // <device-setup>: adding a device. The form is the server's; this element tests the connection, finds and names tags,
 // shows what they will be, and puts all of it into the draft. Nothing that somebody fills in is ever replaced.
 
-import { call, Refused } from "../api";
+import { call, Refused, stream } from "../api";
 import { fit } from "../fit";
-import { type Rung, Setup, type Table } from "../setup";
+import { type Reading, type Rung, Setup, type Table } from "../setup";
+import { text, words } from "../show";
+import { kindOf } from "../values";
+import type { Found } from "./device-search";
 
 interface Tables {
   link: Table | null;
@@ -44,20 +47,37 @@ interface Template {
 }
 
 const MOST_ROWS = 2000;
+const AGAIN_MS = 2_000;
 
 class DeviceSetup extends Setup {
   private template: Template | undefined;
   private renaming: ReturnType<typeof setTimeout> | undefined;
+  private filled: string[] = [];
+  private watching: AbortController | undefined;
+  private readonly found = (event: Event): void => this.take((event as CustomEvent<Found>).detail);
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    document.removeEventListener("tg:found", this.found);
+    this.watching?.abort();
+  }
 
   connectedCallback(): void {
+    document.addEventListener("tg:found", this.found);
     this.addEventListener("click", (event) => this.clicked(event));
     this.addEventListener("change", (event) => this.changed(event.target as HTMLInputElement));
     this.addEventListener("input", (event) => this.typed(event.target as HTMLInputElement));
+    this.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || (event.target as HTMLElement).id !== "place") return;
+      event.preventDefault(); // the form isn't ready yet
+      void this.guarded(() => this.decode());
+    });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
     fit(this);
+    this.ready();
     void this.guarded(() => this.choose());
   }
 
@@ -65,17 +85,18 @@ class DeviceSetup extends Setup {
     const action = (event.target as Element).closest<HTMLElement>("[data-do]")?.dataset["do"];
     if (action === "test") void this.guarded(() => this.test());
     if (action === "stop") this.stop();
+    if (action === "watch") void this.guarded(() => this.watch());
     if (action === "browse") void this.guarded(() => this.browse());
     if (action === "decode") void this.guarded(() => this.decode());
     if (action === "look") this.lookAt((event.target as Element).closest("tr")!);
-    if (action === "row") this.add({ path: "", address: "", type: "uint16" }, true).querySelector("input")?.focus();
+    if (action === "row") this.cell(this.add({ path: "", address: "", type: "uint16" }, true), "name").focus();
   }
 
   private changed(target: HTMLInputElement): void {
     fit(this);
     if (target.id === "template") void this.guarded(() => this.choose());
     if (target.id === "every") this.spot("ways").toggleAttribute("data-every", target.checked);
-    if (target.id === "use_link") this.spot("link").hidden = target.value !== "";
+    if (target.id === "use_link") this.showLink();
     if (target.dataset["do"] === "all") {
       for (const row of this.rows()) this.tick(row).checked = target.checked;
       this.rename();
@@ -101,6 +122,43 @@ class DeviceSetup extends Setup {
     return (await call<{ table: Table }>("GET", `/v1/tables/link/${name}`)).table;
   }
 
+  private showLink(): void {
+    this.spot("link").hidden = (this.field("use_link")?.value ?? "") !== "";
+  }
+
+  // --- what a search found ---
+
+  /** Fill in what was found, in place of what was found before, and take its tags. */
+  private take({ link, device }: Found): void {
+    for (const id of this.filled) this.fill(id, "");
+    for (const row of this.rows()) if ("searched" in row.dataset) row.remove();
+    this.filled = [];
+    const { group, link: name, ...keys } = device ?? {};
+    const known = [...(this.field("use_link")?.querySelectorAll("option") ?? [])].some((each) => each.value === link?.["name"]);
+    if (known) this.fill("use_link", String(link!["name"]));
+    for (const [part, values] of [["link", known ? {} : (link ?? {})], ["device", keys]] as const) {
+      for (const [key, value] of Object.entries(values)) {
+        this.fill(`${part}.${key}`, written(value));
+        this.filled.push(`${part}.${key}`);
+      }
+    }
+    this.showLink();
+    fit(this);
+    if (this.template === undefined) for (const each of group ?? []) this.takeGroup(each);
+    const first = this.field("device.name");
+    first?.focus();
+    first?.scrollIntoView({ block: "center" });
+  }
+
+  private takeGroup(group: { tag?: Table[]; interval_ms?: number }): void {
+    if (group.interval_ms !== undefined) this.fill("interval", String(group.interval_ms));
+    for (const { name, type, unit, [this.dataset["address"]!]: address, ...options } of group.tag ?? []) {
+      const [path, kind, at] = [name, type, address ?? ""].map(String);
+      const row = this.add({ path: path!, type: kind!, address: at!, unit: unit ? String(unit) : null, options }, true);
+      row.dataset["searched"] = "";
+    }
+  }
+
   // --- template ---
 
   private async choose(): Promise<void> {
@@ -117,6 +175,9 @@ class DeviceSetup extends Setup {
     this.spot("own").hidden = this.template !== undefined;
     const brought = this.spot("brought");
     brought.hidden = this.template === undefined;
+    this.spot("theirs").hidden = this.template === undefined;
+    this.spot("template-rows").replaceChildren(...(this.template?.template.group ?? []).flatMap((group) => group.tag.map((tag) => this.brings(tag))));
+    this.topics();
     brought.textContent = this.template ? `${this.template.title}: ${this.template.tags} tags come with the template.` : "";
   }
 
@@ -133,15 +194,67 @@ class DeviceSetup extends Setup {
   private async test(): Promise<void> {
     const tables = await this.tables();
     if (tables === undefined) return;
+    const body = this.candidate(tables, await this.link(tables));
     const ladder = this.spot("ladder");
     ladder.replaceChildren();
-    const table = this.asked(tables);
-    const tags = this.template?.template.group.flatMap((group) => group.tag) ?? [];
-    if (this.template === undefined && this.picked().length > 0) table["group"] = [this.group()];
-    const body = { link: await this.link(tables), table, tags: tags.slice(0, MOST_ROWS) };
     for await (const { event, data } of this.streamed("/v1/tests/device", body)) {
       if (event === "rung") this.show(ladder, data as Rung);
     }
+  }
+
+  /** What would be configured, for a test: as the tags are now. */
+  private candidate(tables: Tables, link: Table): { link: Table; table: Table; tags: Table[] } {
+    const table = this.asked(tables);
+    const tags = this.template?.template.group.flatMap((group) => group.tag) ?? [];
+    if (this.template === undefined && this.picked().length > 0) table["group"] = [this.group()];
+    return { link, table, tags: tags.slice(0, MOST_ROWS) };
+  }
+
+  // --- live values ---
+
+  /** Values beside the topics as they will be, read anew until somebody stops it or it fails. */
+  private async watch(): Promise<void> {
+    if (this.watching !== undefined) {
+      this.watching.abort();
+      return;
+    }
+    const tables = await this.tables();
+    if (tables === undefined) return;
+    const link = await this.link(tables);
+    const stopped = (this.watching = new AbortController());
+    const button = this.querySelector<HTMLElement>('[data-do="watch"]')!;
+    const course = this.spot("watched");
+    button.setAttribute("aria-pressed", "true");
+    course.textContent = "Reading …";
+    try {
+      while (!stopped.signal.aborted) {
+        if (!(await this.readOnce(this.candidate(tables, link), course, stopped.signal))) return;
+        await pause(AGAIN_MS, stopped.signal);
+      }
+    } catch (error) {
+      course.textContent = "";
+      throw error;
+    } finally {
+      this.watching = undefined;
+      button.setAttribute("aria-pressed", "false");
+    }
+  }
+
+  /** Whether values could be read. */
+  private async readOnce(body: unknown, course: HTMLElement, signal: AbortSignal): Promise<boolean> {
+    for await (const { event, data } of stream("/v1/tests/device", body, signal)) {
+      if (event !== "rung") continue;
+      const rung = data as Rung;
+      this.readings(rung);
+      if (rung.state === "failed") {
+        course.textContent = `${rung.title}: ${rung.sentence}${rung.mend ? `: ${rung.mend}` : ""}`;
+        return false;
+      }
+      if (rung.rung === "read" && rung.state !== "running") {
+        course.textContent = rung.state === "skipped" ? "Pick tags to see their values." : `At ${new Date().toLocaleTimeString()}: ${rung.sentence}`;
+      }
+    }
+    return true;
   }
 
   /** The device's table as it will be, without its tags. */
@@ -151,7 +264,11 @@ class DeviceSetup extends Setup {
 
   protected override show(ladder: HTMLElement, rung: Rung): void {
     super.show(ladder, rung);
-    for (const read of rung.details.tags ?? []) this.value(read.tag, read.value, read.quality_name);
+    this.readings(rung);
+  }
+
+  private readings(rung: Rung): void {
+    for (const read of rung.details.tags ?? []) this.value(read);
   }
 
   // --- tags ---
@@ -171,7 +288,7 @@ class DeviceSetup extends Setup {
       }
       if (event !== "item") continue;
       const item = data as Item;
-      if (item.type === null || item.address === "" || found >= MOST_ROWS) continue;
+      if (item.type === null || item.kind !== "value" || found >= MOST_ROWS) continue;
       found += 1;
       progress.textContent = `${found} found: ${item.path}`;
       this.add(item, false);
@@ -254,11 +371,12 @@ class DeviceSetup extends Setup {
     const row = document.createElement("tr");
     const found = { path: item.path ?? "", original: item.name ?? "", address: item.address ?? "", type: item.type ?? "" };
     row.dataset["found"] = JSON.stringify(found);
+    const beside = Object.entries(item.options ?? {}).filter(([key]) => this.beside.includes(key));
     row.dataset["more"] = JSON.stringify({
       ...(item.count === null || item.count === undefined ? {} : { count: item.count }),
       ...(item.description ? { description: item.description } : {}),
       ...(item.name && item.name !== item.path?.split("/").pop() ? { original_name: item.name } : {}),
-      ...item.options,
+      ...Object.fromEntries(Object.entries(item.options ?? {}).filter(([key]) => !this.beside.includes(key))),
     });
     const tick = document.createElement("input");
     tick.type = "checkbox";
@@ -268,12 +386,14 @@ class DeviceSetup extends Setup {
     const head = document.createElement("td");
     head.append(tick);
     row.append(head);
-    const texts = { name: item.path ?? "", address: item.address ?? "", type: item.type ?? "", unit: item.unit ?? "" };
+    const places = { ...Object.fromEntries(this.beside.map((key) => [key, ""])), ...Object.fromEntries(beside) };
+    const texts = { name: item.path ?? "", ...places, address: item.address ?? "", type: item.type ?? "", unit: item.unit ?? "" };
     for (const [column, text] of Object.entries(texts)) {
       const input = document.createElement("input");
-      input.value = text;
+      input.value = String(text);
       input.dataset["column"] = column;
-      input.setAttribute("aria-label", column.charAt(0).toUpperCase() + column.slice(1));
+      const title = column === "address" ? this.dataset["address"]! : column;
+      input.setAttribute("aria-label", title.charAt(0).toUpperCase() + title.slice(1));
       if (column === "type") input.setAttribute("list", "types");
       input.spellcheck = false;
       input.autocomplete = "off";
@@ -306,18 +426,45 @@ class DeviceSetup extends Setup {
     return button;
   }
 
-  private value(tag: string, value: unknown, quality: string): void {
-    for (const row of this.rows()) {
-      if (this.cell(row, "name").value !== tag) continue;
-      row.querySelector('[data-shown="value"]')!.textContent = value === null ? quality : String(value);
+  private value({ tag, value, quality, quality_name }: Reading): void {
+    const rows = this.rows().filter((row) => this.cell(row, "name").value.trim() === tag);
+    const theirs = [...this.spot("template-rows").children].filter((row) => (row as HTMLElement).dataset["name"] === tag);
+    for (const row of [...rows, ...theirs]) {
+      const cell = row.querySelector<HTMLElement>('[data-shown="value"]')!;
+      cell.textContent = value === null ? words(quality_name) : text(value, row.querySelector<HTMLInputElement>('[data-column="type"]')?.value ?? "");
+      cell.title = words(quality_name);
+      cell.dataset["quality"] = kindOf(quality);
     }
+  }
+
+  /** A tag of the template: it isn't to be changed here. */
+  private brings(tag: Table): HTMLTableRowElement {
+    const row = document.createElement("tr");
+    const shown = [tag["name"], tag[this.dataset["address"]!], tag["type"], tag["unit"]].map((each) => String(each ?? ""));
+    row.dataset["name"] = shown[0]!;
+    for (const each of [...shown, "value", "topic"]) {
+      const cell = document.createElement("td");
+      if (row.children.length < shown.length) cell.textContent = each;
+      else cell.dataset["shown"] = each;
+      cell.className = each === "value" && row.children.length >= shown.length ? "number" : "break";
+      row.append(cell);
+    }
+    return row;
+  }
+
+  private get beside(): string[] {
+    return this.dataset["beside"]!.split(" ").filter((key) => key !== "");
   }
 
   private topics(): void {
     const device = this.field("device.name")?.value.trim() || "DEVICE";
+    const topic = (tag: string): string => this.dataset["topic"]!.replace("{device}", device).replace("{tag}", tag);
     for (const row of this.rows()) {
       const name = this.cell(row, "name").value.trim();
-      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : this.dataset["topic"]!.replace("{device}", device).replace("{tag}", name);
+      row.querySelector('[data-shown="topic"]')!.textContent = name === "" ? "" : topic(name);
+    }
+    for (const row of this.spot("template-rows").children) {
+      row.querySelector('[data-shown="topic"]')!.textContent = topic((row as HTMLElement).dataset["name"]!);
     }
   }
 
@@ -353,12 +500,13 @@ class DeviceSetup extends Setup {
     return this.rows()
       .filter((row) => this.tick(row).checked)
       .map((row) => {
-        const unit = this.cell(row, "unit").value.trim();
+        const read = (column: string): string => this.cell(row, column).value.trim();
+        const places = { [this.dataset["address"]!]: read("address"), ...Object.fromEntries(this.beside.map((key) => [key, read(key)])) };
+        const given = Object.entries({ ...places, unit: read("unit") }).filter(([, each]) => each !== "");
         return {
-          name: this.cell(row, "name").value.trim(),
-          [this.dataset["address"]!]: this.cell(row, "address").value.trim(),
-          type: this.cell(row, "type").value.trim(),
-          ...(unit === "" ? {} : { unit }),
+          name: read("name"),
+          ...Object.fromEntries(given),
+          type: read("type"),
           ...(JSON.parse(row.dataset["more"]!) as Table),
         };
       });
@@ -405,6 +553,23 @@ class DeviceSetup extends Setup {
       throw error;
     }
   }
+}
+
+/** A value as somebody would fill it in. */
+function written(value: unknown): string {
+  if (typeof value !== "object" || value === null) return String(value);
+  const [only, ...more] = Object.entries(value);
+  return only !== undefined && more.length === 0 ? only.join(":") : JSON.stringify(value);
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    }, { once: true });
+  });
 }
 
 customElements.define("device-setup", DeviceSetup);

@@ -25,6 +25,7 @@ class SinkSetup extends Setup {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
+    this.ready();
   }
 
   private filled(): Promise<Made | undefined> {

@@ -1,1 +1,0 @@
-function o(t){for(let e of t.querySelectorAll("[data-when]")){let n=t.querySelector(`#${CSS.escape(e.dataset.when)}`),l=n?.value||n?.querySelector("option")?.textContent||"";e.hidden=!e.dataset.values.split(" ").includes(l.trim())}}export{o as a};

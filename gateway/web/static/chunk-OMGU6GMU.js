@@ -1,0 +1,1 @@
+function c(t){for(let e of t.querySelectorAll("[data-when]")){let l=t.querySelector(`#${CSS.escape(e.dataset.when)}`),n=l?.value||l?.querySelector("option")?.textContent||"";e.hidden=!e.dataset.values.split(" ").includes(n.trim());for(let o of e.querySelectorAll("input, select"))o.disabled=e.hidden}}export{c as a};
