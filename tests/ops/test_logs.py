@@ -14,6 +14,12 @@ from gateway.ops.logs import NOT_KEPT, LogEntry, LogFilter, LogRing, LogsMissed,
 from gateway.secrets import CROSSED_OUT, Secret, redacted, resolve
 
 
+@pytest.fixture(autouse=True)
+def nothing_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests of this process have read as secrets is none here."""
+    monkeypatch.setattr("gateway.secrets._read_so_far", set())
+
+
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
     logger = logging.Logger("gateway.test", logging.DEBUG)
