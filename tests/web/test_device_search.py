@@ -26,6 +26,7 @@ def peer() -> Iterator[LibmodbusPeer]:
 
 
 async def look_for(page: Page, peer: LibmodbusPeer, units: str = "1-3") -> None:
+    await page.get_by_text("Search for devices").click()
     await page.locator("[id='search.host']").fill("127.0.0.1")
     await page.locator("[id='search.units']").fill(units)
     await page.get_by_text("More about the search").click()
@@ -73,6 +74,7 @@ async def test_live_values_stand_beside_the_topics_before_anything_is_kept(
 
 async def test_a_search_is_stopped(plant: Plant, browser: Chromium, peer: LibmodbusPeer) -> None:
     page = await browser.open("/devices/add/modbus", cookies=plant.admin)
+    await page.get_by_text("Search for devices").click()
     await page.get_by_text("More about the search").click()
     await page.locator("[id='search.host']").fill("127.0.0.1")
     await page.locator("[id='search.port']").fill(str(peer.port))
@@ -87,6 +89,7 @@ async def test_a_search_is_stopped(plant: Plant, browser: Chromium, peer: Libmod
 async def test_why_a_search_finds_nothing_is_said(plant: Plant, browser: Chromium) -> None:
     browser.allow("409|422")
     page = await browser.open("/devices/add/modbus", cookies=plant.admin, size=NARROW)
+    await page.get_by_text("Search for devices").click()
     await page.get_by_role("button", name="Search", exact=True).click()
     said = page.locator("device-search [data-part=said]")
     await said.get_by_text("host").first.wait_for()
@@ -140,4 +143,4 @@ async def test_what_talks_on_a_serial_line_is_found(plant: Plant, browser: Chrom
 
 async def test_the_wizard_is_accessible(plant: Plant, browser: Chromium) -> None:
     for driver in ("modbus", "ble"):
-        await accessible(browser, f"/devices/add/{driver}", plant.admin, ready="device-search")
+        await accessible(browser, f"/devices/add/{driver}", plant.admin, ready="device-setup")

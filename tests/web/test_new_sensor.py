@@ -56,7 +56,6 @@ async def test_a_sensor_is_found_read_and_kept(tmp_path: Path, monkeypatch: pyte
             admin = page_process.sign_in()
             with page_process:
                 async with sensors(), chromium(page_process.url) as browser:
-                    browser.allow("404")  # the section Changes may not be there
                     page = await browser.open("/devices/add/ble", cookies=admin)
                     await page.locator("[id='search.seconds']").fill("2")
                     await page.get_by_role("button", name="Search", exact=True).click()
