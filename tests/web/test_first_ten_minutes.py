@@ -215,6 +215,8 @@ async def test_a_new_devices_value_is_at_the_broker_by_keyboard_alone(plant: Pla
         ):
             await _press(page, link)
             await page.get_by_role("heading", name=heading, exact=True, level=1).wait_for()
+        # The search for devices, which stands first, asks for a host and a port, too: go on from the link's name.
+        await page.locator("[id='link.name']").focus()
         await _type(page, ("Host", "127.0.0.1"), ("Port", str(peer.port)), ("Name", "press2"))
         await _press(page, "Test the connection")
         await page.locator(".ladder li[data-rung=identity][data-state=passed]").wait_for()
