@@ -41,8 +41,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         with GatewayProcess(directory, text) as gateway:
             page = PageProcess(directory, directory / "data" / "control.sock")
             admin, viewer = page.sign_in(), page.sign_in("vera", Role.VIEWER)
+            engineer, operator = page.sign_in("eve", Role.ENGINEER), page.sign_in("otto", Role.OPERATOR)
             with page:
-                yield Plant(gateway, broker, field, page, admin, viewer)
+                yield Plant(gateway, broker, field, page, admin, viewer, engineer, operator)
 
 
 def used_s(*pids: int) -> float:
