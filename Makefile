@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian keeps brokers in sbin, which ordinary users don't search.
 export PATH := $(PATH):/usr/sbin:/sbin
+# Hundreds of short processes start in the tests: none of them should have to compile what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
 
@@ -19,8 +21,12 @@ help: ## Show this list
 demo: packages-demo venv ## Run the whole gateway against a simulated bottling plant (DEMO_SECONDS=30 stops by itself)
 	@$(BIN)/tidegate demo
 
+# A process for each processor, at most four: the tests of time want room, too. Those of a file stay together, with what
+# they share.
+TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) : 4)))
+
 test: packages-test venv lint ## Run every linter and every test
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile
 
 lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
