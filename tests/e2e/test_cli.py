@@ -6,8 +6,9 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,7 @@ async def test_a_day_at_the_command_line(tmp_path: Path, field: Field, broker: M
 
     with Subscriber(broker.port) as subscriber, gateway:
         await subscriber.until(lambda m: any("/dev1/" in x.topic for x in m), "values")
+        await gateway.until(lambda status: status["sinks"]["plant"]["connected"], "an answer")
         status = await run("status", "--json", *config)
         assert status.returncode == 0, status.stderr
         assert json.loads(status.stdout)["sinks"]["plant"]["connected"]
@@ -133,12 +135,7 @@ async def test_every_form_of_publishing_arrives(
 ) -> None:
     sink = f'granularity = "{granularity}"\nprofile = "{profile}"\nprotocol = "{protocol}"'
     topic = "uns/v1/acme/plant1/dev0/" + ("count" if granularity == "tag" else "_values/main")
-    with (
-        Subscriber(broker.port, topic) as subscriber,
-        GatewayProcess(tmp_path, text_for(tmp_path, field, broker.port, sink=sink)),
-    ):
-        first = (await subscriber.until(lambda m: len(m) >= 2, "two messages"))[0].json
-    values = {
+    values: dict[tuple[str, str], Callable[[Any], object]] = {
         ("tag", "full"): lambda body: body["value"],
         ("tag", "umh"): lambda body: body["value"],
         ("tag", "value"): lambda body: body,
@@ -146,5 +143,12 @@ async def test_every_form_of_publishing_arrives(
         ("asset", "umh"): lambda body: body["count"],
         ("asset", "value"): lambda body: body["count"],
     }
-    assert values[granularity, profile](first) == 1
+    value = values[granularity, profile]
+    with (
+        Subscriber(broker.port, topic) as subscriber,
+        GatewayProcess(tmp_path, text_for(tmp_path, field, broker.port, sink=sink)),
+    ):
+        # On a busy machine the device may be late once, which is reported, too.
+        messages = await subscriber.until(lambda m: any(value(x.json) == 1 for x in m), "the first value")
+    first = next(x.json for x in messages if value(x.json) == 1)
     assert ("seq" in first if isinstance(first, dict) else False) == (profile == "full")

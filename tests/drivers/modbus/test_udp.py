@@ -79,14 +79,14 @@ async def test_what_networks_do_to_datagrams(plant: Plant, udp: UdpSlave, behavi
 
 
 async def test_a_lost_reply_is_a_timeout_and_a_late_one_thrown_away(plant: Plant, udp: UdpSlave) -> None:
-    device = await plant.device(udp.port, link={"transport": "udp", "timeout_ms": 30})
+    device = await plant.device(udp.port, link={"transport": "udp", "timeout_ms": 100})
     for value in range(3):
         udp.holding[100] = value
-        udp.then(raw.late(0.045))
+        udp.then(raw.late(0.15))
         with pytest.raises(DeviceSilent):
             await read(device)
         udp.holding[100] = 500 + value
-        udp.then(raw.late(0.025))
+        udp.then(raw.late(0.06))
         assert await read(device) == (500 + value, 1101)
     assert plant.counters["late_replies"] == 3
 
