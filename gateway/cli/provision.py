@@ -19,6 +19,7 @@ from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
 from gateway.control.client import ControlClient, Refused
 from gateway.ops.files import write_atomically
+from gateway.settings import page_directory
 from gateway.web.certificate import Pair, fingerprint
 from gateway.web.provisioned import REPORT
 
@@ -43,7 +44,7 @@ class Setting:
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="The page's own directory, as tidegate web has it. Default: web, beside the control socket.",
+    help="The page's own directory. Default: /var/lib/tidegate-web; for another socket web beside it.",
 )
 @click.option("--again", is_flag=True, help="Even if this very file was applied before.")
 @json_option
@@ -63,7 +64,7 @@ def provision(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fail(f"{file} isn't TOML: {error}", "mend the file", Exit.CONFIG)
     socket = socket or socket_of(config_path, None)
-    state = state or socket.parent / "web"
+    state = state or page_directory(socket)
     digest = hashlib.sha256(body).hexdigest()
     if not again and _report(state).get("digest") == digest:
         note(f"{file} was applied before; nothing is to be done")

@@ -143,6 +143,14 @@ def test_only_the_page_and_root_may_open_the_control_socket(machine: Machine) ->
         assert machine.attempt(*page, "cat", secret).returncode != 0
 
 
+def test_the_gateway_may_look_at_the_pages_certificate_and_at_nothing_else_of_it(machine: Machine) -> None:
+    gateway = ["setpriv", "--reuid=tidegate", "--regid=tidegate", "--init-groups"]
+    assert "page" in machine.run("tidegate", "cert", "list")
+    assert "BEGIN CERTIFICATE" in machine.run(*gateway, "cat", "/var/lib/tidegate-web/tls/certificate.pem")
+    for closed in ("cat /var/lib/tidegate-web/tls/key.pem", "ls /var/lib/tidegate-web"):
+        assert machine.attempt(*gateway, *closed.split()).returncode != 0
+
+
 def test_the_page_comes_when_somebody_knocks_and_goes_when_nobody_is_left(machine: Machine) -> None:
     _override(machine, "tidegate-web.service", "ExecStart=\nExecStart=/usr/bin/tidegate web --idle-exit 1\n")
     try:
