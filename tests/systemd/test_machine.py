@@ -71,6 +71,7 @@ print(version, answer.decode().splitlines()[0])
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.timeout(400),  # for the first, where nothing that the package imports was fetched yet
     pytest.mark.skipif(os.geteuid() != 0, reason="booting a machine takes root"),
 ]
 
