@@ -139,9 +139,9 @@ if [ -n "$package" ]; then
 else
     [ -f "$here/image/packages/build.py" ] || fail "this is no checkout of Tidegate" "name a package: $0 tidegate_VERSION_$architecture.deb"
     need python3-pip
-    work=$(mktemp -d)
+    work=$(mktemp -d -p /var/tmp) # /tmp may be in memory
     echo "building the package for $architecture, Python $python"
-    package=$(/usr/bin/python3 "$here/image/packages/build.py" --out "$work") ||
+    package=$(/usr/bin/python3 "$here/image/packages/build.py" --out "$work" --cache "$work") ||
         fail "the package couldn't be built" "mend what is said above; pip needs the network"
 fi
 

@@ -247,6 +247,24 @@ def test_what_can_not_be_installed_is_said_in_one_sentence(
     assert mend in second
 
 
+def test_a_system_that_it_is_not_for_is_told_so(machine: Machine) -> None:
+    kept = machine.place("/usr/lib/os-release").read_text()
+    machine.write("/usr/lib/os-release", 'ID=fedora\nPRETTY_NAME="Fedora Linux 43"\n')
+    try:
+        done = machine.attempt("/root/install.sh", "/root/tidegate-0.1.0.deb")
+    finally:
+        machine.write("/usr/lib/os-release", kept)
+    assert done.returncode == 1
+    assert done.stdout.startswith("install.sh: Fedora Linux 43 isn't Debian or Raspberry Pi OS\n  → use one of these")
+
+
+def test_who_is_not_root_is_told_how_to_be(machine: Machine) -> None:
+    machine.put(ROOT / "install.sh", "/usr/local/bin/install.sh")
+    done = machine.attempt("setpriv", "--reuid=nobody", "--clear-groups", "/usr/local/bin/install.sh")
+    assert done.returncode == 1
+    assert done.stdout == "install.sh: only root may do this\n  → call it as: sudo /usr/local/bin/install.sh\n"
+
+
 def test_it_is_taken_off_without_a_trace_but_what_is_ones_own(machine: Machine) -> None:
     kept = machine.run("/root/install.sh", "--uninstall")
     assert "stay in /etc/tidegate" in kept
