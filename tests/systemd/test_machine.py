@@ -192,6 +192,9 @@ def test_everything_a_service_does_can_be_done_where_it_is_closed_in(machine: Ma
     unit = re.sub(r"^(Type|Restart|WatchdogSec|Requires|After)=.*\n", "", unit, flags=re.MULTILINE)
     unit = re.sub(r"^ExecStart=.*", start, unit, flags=re.MULTILINE)
     machine.write(f"/run/systemd/system/{probe}", unit)
+    for device, major, minor in (("frame-buffer", "29", "0"), ("serial", "4", "67")):
+        machine.run("rm", "--force", f"/dev/probe-{device}")
+        machine.run("mknod", "--mode=666", f"/dev/probe-{device}", "c", major, minor)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", probe)
     said = machine.run("journalctl", "--no-pager", f"--unit={probe}", "--output=cat")
