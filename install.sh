@@ -154,7 +154,7 @@ fi
 dpkg --install "$package" >/dev/null || fail "dpkg couldn't install it" "see what it says above, then call this again"
 if [ -n "$told_port" ]; then
     systemctl daemon-reload
-    systemctl stop tidegate-web.service
+    systemctl stop tidegate-web.service 2>/dev/null
     systemctl restart tidegate-web.socket || fail "nothing listens for the page" "see: systemctl status tidegate-web.socket"
 fi
 for each in bluez avahi-daemon; do
