@@ -106,6 +106,7 @@ def machine(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
             booted.put(package, f"/root/tidegate-{version}.deb")
         booted.put(ROOT / "install.sh", "/root/install.sh")
         booted.write("/root/knock.py", KNOCK)
+        booted.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
         said = booted.run("/root/install.sh", "--port", "8443", "/root/tidegate-0.1.0.deb")
         assert re.search(r"^Tidegate runs\. Its page: https://\S+\.local:8443/$", said, re.MULTILINE), said
         assert re.search(CLAIM, said), said
