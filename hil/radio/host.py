@@ -29,7 +29,7 @@ from bumble.transport import open_transport
 
 from drivers.ble.radio import Heard
 from gateway.driver import LinkDown
-from tests.support.ble.world import GATEWAY
+from hil.radio.world import GATEWAY
 
 T = TypeVar("T")
 
@@ -182,7 +182,7 @@ class _Client(BaseBleakClient):
                 await connection.pair()
             peer = Peer(connection)
             await self._call(peer.request_mtu(247))
-            await self._call(peer.discover_all())
+            await self._call(peer.discover_all())  # type: ignore[no-untyped-call]
         except BaseException:
             await self.disconnect()
             raise

@@ -1,6 +1,6 @@
 """The radio world in a process of its own, steered by lines of JSON: ``[method, argument, …]`` in, its result out.
 
-Methods are those of :class:`tests.support.ble.world.World` and, after ``sensor.``, of its first sensor.
+Methods are those of :class:`hil.radio.world.World` and, after ``sensor.``, of its first sensor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from tests.support.ble.world import World
+from hil.radio.world import World
 
 
 async def serve() -> None:
@@ -25,7 +25,7 @@ async def serve() -> None:
         name, *arguments = json.loads(line)
         if name == "renew":
             await world.stop()
-            world = World()
+            world = World(*arguments)
             await world.start()
             sensor = await world.add_sensor()
             _say(world.port)
@@ -53,7 +53,7 @@ class WorldProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> WorldProcess:
-        command = [sys.executable, "-m", "tests.support.ble.process"]
+        command = [sys.executable, "-m", "hil.radio.process"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
 
@@ -77,10 +77,12 @@ class WorldProcess:
 
     async def do(self, method: str, *arguments: Any) -> Any:
         """Call `method` there."""
-        coded = [f"hex:{each.hex()}" if isinstance(each, bytes) else each for each in arguments]
-        return await asyncio.to_thread(self._ask, json.dumps([method, *coded]))
+        return await asyncio.to_thread(self.ask, method, *arguments)
 
-    def _ask(self, line: str) -> Any:
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """The same, for those without a loop."""
+        coded = [f"hex:{each.hex()}" if isinstance(each, bytes) else each for each in arguments]
+        line = json.dumps([method, *coded])
         process = self._process
         assert process is not None
         assert process.stdin is not None

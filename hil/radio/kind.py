@@ -15,7 +15,7 @@ PORT_VARIABLE = "TIDEGATE_TEST_HCI_PORT"
 
 
 def _open_bus(name: str, options: Any, site: Site) -> Bus:
-    from tests.support.ble.radio import BumbleRadio
+    from hil.radio.host import BumbleRadio
 
     return BleBus(name, options, BumbleRadio(int(os.environ[PORT_VARIABLE]), options.adapter))
 

@@ -19,7 +19,7 @@ class Air(LocalLink):
     """Connects controllers. A connection keeps the addresses it was made with, whatever its ends are called later."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rssi: dict[str, int] = {}
         """Address → signal strength, where it isn't the default."""
         self.beacons_only: set[str] = set()
@@ -110,7 +110,7 @@ class VirtualController(Controller):
         if sender_address in self.le_connections:  # else it is of a connection that has ended here meanwhile
             super().on_ll_control_pdu(sender_address, packet)
 
-    def on_advertising_pdu(self, pdu: ll.AdvertisingPdu) -> None:
+    def on_advertising_pdu(self, pdu: Any) -> None:
         address = pdu.advertiser_address
         plain = address.to_string(False)
         beacon = plain in self.link.beacons_only

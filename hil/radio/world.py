@@ -20,7 +20,7 @@ from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.host import Host
 from bumble.transport.common import StreamPacketSource
 
-from tests.support.ble.air import Air, VirtualController
+from hil.radio.air import Air, VirtualController
 
 SENSOR = "C0:00:00:00:00:01"
 SENSOR_NAME = "ESS-1"
@@ -218,7 +218,9 @@ def _uuid(uuid: int | str) -> UUID:
 class World:
     """The air, what is in it, and the port a gateway's radio is plugged into."""
 
-    def __init__(self) -> None:
+    def __init__(self, advert_period_s: float = ADVERT_PERIOD_S) -> None:
+        """`advert_period_s`: between two adverts of a beacon."""
+        self._advert_period_s = advert_period_s
         self.air = Air()
         self.sensors: dict[str, Sensor] = {}
         self.port = 0
@@ -246,7 +248,7 @@ class World:
         return sensor
 
     def beacon(self, address: str, data: bytes, rssi: int = -60) -> None:
-        """From now on it says `data`, every few milliseconds."""
+        """From now on it says `data`, again and again."""
         self._beacons[address] = data
         self.air.rssi[address] = rssi
         self.air.beacons_only.add(address)
@@ -302,7 +304,7 @@ class World:
 
     def _tick(self) -> None:
         self._beam()
-        self._clock = asyncio.get_running_loop().call_later(ADVERT_PERIOD_S, self._tick)
+        self._clock = asyncio.get_running_loop().call_later(self._advert_period_s, self._tick)
 
 
 class _Adapter(asyncio.Protocol):
