@@ -35,10 +35,18 @@ class Shell:
             f"{user}@{host}",
         ]
 
+    def command(self, command: str) -> list[str]:
+        """What has the box run a command."""
+        return [*self._head, command]
+
+    def write(self, path: str, content: bytes) -> None:
+        """A file on the box. Raises subprocess.CalledProcessError or TimeoutExpired."""
+        subprocess.run(self.command(f"cat > {shlex.quote(path)}"), input=content, check=True, timeout=_CONNECT_S)
+
     def run(self, command: str, timeout_s: float, *, check: bool = True) -> Ran:
         """Raises AssertionError if it fails and should not, subprocess.TimeoutExpired."""
         ran = subprocess.run(
-            [*self._head, command],
+            self.command(command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

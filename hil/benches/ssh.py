@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -73,10 +74,11 @@ class SshBench(Bench):
 
     def claim_code(self) -> str:
         """Read off the machine itself, where somebody with its key may make a new one."""
-        ran = self.run(f"tidegate claim | grep -oE '{CLAIM_CODE.strip(chr(92) + 'b')}' | head -1", check=False)
-        if not ran.out.strip():
-            raise BoxFailed(f"{self.options.host} has no claim code ({ran.err.strip()}): reset it, then try again")
-        return ran.out.strip()
+        ran = self.tidegate("claim")
+        found = re.search(CLAIM_CODE, ran.out)
+        if found is None:
+            raise BoxFailed(f"{self.options.host} makes no claim code ({ran.err.strip()}): reset it, then try again")
+        return found[1]
 
     def provision(self, files: Mapping[str, bytes]) -> None:
         self.run(f"mkdir -p {_HANDED_OVER}")
