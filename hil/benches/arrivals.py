@@ -40,6 +40,7 @@ class Arrivals:
         self._latest: dict[str, Value] = {}
         self._newest_of_boot: dict[int, Value] = {}
         self._first_of_boot: dict[int, Value] = {}
+        self._backfill: list[Value] | None = None
         self.values = 0
         self.backfilled = 0
         self.said_offline = 0
@@ -61,6 +62,8 @@ class Arrivals:
         with self._arrived:
             self.values += 1
             self.backfilled += hist
+            if hist and self._backfill is not None:
+                self._backfill.append(value)
             if not hist:
                 self._latest[topic] = value
                 self._first_of_boot.setdefault(value.boot, value)
@@ -73,6 +76,17 @@ class Arrivals:
         """Nothing has arrived so far."""
         with self._arrived:
             self._latest.clear()
+
+    def watch_backfill(self) -> None:
+        """Keep every value that comes late from now on."""
+        with self._arrived:
+            self._backfill = []
+
+    def backfill(self) -> list[Value]:
+        """Those kept since, which isn't gone on with."""
+        with self._arrived:
+            kept, self._backfill = self._backfill, None
+            return kept or []
 
     def of(self, prefix: str) -> list[Value]:
         """The newest live values of a device's topics."""

@@ -66,6 +66,8 @@ class Bench(ABC):
         self.declaration = declaration
         self.directory = directory
         self.console: Console
+        self.public_key: str | None = None
+        """Of the key by which `run` signs in, where the box is to learn of it."""
 
     @property
     @abstractmethod
@@ -93,13 +95,17 @@ class Bench(ABC):
     def restart(self) -> None:
         """In order. Returns when it has gone down."""
 
+    def wait_for_start(self, mark: int, timeout_s: float) -> None:
+        """Until it begins to start, as its console shows after `mark`. Raises BoxFailed."""
+        raise NotImplementedError
+
     @abstractmethod
     def wait_until_up(self) -> None:
         """Return when its page answers. Raises BoxFailed."""
 
     @abstractmethod
-    def claim_code(self) -> str:
-        """What it shows to whoever stands before it. Raises BoxFailed."""
+    def claim_code(self, mark: int = 0) -> str:
+        """What it shows to whoever stands before it, after `mark` on its console. Raises BoxFailed."""
 
     @abstractmethod
     def provision(self, files: Mapping[str, bytes]) -> None:
@@ -112,6 +118,29 @@ class Bench(ABC):
     @abstractmethod
     def tidegate(self, *arguments: str) -> Ran:
         """Run its command line, whatever the exit code."""
+
+    @abstractmethod
+    def ready(self) -> None:
+        """What is to be done in the box after each start, once its shell answers, to have the bench's devices."""
+
+    def open_ports(self) -> list[int]:
+        """TCP ports that take connections from outside."""
+        raise NotImplementedError
+
+    def hide_time(self) -> None:
+        """From now on nobody tells the box what time it is."""
+        raise NotImplementedError
+
+    def tell_time(self) -> None:
+        raise NotImplementedError
+
+    def bundle(self, version: str, *, broken: bool = False) -> Path:
+        """A signed release under another version; `broken`: its gateway doesn't start. The same one if asked again."""
+        raise NotImplementedError
+
+    def remains(self, text: bytes) -> bool:
+        """Whether `text` stands anywhere on its disk. While it is off."""
+        raise NotImplementedError
 
     def cut_network(self) -> None:
         raise NotImplementedError

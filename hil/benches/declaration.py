@@ -55,7 +55,7 @@ class Qemu(_Table):
     kind: Literal["qemu"]
     memory_mb: int = 1024
     cpus: int = 2
-    disk_mb: int = 4096
+    disk_mb: int = 2048
     """The image is grown to it, as an SD card is larger than what was written to it."""
     boot_s: float = 480.0
     """Within this it must have started: emulation on a busy machine takes its time."""
@@ -84,6 +84,8 @@ class Ssh(_Table):
     adapter: str = "hci0"
     page_port: int = 443
     data_dir: str = "/var/lib/tidegate"
+    bundles: dict[str, Path] = Field(default_factory=dict)
+    """Version → a bundle of it; ``broken`` → one of a release that doesn't work."""
     command_line: tuple[str, ...] = ("tidegate",)
 
 

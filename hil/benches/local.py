@@ -84,9 +84,9 @@ class LocalBench(Bench):
         except Unanswered as error:
             raise BoxFailed(f"{error}\n{self.console.tail()}") from None
 
-    def claim_code(self) -> str:
+    def claim_code(self, mark: int = 0) -> str:
         try:
-            return self.console.wait(CLAIM_CODE, _UP_S)[1]
+            return self.console.wait(CLAIM_CODE, _UP_S, mark)[1]
         except Silent as error:
             raise BoxFailed(str(error)) from None
 
@@ -99,6 +99,9 @@ class LocalBench(Bench):
             *("provision", str(place / "provision.toml"), "--socket", str(self._data / "control.sock")),
             *("--state", str(self.directory / "web")),
         )
+
+    def ready(self) -> None:
+        pass  # the devices are there by themselves
 
     def run(self, command: str, *, timeout_s: float = 60.0, check: bool = True) -> Ran:
         raise NotImplementedError("processes have no machine of their own")

@@ -7,14 +7,12 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 _CSRF = re.compile(r'<meta name="csrf-token" content="([^"]+)"')
 _PAUSE_S = 0.5
-_CHUNK = 1 << 20
 
 
 class Unanswered(Exception):
@@ -52,9 +50,9 @@ class Page:
     # -- plain requests
 
     def fetch(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
-        """Status and text. `body`: bytes or an open file. Raises OSError or http.client.HTTPException."""
+        """Status and text. Raises OSError or http.client.HTTPException."""
         given = {"connection": "close", **(headers or {})}
         if self._cookies:
             given["cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
@@ -116,27 +114,14 @@ class Page:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """An operation of the control API, as documented below ``/v1``."""
-        sent = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
+        return self.send(method, path, b"" if body is None else json.dumps(body).encode(), "application/json")
+
+    def send(self, method: str, path: str, body: bytes, kind: str = "application/octet-stream") -> Any:
+        """An operation with a body of any kind."""
+        headers = {"content-type": kind} if body else {}
         if self._token is None and method != "GET":
             headers["x-csrf-token"] = self._csrf()
-        status, text = self.fetch(method, f"/api{path}", sent, headers)
-        if status >= 400:
-            raise Declined(status, text)
-        return json.loads(text) if text else None
-
-    def upload(self, method: str, path: str, file: Path) -> Any:
-        """A file as a body, read while it is sent."""
-
-        def pieces() -> Iterator[bytes]:
-            with file.open("rb") as source:
-                while piece := source.read(_CHUNK):
-                    yield piece
-
-        headers = {"content-type": "application/octet-stream", "content-length": str(file.stat().st_size)}
-        if self._token is None:
-            headers["x-csrf-token"] = self._csrf()
-        status, text = self.fetch(method, f"/api{path}", pieces(), headers)
+        status, text = self.fetch(method, f"/api{path}", body, headers)
         if status >= 400:
             raise Declined(status, text)
         return json.loads(text) if text else None

@@ -13,6 +13,7 @@ from hil.benches.bench import CLAIM_CODE, Bench, BoxFailed, Plugs, Ran, Wiring
 from hil.benches.console import Console
 from hil.benches.declaration import Declaration, Ssh
 from hil.benches.page import Page, Unanswered
+from hil.benches.ports import open_ports
 from hil.benches.shell import Shell
 from hil.demo.child import Child
 
@@ -72,7 +73,7 @@ class SshBench(Bench):
         except Unanswered as error:
             raise BoxFailed(f"{error}; is {self.options.host} switched on and connected?") from None
 
-    def claim_code(self) -> str:
+    def claim_code(self, mark: int = 0) -> str:
         """Read off the machine itself, where somebody with its key may make a new one."""
         ran = self.tidegate("claim")
         found = re.search(CLAIM_CODE, ran.out)
@@ -85,6 +86,15 @@ class SshBench(Bench):
         for name, content in files.items():
             self.shell.write(f"{_HANDED_OVER}/{name}", content)
         self.tidegate("provision", f"{_HANDED_OVER}/provision.toml")
+
+    def ready(self) -> None:
+        pass  # the devices are there by themselves
+
+    def open_ports(self) -> list[int]:
+        return open_ports(self.options.host)
+
+    def bundle(self, version: str, *, broken: bool = False) -> Path:
+        return self.options.bundles["broken" if broken else version]
 
     def run(self, command: str, *, timeout_s: float = 60.0, check: bool = True) -> Ran:
         ran = self.shell.run(command, timeout_s * self.declaration.patience, check=check)

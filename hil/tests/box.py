@@ -58,15 +58,29 @@ class Box:
 
     # -- claimed, configured, collecting
 
-    def claim(self) -> None:
-        """Make the first admin, and a token for what follows."""
+    def claim(self, mark: int = 0) -> None:
+        """Make the first admin, and a token for what follows. `mark`: where on the console to look for the code."""
         visitor = self.bench.page
-        status, text = visitor.claim(self.bench.claim_code(), ADMIN, PASSWORD)
+        status, text = visitor.claim(self.bench.claim_code(mark), ADMIN, PASSWORD)
         assert status == 303, text
         made = visitor.call(
             "POST", "/v1/accounts/tokens", {"name": f"bench-{time.time_ns()}", "role": "admin", "days": 1}
         )
         self._api = visitor.with_token(made["secret"])
+
+    def users(self) -> set[str]:
+        return {user["name"] for user in self.api.get("/v1/accounts/users")["users"]}
+
+    def wait_for_shell(self) -> None:
+        """Until it lets the bench's key in."""
+        self.until(lambda: self.bench.run("true", check=False).code == 0, 120, "it lets the bench's key in")
+
+    def wait_until_up(self) -> None:
+        """After a start: it answers, and has the bench's devices again."""
+        self.bench.wait_until_up()
+        if self.can(Part.SYSTEM):
+            self.wait_for_shell()
+        self.bench.ready()
 
     def configure(self) -> None:
         """Hand over the configuration for the plant, for good, and see every one of its values arrive."""
@@ -120,6 +134,10 @@ class Box:
         """Values in the journal that the broker hasn't acknowledged."""
         return pending(self.status())
 
+    def wait_until_delivered(self) -> None:
+        """Until no more is held back than what is on its way anyway."""
+        self.wait_for_status(lambda status: pending(status) < 200, 120, "what was held back has been delivered")
+
     # -- the books
 
     @contextmanager
@@ -129,7 +147,7 @@ class Box:
             self.wait_for_every_driver()
             yield ledger
             self.wait_for_every_driver()
-            self.wait_for_status(lambda status: pending(status) < 200, 60, "what was held back has been delivered")
+            self.wait_until_delivered()
             verdict = ledger.verdict(self.patient(20))
             assert verdict.passed, "\n".join(verdict.reasons)
             assert verdict.missing == verdict.pending, verdict

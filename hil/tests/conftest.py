@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from hil.benches.bench import Bench
-from hil.benches.declaration import BenchInvalid, declared
+from hil.benches.declaration import BenchInvalid, Part, declared
 from hil.benches.opening import open_bench
 from hil.benches.surroundings import Surroundings
 from hil.tests.box import Box, Figure
+from hil.tests.provisioning import ENGINEER, provisioning_file
 
 LOGS = Path("build/hil")
 _LIMIT_S = 300.0
@@ -78,10 +79,23 @@ def claimed(box: Box) -> Box:
 
 
 @pytest.fixture(scope="session")
-def collecting(claimed: Box) -> Box:
-    """It has the plant's configuration, and every driver has delivered."""
-    claimed.configure()
+def provisioned(claimed: Box) -> Box:
+    """It was given a provisioning file. Where it lets nobody else in, it knows the bench's key from there."""
+    claimed.bench.provision({"provision.toml": provisioning_file(claimed)})
+    names = claimed.until(lambda: claimed.users() >= {ENGINEER}, 120, f"the user {ENGINEER} is there")
+    assert names
+    if claimed.can(Part.STICK):
+        claimed.wait_for_shell()
+        claimed.bench.remove_stick()
     return claimed
+
+
+@pytest.fixture(scope="session")
+def collecting(provisioned: Box) -> Box:
+    """It has the plant's configuration, and every driver has delivered."""
+    provisioned.bench.ready()
+    provisioned.configure()
+    return provisioned
 
 
 @pytest.hookimpl(wrapper=True)

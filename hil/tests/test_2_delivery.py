@@ -46,3 +46,12 @@ def test_a_pulled_network_cable_loses_nothing(collecting: Box) -> None:
         arrivals.wait(lambda: arrivals.said_offline > gone, 90, "the broker has noticed")
         collecting.bench.restore_network()
         arrivals.wait(lambda: arrivals.backfilled > backfilled, collecting.patient(90), "backfilled values")
+
+
+@pytest.mark.needs(Part.SYSTEM)
+def test_a_data_plane_that_hangs_is_started_again(collecting: Box) -> None:
+    with collecting.nothing_lost():
+        boot = collecting.boot
+        collecting.bench.run("kill -STOP $(systemctl show -p MainPID --value tidegate.service)")
+        collecting.wait_for_status(lambda status: status["gateway"]["boot"] > boot, 180, "another start")
+    assert collecting.bench.run("systemctl show -p Result --value tidegate.service").out.strip() == "success"

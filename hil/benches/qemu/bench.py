@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from hil.benches.bench import CLAIM_CODE, Bench, BoxFailed, Plugs, Ran, Wiring
 from hil.benches.console import Console, Silent
-from hil.benches.declaration import Declaration, Qemu
+from hil.benches.declaration import Declaration, Part, Qemu
 from hil.benches.page import Page, Unanswered
+from hil.benches.ports import open_ports
 from hil.benches.qemu import network
 from hil.benches.qemu.board import ADAPTERS, STICK_PORT, Board, board_options
+from hil.benches.qemu.bundles import Bundles
 from hil.benches.qemu.tools import find_tools
 from hil.benches.shell import Shell, new_key
 from hil.benches.timeserver import TimeServer
@@ -24,7 +27,7 @@ _STICK_MB = 512
 _DOWN_S = 120.0
 _RADIO_UNIT = """\
 [Service]
-ExecStart=/usr/bin/btattach -B /dev/{port} -S 115200 -P h4
+ExecStart=/usr/bin/btattach -B /dev/ttyS0 -S 115200 -P h4
 Restart=always
 [Install]
 WantedBy=multi-user.target
@@ -50,6 +53,7 @@ class QemuBench(Bench):
         self.tools = find_tools()
         self.image = find_image()
         self.disk = directory / "disk.qcow2"
+        self._bundles = Bundles(self.tools, self.image, directory)
         self._plugs = Plugs()
         self._board: Board | None = None
         self._stack = ExitStack()
@@ -102,8 +106,11 @@ class QemuBench(Bench):
         mark = self.console.mark()
         self.console.note("restart")
         self.run("systemctl reboot", check=False)
+        self.wait_for_start(mark, _DOWN_S)
+
+    def wait_for_start(self, mark: int, timeout_s: float) -> None:
         try:
-            self.console.wait(STARTS, _DOWN_S * self.declaration.patience, mark)
+            self.console.wait(STARTS, timeout_s * self.declaration.patience, mark)
         except Silent as error:
             raise BoxFailed(str(error)) from None
 
@@ -113,9 +120,9 @@ class QemuBench(Bench):
         except Unanswered as error:
             raise BoxFailed(f"{error}\n{self.console.tail()}") from None
 
-    def claim_code(self) -> str:
+    def claim_code(self, mark: int = 0) -> str:
         try:
-            return self.console.wait(CLAIM_CODE, self.options.boot_s)[1]
+            return self.console.wait(CLAIM_CODE, self.options.boot_s, mark)[1]
         except Silent as error:
             raise BoxFailed(str(error)) from None
 
@@ -127,9 +134,31 @@ class QemuBench(Bench):
             (place / name).write_bytes(content)
         self.insert_stick({name: place / name for name in files})
 
-    def attach_radio(self) -> None:
-        """Have the box's kernel take its second serial port for a Bluetooth adapter. Again in each slot."""
-        self.run(_ATTACH_RADIO.format(unit=_RADIO_UNIT.format(port="ttyS0")))
+    def ready(self) -> None:
+        """The kernel is told that its serial port is a Bluetooth adapter: again in each slot, and after a reset."""
+        if Part.RADIO not in self.declaration.cannot:
+            self.run(_ATTACH_RADIO.format(unit=_RADIO_UNIT))
+
+    def open_ports(self) -> list[int]:
+        return open_ports(network.BOX)
+
+    def hide_time(self) -> None:
+        self.time_server.quiet = True
+
+    def tell_time(self) -> None:
+        self.time_server.quiet = False
+
+    def bundle(self, version: str, *, broken: bool = False) -> Path:
+        return self._bundles.get(version, broken=broken)
+
+    def remains(self, text: bytes) -> bool:
+        raw = self.directory / "remains.img"
+        self.tools.run("qemu-img", "convert", "-O", "raw", str(self.disk), str(raw))
+        try:
+            with raw.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as disk:
+                return disk.find(text) >= 0
+        finally:
+            raw.unlink()
 
     def run(self, command: str, *, timeout_s: float = 120.0, check: bool = True) -> Ran:
         return self.shell.run(command, timeout_s * self.declaration.patience, check=check)

@@ -47,7 +47,12 @@ def board_options(options: Qemu, firmware: Path, disk: Path, control: Path, plug
         *("-accel", "tcg,thread=multi", "-bios", str(firmware), "-display", "none", "-serial", "stdio"),
         *("-qmp", f"unix:{control},server=on,wait=off", "-monitor", "none"),
         # What the guest has flushed is with this machine's kernel, and so survives the end of the emulator.
-        *("-drive", f"if=none,id=disk,file={disk},format=qcow2,cache=unsafe", "-device", "virtio-blk-pci,drive=disk"),
+        *(
+            "-drive",
+            f"if=none,id=disk,file={disk},format=qcow2,cache=unsafe,discard=unmap",
+            "-device",
+            "virtio-blk-pci,drive=disk",
+        ),
         *("-netdev", f"tap,id=wire,ifname={WIRE},script=no,downscript=no"),
         *("-device", f"virtio-net-pci,id=card,netdev=wire,mac={MAC},romfile="),
         *("-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"),

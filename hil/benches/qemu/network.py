@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -22,8 +21,6 @@ WIRE = "box0"
 MAC = "52:54:00:67:61:01"
 _PREFIX = 24
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_SECONDS_TO_ANSWER = 2.0
-_AT_ONCE = 4096
 
 
 def enter() -> None:
@@ -57,40 +54,6 @@ def lease(directory: Path) -> Child:
         f"--pid-file={directory / 'dnsmasq.pid'}",
     ]
     return Child("address server", [program, *options], directory / "dnsmasq.log")
-
-
-def open_ports(address: str) -> list[int]:
-    """Every TCP port that takes a connection. All are tried; takes half a minute where a firewall says nothing."""
-    found: list[int] = []
-    for first in range(1, 1 << 16, _AT_ONCE):
-        found += _open_of(address, range(first, min(first + _AT_ONCE, 1 << 16)))
-    return found
-
-
-def _open_of(address: str, ports: range) -> list[int]:
-    import select
-    import time
-
-    waiting: dict[int, tuple[socket.socket, int]] = {}
-    poll = select.poll()
-    for port in ports:
-        attempt = socket.socket()
-        attempt.setblocking(False)
-        attempt.connect_ex((address, port))
-        waiting[attempt.fileno()] = (attempt, port)
-        poll.register(attempt, select.POLLOUT)
-    found = []
-    end = time.monotonic() + _SECONDS_TO_ANSWER
-    while waiting and (left := end - time.monotonic()) > 0:
-        for number, _ in poll.poll(left * 1000):
-            attempt, port = waiting.pop(number)
-            poll.unregister(number)
-            if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                found.append(port)
-            attempt.close()
-    for attempt, _ in waiting.values():
-        attempt.close()
-    return found
 
 
 def _ip(*words: str) -> None:
