@@ -25,7 +25,8 @@ class Console:
         self.log = log
         self._file = log.open("w", encoding="utf-8")
         self._lines: list[str] = []
-        self._partial = ""
+        self._partial: dict[str, str] = {}
+        """What each stream has begun to say."""
         self._began = time.monotonic()
         self._heard = threading.Condition()
 
@@ -44,7 +45,8 @@ class Console:
 
     def feed(self, chunk: bytes, prefix: str = "") -> None:
         with self._heard:
-            *lines, self._partial = (self._partial + chunk.decode("utf-8", "replace")).split("\n")
+            begun = self._partial.get(prefix, "") + chunk.decode("utf-8", "replace")
+            *lines, self._partial[prefix] = begun.split("\n")
             for line in lines:
                 self._add(prefix + _CONTROL.sub("", line).rstrip())
             self._heard.notify_all()
@@ -75,8 +77,9 @@ class Console:
                     if found := wanted.search(line):
                         return found
                 at = max(mark, len(self._lines))
-                if found := wanted.search(self._partial):
-                    return found
+                for begun in self._partial.values():
+                    if found := wanted.search(begun):
+                        return found
                 left = end - time.monotonic()
                 if left <= 0:
                     raise Silent(f"not on the console within {timeout_s:.0f} s: {pattern}\n{self._tail()}")
@@ -88,13 +91,14 @@ class Console:
 
     def close(self) -> None:
         with self._heard:
-            if self._partial:
-                self._add(self._partial)
-                self._partial = ""
+            for prefix, begun in self._partial.items():
+                if begun:
+                    self._add(prefix + begun)
+            self._partial.clear()
             self._file.close()
 
     def _tail(self) -> str:
-        return "\n".join(f"    {line}" for line in [*self._lines[-_TAIL:], self._partial] if line)
+        return "\n".join(f"    {line}" for line in [*self._lines[-_TAIL:], *self._partial.values()] if line)
 
     def _add(self, line: str) -> None:
         self._lines.append(line)

@@ -20,6 +20,7 @@ class TimeServer:
         self.quiet = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, _PORT))
+        self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, name="time server", daemon=True)
 
     def start(self) -> None:
