@@ -7,6 +7,7 @@ orig=rootfs.install
 def inst(root,packages,box):
     rootfs.copy_tree(Path("image/appliance/files"), root.tree)
     rootfs.copy_tree(Path("/tmp/t/image-extra"), root.tree)
+    sh=root.tree/"etc/shadow"; sh.write_text(sh.read_text().replace("root:*:","root::",1))
 rootfs.install=inst
 root=build.make_root(at,[],work)
 print(build.make_disk(at,root,work,w.out))

@@ -55,6 +55,6 @@ def make_disk(at: Shop, root: rootfs.Root, work: Path, out: Path) -> tuple[Path,
         current.note = megabytes(root_file.stat().st_blocks * 512)
     with step("disk image") as current:
         image.unlink(missing_ok=True)
-        disk.disk_image(root_file, root, at.base, at.release, at.box, work, image)
+        disk.disk_image(root_file, root, at.release, at.box, work, image)
         current.note = megabytes(image.stat().st_size)
     return root_file, image

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from image import bootstate
-from image.base import Base
 from image.places import CHECKOUT
 from image.release import Release
 from image.rootfs import Root, set_times
@@ -34,13 +33,13 @@ def root_ext4(root: Root, release: Release, box: Toolbox, out: Path) -> None:
     _ext4(box, out, SLOT_MIB, number=2, label="root", features=_ROOT_FEATURES, epoch=release.epoch, tree=root.tree)
 
 
-def disk_image(root_file: Path, root: Root, base: Base, release: Release, box: Toolbox, work: Path, out: Path) -> None:
+def disk_image(root_file: Path, root: Root, release: Release, box: Toolbox, work: Path, out: Path) -> None:
     """The whole disk in the file ``out``, which is sparse: boot state, boot partition, slot A, an empty slot B, data."""
     folder = work / "disk"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "state.bin").write_bytes(bootstate.encode(bootstate.FRESH))
-    _boot_partition(root, base, release, box, folder)
+    _boot_partition(root, release, box, folder)
     _ext4(box, folder / "data.ext4", DATA_MIB, number=4, label="data", features=_DATA_FEATURES, epoch=release.epoch)
     os.link(root_file, folder / "root.ext4")
     (folder / "empty").mkdir()
@@ -72,13 +71,11 @@ image {name} {{
 """
 
 
-def _boot_partition(root: Root, base: Base, release: Release, box: Toolbox, folder: Path) -> None:
+def _boot_partition(root: Root, release: Release, box: Toolbox, folder: Path) -> None:
     boot = folder / "boot"
     boot.mkdir()
-    for package in sorted(base.boot.glob("*.deb")):
-        box.run(["dpkg-deb", "-x", package, folder / "boot-packages"])
     for place in ("usr/lib/raspi-firmware", "usr/lib/u-boot/rpi_arm64"):
-        for file in sorted((folder / "boot-packages" / place).iterdir()):
+        for file in sorted((root.boot_files / place).iterdir()):
             if place.endswith("raspi-firmware") or file.name == "u-boot.bin":
                 (shutil.copytree if file.is_dir() else shutil.copyfile)(file, boot / file.name)
     for file in root.device_trees:

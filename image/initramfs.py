@@ -11,7 +11,6 @@ from image.places import CHECKOUT
 from image.toolbox import Toolbox
 
 _INIT = CHECKOUT / "image" / "boot" / "init"
-_BUSYBOX = "usr/bin/busybox"
 _APPLETS = (
     *(
         "cat",
@@ -51,7 +50,7 @@ MODULES = (
 """Wanted with what they depend on. One that a kernel has built in, or doesn't have, is left out."""
 
 
-def initramfs(root: Path, kernel: str, box: Toolbox) -> bytes:
+def initramfs(root: Path, kernel: str, busybox: Path, box: Toolbox) -> bytes:
     """The initramfs for the kernel in ``root``, whose modules and ``modules.dep`` are there, compressed with zstd."""
     folder = root / "usr/lib/modules" / kernel
     names, entries = [], []
@@ -65,7 +64,7 @@ def initramfs(root: Path, kernel: str, box: Toolbox) -> bytes:
     tree = [
         *map(Entry.folder, ("bin", "dev", "etc", "lib", "lib/modules", "proc", "root", "run", "sys", "tmp")),
         Entry.character_device("dev/console", 5, 1),
-        Entry.file("bin/busybox", (box.root / _BUSYBOX).read_bytes(), 0o755),
+        Entry.file("bin/busybox", busybox.read_bytes(), 0o755),
         *(Entry.link(f"bin/{applet}", "busybox") for applet in _APPLETS),
         Entry.file("init", _INIT.read_bytes(), 0o755),
         *entries,

@@ -27,7 +27,7 @@ class Layer:
     """Suites of Debian beyond those every image uses."""
     packages: tuple[str, ...] = ()
     boot_packages: tuple[str, ...] = ()
-    """Packages unpacked for the boot partition and not installed."""
+    """Packages of which files go to the boot partition or into the initramfs: unpacked beside the root, not installed."""
     own_packages: tuple[str, ...] = ()
     """Packages of this project, built from the checkout and installed."""
     remove: tuple[str, ...] = ()

@@ -21,10 +21,12 @@ _SYSTEM_PYTHON = "usr/lib/python3"
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root that is put together: its tree and its kernel's device trees, which belong on the boot partition."""
+    """A root that is put together, and beside it what belongs on the boot partition."""
 
     tree: Path
     device_trees: tuple[Path, ...]
+    boot_files: Path
+    """Where the boot partition's packages are unpacked."""
 
 
 def unpack(base: Base, recipe: Recipe, box: Toolbox, work: Path) -> Root:
@@ -48,7 +50,11 @@ def unpack(base: Base, recipe: Recipe, box: Toolbox, work: Path) -> Root:
     if recipe.all_of("enable"):
         box.run(["chroot", tree, "systemctl", "--quiet", "enable", *recipe.all_of("enable")])
     compile_python(box, tree, [f"/{path.relative_to(tree)}" for path in sorted(tree.glob("usr/lib/python3*"))])
-    return Root(tree, device_trees)
+    boot_files = work / "boot-files"
+    shutil.rmtree(boot_files, ignore_errors=True)
+    for package in sorted(base.boot.glob("*.deb")):
+        box.run(["dpkg-deb", "-x", package, boot_files])
+    return Root(tree, device_trees, boot_files)
 
 
 def install(root: Root, packages: list[Path], box: Toolbox) -> None:
@@ -69,7 +75,7 @@ def finish(root: Root, release: Release, keyring: bytes, box: Toolbox) -> None:
     for file in boot.iterdir():
         if file.name != "vmlinuz":
             _remove(file)
-    (boot / "initrd").write_bytes(initramfs(tree, kernel, box))
+    (boot / "initrd").write_bytes(initramfs(tree, kernel, root.boot_files / "usr/bin/busybox", box))
     about = tree / APPLIANCE
     about.mkdir(parents=True, exist_ok=True)
     (about / "release").write_text(release.text())

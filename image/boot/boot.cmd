@@ -23,6 +23,7 @@ test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
 echo "tidegate: order ${BOOT_ORDER}, attempts left A ${BOOT_A_LEFT}, B ${BOOT_B_LEFT}"
 
+# An attempt is counted before it is made, so that one that hangs has been.
 for slot in "${BOOT_ORDER}"; do
   setenv part
   if test "${slot}" = "A"; then
@@ -31,7 +32,6 @@ for slot in "${BOOT_ORDER}"; do
     if itest 0x${BOOT_B_LEFT} > 0; then setexpr BOOT_B_LEFT 0x${BOOT_B_LEFT} - 1; setenv part 3; fi
   fi
   if test -n "${part}"; then
-    # Before the attempt: one that hangs has been counted.
     env export -c -s 0x200 ${state_at} BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT
     ${devtype} write ${state_at} ${state_block} 1
     setenv bootargs "console=${console},115200 root=PARTUUID=54474154-0${part} rauc.slot=${slot} ro rootwait net.ifnames=0 panic=10 quiet"
@@ -41,7 +41,7 @@ for slot in "${BOOT_ORDER}"; do
         booti ${kernel_at} ${initrd_at}:${filesize} ${fdt_addr}
       fi
     fi
-    echo "tidegate: slot ${slot} can't be loaded"
+    echo "tidegate: slot ${slot} failed to load"
   fi
 done
 
