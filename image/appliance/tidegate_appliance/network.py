@@ -9,10 +9,13 @@ from tidegate_appliance.commands import run
 from tidegate_appliance.places import Places
 from tidegate_appliance.tables import NetworkTable
 
+HEAD = "# Written by Tidegate: what was set of this interface."
+"""Files that begin so hold nothing but what `render` writes."""
+
 
 def render(network: NetworkTable) -> str:
     """A ``.network`` file (systemd.network(5))."""
-    lines = ["# Written by Tidegate: what was set of this interface.", "[Match]", f"Name={network.interface}", ""]
+    lines = [HEAD, "[Match]", f"Name={network.interface}", ""]
     lines += ["[Network]", "MulticastDNS=yes", "LinkLocalAddressing=yes"]
     if network.dhcp:
         lines += ["DHCP=yes", "IPv6AcceptRA=yes"]
