@@ -10,15 +10,13 @@ import socket
 from pathlib import Path
 
 from gateway.ops.files import sync_directory, write_atomically
+from gateway.ops.machine import MachineRefused, check_hostname
 from tidegate_appliance.commands import run
 from tidegate_appliance.places import Places
 
 NAME_DIGITS = 6
 """16 million names: of a thousand boxes in one network 3 in 100 such networks have two that must share one. The last
 digits of a Raspberry Pi's serial number, as of a MAC address, are those that differ."""
-
-HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-"""One label of a host name (RFC 1123), in lower case as mDNS compares it."""
 
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -72,7 +70,11 @@ def _board_digits(root: Path) -> str | None:
 
 def _kept_name(places: Places) -> str | None:
     name = _text(places.hostname)
-    return name if HOST_NAME.fullmatch(name) else None
+    try:
+        check_hostname(name)
+    except MachineRefused:
+        return None
+    return name
 
 
 def _ensure_machine_id(places: Places) -> None:

@@ -29,7 +29,7 @@ class MachineTables:
         """SSH first and the network before the rest: whatever else fails, somebody can come in and see it."""
         return ("ssh", "network", "machine", "time", "update")
 
-    def apply(self, wanted: Mapping[str, Any]) -> Iterator[Setting]:
+    def provision(self, wanted: Mapping[str, Any]) -> Iterator[Setting]:
         for name in self.tables:
             if name not in wanted:
                 continue
@@ -64,7 +64,7 @@ class MachineTables:
             name = f"network {entry['interface']}" if isinstance(entry, dict) and "interface" in entry else "network"
             try:
                 table = NetworkTable.model_validate(entry)
-                kept = network.keep(table, self.places)
+                kept = network.keep(table.interface, table.settings, self.places)
             except ValidationError as error:
                 yield _refused(name, error)
                 continue

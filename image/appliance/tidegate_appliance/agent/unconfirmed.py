@@ -18,7 +18,6 @@ from gateway.ops.machine import MachineRefused, Network, Time, Unconfirmed
 from tidegate_appliance import machine, network
 from tidegate_appliance.commands import CommandFailed, run
 from tidegate_appliance.places import Places
-from tidegate_appliance.tables import NetworkTable
 
 UNIT = "tidegate-take-back"
 _COMMAND_S = 20.0
@@ -90,7 +89,7 @@ def begin(record: Record, places: Places) -> None:
 def take_up(record: Record, places: Places) -> None:
     """Let it count. Raises OSError, CommandFailed."""
     if record.what == "network":
-        _write(network_trial(record.subject, places), network.render(table_of(record.subject, record.network)))
+        _write(network_trial(record.subject, places), network.render(record.subject, record.network))
         network.take_up()
         return
     _keep_timezone(places)
@@ -109,7 +108,7 @@ def confirm(places: Places) -> None:
     if not trial.exists():  # confirmed before it began to count
         take_up(record, places)
     if record.what == "network":
-        network.keep(table_of(record.subject, record.network), places)
+        network.keep(record.subject, record.network, places)
         # systemd-networkd has read it and doesn't look again before it is told to: nothing moves.
         trial.unlink(missing_ok=True)
     else:
@@ -139,10 +138,6 @@ def take_back(places: Places) -> bool:
     _over(places)
     run(["systemctl", "stop", f"{UNIT}.timer"], longest_s=_COMMAND_S)
     return True
-
-
-def table_of(interface: str, settings: Network) -> NetworkTable:
-    return NetworkTable.model_validate({"interface": interface, **asdict(settings)})
 
 
 def network_trial(interface: str, places: Places) -> Path:
