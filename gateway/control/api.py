@@ -123,7 +123,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
 
 async def _tell(runtime: Runtime, log: AuditLog, turn: Turn) -> None:
     """How it stands with a change of the machine. What somebody does is recorded by the operation that does it."""
-    what = "time" if turn.trial.what == "time" else f"network of {turn.trial.subject}"
+    what = "time" if turn.change.what == "time" else f"network of {turn.change.subject}"
     match turn.state:
         case "pending":
             runtime.events.tell(MachineChanged("pending", f"the {what} has changed and waits to be confirmed"))
@@ -135,7 +135,7 @@ async def _tell(runtime: Runtime, log: AuditLog, turn: Turn) -> None:
         return
     _log.warning("machine: the change of the %s was taken back, since nobody confirmed it", what)
     try:
-        await log.record(Actor.gateway(), f"machine.{turn.trial.what}", turn.trial.subject, "taken back")
+        await log.record(Actor.gateway(), f"machine.{turn.change.what}", turn.change.subject, "taken back")
     except AuditError as error:
         _log.error("machine: that can't be recorded: %s", error)
 

@@ -22,7 +22,7 @@ from gateway.ops.machine import (
     Machines,
     Network,
     Time,
-    Trial,
+    Unconfirmed,
     check_hostname,
 )
 from gateway.ops.machine.settings import MOST_SERVERS
@@ -70,14 +70,14 @@ class MachineStatus:
     hostname: str
     interfaces: list[Interface]
     clock: Clock | None
-    trial: Trial | None
+    unconfirmed: Unconfirmed | None
     """A change of network or time that isn't confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
-class MachineTrial:
+class UnconfirmedChange:
     appliance: bool
-    trial: Trial | None
+    unconfirmed: Unconfirmed | None
 
 
 def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]:
@@ -99,58 +99,55 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
             return MachineStatus(False, socket.gethostname(), [], None, None)
         with _refusals():
             state = await machines.look()
-            return MachineStatus(True, state.hostname, list(state.interfaces), state.clock, await machines.trial())
+            return MachineStatus(
+                True, state.hostname, list(state.interfaces), state.clock, await machines.unconfirmed()
+            )
 
-    async def get_machine_trial(_: Call[NoQuery, None]) -> MachineTrial:
+    async def get_unconfirmed_change(_: Call[NoQuery, None]) -> UnconfirmedChange:
         with _refusals():
-            return MachineTrial(machines.here, await machines.trial())
+            return UnconfirmedChange(machines.here, await machines.unconfirmed())
 
-    async def try_network(call: Call[NoQuery, NetworkChange]) -> Trial:
+    async def try_network(call: Call[NoQuery, NetworkChange]) -> Unconfirmed:
         body, interface = call.body, call.path["interface"]
         settings = Network(body.dhcp, body.address, body.gateway, tuple(body.dns))
         with _appliance(machines):
             settings.check()
-            trial: Trial = await done(
+            change: Unconfirmed = await done(
                 call.actor, "machine.network", interface,
                 lambda: machines.try_network(interface, settings, body.within_s),
                 "to be confirmed", **asdict(settings), within_s=body.within_s,
             )  # fmt: skip
-        return trial
+        return change
 
-    async def try_time(call: Call[NoQuery, TimeChange]) -> Trial:
+    async def try_time(call: Call[NoQuery, TimeChange]) -> Unconfirmed:
         body = call.body
         settings = Time(body.timezone, tuple(body.servers))
         with _appliance(machines):
             settings.check()
-            trial: Trial = await done(
+            change: Unconfirmed = await done(
                 call.actor, "machine.time", body.timezone, lambda: machines.try_time(settings, body.within_s),
                 "to be confirmed", **asdict(settings), within_s=body.within_s,
             )  # fmt: skip
-        return trial
+        return change
 
-    async def confirm_machine(call: Call[NoQuery, None]) -> MachineTrial:
+    async def confirm_machine(call: Call[NoQuery, None]) -> UnconfirmedChange:
         return await decide(call.actor, machines.confirm, "confirmed")
 
-    async def take_back_machine(call: Call[NoQuery, None]) -> MachineTrial:
+    async def take_back_machine(call: Call[NoQuery, None]) -> UnconfirmedChange:
         return await decide(call.actor, machines.take_back, "taken back")
 
-    async def decide(actor: Actor, how: Callable[[], Awaitable[Trial]], outcome: str) -> MachineTrial:
+    async def decide(actor: Actor, how: Callable[[], Awaitable[Unconfirmed]], outcome: str) -> UnconfirmedChange:
         with _appliance(machines):
-            trial = await how()
-        await audit.record(actor, f"machine.{trial.what}", trial.subject, outcome)
-        return MachineTrial(True, None)
+            change = await how()
+            await audit.record(actor, f"machine.{change.what}", change.subject, outcome)
+        return UnconfirmedChange(True, None)
 
     async def set_hostname(call: Call[NoQuery, NewHostname]) -> MachineStatus:
         name = call.body.hostname
         with _appliance(machines):
             check_hostname(name)
-            await done(
-                call.actor,
-                "machine.hostname",
-                name,
-                lambda: machines.do(lambda found: found.set_hostname(name)),
-                "done",
-            )
+            renamed = partial(machines.do, lambda found: found.set_hostname(name))
+            await done(call.actor, "machine.hostname", name, renamed, "done")
         return await get_machine(Call(call.actor, {}, NoQuery(), None, call.headers))
 
     async def restart_machine(call: Call[NoQuery, None]) -> None:
@@ -175,20 +172,15 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
             work = Machine.reset if how == "reset" else Machine.wipe
             await done(call.actor, f"machine.{how}", name, partial(machines.do, work), "under way")
 
-    def change(method: str, path: str, name: str, summary: str, handle: Any, answer: Answer, body: Any = None) -> Any:
+    def changing(method: str, path: str, name: str, summary: str, handle: Any, answer: Answer, body: Any = None) -> Any:
         return Operation(
-            method,
-            f"/v1/machine/{path}",
-            name,
-            Role.ADMIN,
-            summary,
-            handle,
-            answer,
-            body=body,
+            method, f"/v1/machine/{path}", name, Role.ADMIN, summary, handle, answer, body=body,
             refusals=(409, 501, 503),
-        )
+        )  # fmt: skip
 
-    on_trial = Answer(Trial, status=202, description="It counts in a moment, and is taken back unless it is confirmed.")
+    on_trial = Answer(
+        Unconfirmed, status=202, description="It counts in a moment, and is taken back unless it is confirmed."
+    )
     begun = Answer(status=204, description="It has begun.")
     return [
         Operation(
@@ -197,39 +189,39 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
             get_machine, Answer(MachineStatus), refusals=(409,),
         ),
         Operation(
-            "GET", "/v1/machine/trial", "get_machine_trial", Role.VIEWER,
+            "GET", "/v1/machine/unconfirmed", "get_unconfirmed_change", Role.VIEWER,
             "Say which change of network or time waits to be confirmed.",
-            get_machine_trial, Answer(MachineTrial), refusals=(409,),
+            get_unconfirmed_change, Answer(UnconfirmedChange), refusals=(409,),
         ),
-        change(
+        changing(
             "PUT", "network/{interface}", "try_network",
             "Give a network interface other settings, which are taken back unless they are confirmed.",
             try_network, on_trial, NetworkChange,
         ),
-        change(
+        changing(
             "PUT", "time", "try_time",
             "Set time zone and time servers, which are taken back unless they are confirmed.",
             try_time, on_trial, TimeChange,
         ),
-        change(
+        changing(
             "POST", "confirm", "confirm_machine", "Keep the change of network or time that runs.", confirm_machine,
-            Answer(MachineTrial),
+            Answer(UnconfirmedChange),
         ),
-        change(
+        changing(
             "POST", "take-back", "take_back_machine", "Take back the change of network or time that runs.",
-            take_back_machine, Answer(MachineTrial),
+            take_back_machine, Answer(UnconfirmedChange),
         ),
-        change(
+        changing(
             "PUT", "hostname", "set_hostname", "Give the machine another host name, at once and for good.",
             set_hostname, Answer(MachineStatus), NewHostname,
         ),
-        change("POST", "restart", "restart_machine", "Restart the machine.", restart_machine, begun),
-        change(
+        changing("POST", "restart", "restart_machine", "Restart the machine.", restart_machine, begun),
+        changing(
             "POST", "reset", "reset_machine",
             "Restart the machine with the settings it came with: configuration, users and what is stored are gone.",
             reset_machine, begun, Meant,
         ),
-        change(
+        changing(
             "POST", "wipe", "wipe_machine",
             "Restart the machine as it came from the factory, all keys and data destroyed.",
             wipe_machine, begun, Meant,

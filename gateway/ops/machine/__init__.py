@@ -1,8 +1,8 @@
 """The machine itself: its network, its time, its name; restart, reset, wipe. Only where it is an appliance."""
 
-from gateway.ops.machine.power import Clock, Interface, Machine, MachineRefused, State, Trial
+from gateway.ops.machine.changing import Machines, Turn
+from gateway.ops.machine.power import Clock, Interface, Machine, MachineRefused, State, Unconfirmed
 from gateway.ops.machine.settings import Network, Time, check_hostname, check_interface
-from gateway.ops.machine.trials import Machines, Turn
 
 __all__ = [
     "Clock",
@@ -13,8 +13,8 @@ __all__ = [
     "Network",
     "State",
     "Time",
-    "Trial",
     "Turn",
+    "Unconfirmed",
     "check_hostname",
     "check_interface",
 ]

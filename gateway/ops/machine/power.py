@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from gateway.ops.machine.settings import MachineRefused, Network, Time
 
-__all__ = ["Clock", "Interface", "Machine", "MachineRefused", "State", "Trial"]
+__all__ = ["Clock", "Interface", "Machine", "MachineRefused", "State", "Unconfirmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Unconfirmed:
     """A change of network or time that runs and isn't confirmed: the machine takes it back by itself."""
 
     id: str
@@ -72,15 +72,15 @@ class Machine(Protocol):
 
     async def look(self) -> State: ...
 
-    async def trial(self) -> Trial | None:
+    async def unconfirmed(self) -> Unconfirmed | None:
         """The change that isn't confirmed."""
         ...
 
-    async def try_network(self, interface: str, settings: Network, within_s: float) -> Trial:
+    async def try_network(self, interface: str, settings: Network, within_s: float) -> Unconfirmed:
         """Returns when it is sure to be taken back, and shortly before it counts: who asked can still be answered."""
         ...
 
-    async def try_time(self, settings: Time, within_s: float) -> Trial: ...
+    async def try_time(self, settings: Time, within_s: float) -> Unconfirmed: ...
 
     async def confirm(self) -> None:
         """Keep the change, over restarts and updates."""

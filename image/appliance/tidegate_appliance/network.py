@@ -9,10 +9,13 @@ from gateway.ops.machine import Network
 from tidegate_appliance.commands import run
 from tidegate_appliance.places import Places
 
+HEAD = "# Written by Tidegate: what was set of this interface."
+"""Files that begin so hold nothing but what `render` writes."""
+
 
 def render(interface: str, network: Network) -> str:
     """A ``.network`` file (systemd.network(5)) of settings that were checked."""
-    lines = ["# Written by Tidegate: what was set of this interface.", "[Match]", f"Name={interface}", ""]
+    lines = [HEAD, "[Match]", f"Name={interface}", ""]
     lines += ["[Network]", "MulticastDNS=yes", "LinkLocalAddressing=yes"]
     if network.dhcp:
         lines += ["DHCP=yes", "IPv6AcceptRA=yes"]

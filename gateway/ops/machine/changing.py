@@ -13,21 +13,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from gateway.ops.machine.power import Machine, MachineRefused, State, Trial
+from gateway.ops.machine.power import Machine, MachineRefused, State, Unconfirmed
 from gateway.ops.machine.settings import Network, Time
 from gateway.ops.published import published
 
 _log = logging.getLogger(__name__)
 
-GRACE_S: Final = 1.0
-"""A change is looked for so long after it should be gone."""
+_LOOK_S: Final = 1.0
+_LOOKS: Final = 60
+"""A change that should be gone is looked for so often: on a slow machine taking it back takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """How it stands with a change."""
 
-    trial: Trial
+    change: Unconfirmed
     state: Literal["pending", "confirmed", "taken back"]
     by_itself: bool = False
     """Nobody decided in time."""
@@ -45,7 +46,7 @@ class Machines:
         self._tell = tell
         self._find = find
         self._found: list[Machine | None] = []
-        self._pending: tuple[Trial, float] | None = None
+        self._pending: tuple[Unconfirmed, float] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._known = False
@@ -81,30 +82,30 @@ class Machines:
         with _flaws():
             await what(self.appliance)
 
-    async def trial(self) -> Trial | None:
+    async def unconfirmed(self) -> Unconfirmed | None:
         """The change that waits to be confirmed, by heart: the machine is asked only after a start of the gateway."""
         if not self._known and self.here:
             with _flaws():
-                waiting = await self.appliance.trial()
+                waiting = await self.appliance.unconfirmed()
             if waiting is not None and self._pending is None:  # it outlived the gateway that made it
                 await self._keep(waiting)
             self._known = True
         return self._current()
 
-    async def try_network(self, interface: str, settings: Network, within_s: float) -> Trial:
+    async def try_network(self, interface: str, settings: Network, within_s: float) -> Unconfirmed:
         settings.check()
         async with self._alone():
             return await self._keep(await self.appliance.try_network(interface, settings, within_s))
 
-    async def try_time(self, settings: Time, within_s: float) -> Trial:
+    async def try_time(self, settings: Time, within_s: float) -> Unconfirmed:
         settings.check()
         async with self._alone():
             return await self._keep(await self.appliance.try_time(settings, within_s))
 
-    async def confirm(self) -> Trial:
+    async def confirm(self) -> Unconfirmed:
         return await self._decide("confirmed")
 
-    async def take_back(self) -> Trial:
+    async def take_back(self) -> Unconfirmed:
         return await self._decide("taken back")
 
     async def close(self) -> None:
@@ -117,7 +118,7 @@ class Machines:
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         async with self._changing:
-            if await self.trial() is not None:
+            if await self.unconfirmed() is not None:
                 raise MachineRefused(
                     "a change of the machine isn't confirmed yet",
                     "first confirm it or take it back: tidegate machine confirm, tidegate machine take-back",
@@ -125,42 +126,62 @@ class Machines:
             with _flaws():
                 yield
 
-    async def _decide(self, outcome: Literal["confirmed", "taken back"]) -> Trial:
+    async def _decide(self, outcome: Literal["confirmed", "taken back"]) -> Unconfirmed:
         async with self._changing:
-            trial = await self.trial()
-            if trial is None:
+            change = await self.unconfirmed()
+            if change is None:
                 raise MachineRefused("no change of the machine waits to be confirmed", "see: tidegate machine status")
-            with _flaws():
-                await (self.appliance.confirm() if outcome == "confirmed" else self.appliance.take_back())
-            await self._over(trial, outcome, by_itself=False)
-        return trial
+            try:
+                with _flaws():
+                    await (self.appliance.confirm() if outcome == "confirmed" else self.appliance.take_back())
+            except MachineRefused:
+                if not await self._waits(change):
+                    await self._over(change, "taken back", by_itself=True)
+                raise
+            await self._over(change, outcome, by_itself=False)
+        return change
 
-    def _current(self) -> Trial | None:
+    def _current(self) -> Unconfirmed | None:
         if self._pending is None:
             return None
-        trial, until = self._pending
-        return replace(trial, seconds_left=max(0.0, until - time.monotonic()))
+        change, until = self._pending
+        return replace(change, seconds_left=max(0.0, until - time.monotonic()))
 
-    async def _keep(self, trial: Trial) -> Trial:
-        self._pending = (trial, time.monotonic() + trial.seconds_left)
+    async def _keep(self, change: Unconfirmed) -> Unconfirmed:
+        self._pending = (change, time.monotonic() + change.seconds_left)
         self._known = True
-        self._watch = asyncio.create_task(self._watch_over(trial), name="machine trial")
-        await self._tell(Turn(trial, "pending"))
-        return trial
+        self._watch = asyncio.create_task(self._watch_over(change), name="unconfirmed change of the machine")
+        await self._tell(Turn(change, "pending"))
+        return change
 
-    async def _watch_over(self, trial: Trial) -> None:
-        await asyncio.sleep(trial.seconds_left + GRACE_S)
-        async with self._changing:
-            if self._pending is not None and self._pending[0].id == trial.id:
-                self._watch = None
-                await self._over(trial, "taken back", by_itself=True)
+    async def _watch_over(self, change: Unconfirmed) -> None:
+        await asyncio.sleep(change.seconds_left)
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_LOOK_S)
+            async with self._changing:
+                if self._pending is None or self._pending[0].id != change.id:
+                    return
+                if not await self._waits(change):
+                    self._watch = None
+                    await self._over(change, "taken back", by_itself=True)
+                    return
+        _log.error("the machine didn't take back a change that nobody confirmed: restart it, which does")
 
-    async def _over(self, trial: Trial, outcome: Literal["confirmed", "taken back"], *, by_itself: bool) -> None:
+    async def _waits(self, change: Unconfirmed) -> bool:
+        """Whether the machine itself still knows of it."""
+        try:
+            with _flaws():
+                found = await self.appliance.unconfirmed()
+        except MachineRefused:
+            return True
+        return found is not None and found.id == change.id
+
+    async def _over(self, change: Unconfirmed, outcome: Literal["confirmed", "taken back"], *, by_itself: bool) -> None:
         self._pending = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        await self._tell(Turn(trial, outcome, by_itself))
+        await self._tell(Turn(change, outcome, by_itself))
 
 
 @contextlib.contextmanager
