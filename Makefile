@@ -66,7 +66,7 @@ clean: ## Remove what was built or installed here
 
 # --- what the targets above need -----------------------------------------------------------------------------
 
-STAMP = $(VENV)/.installed-$(shell { cat requirements/dev.lock; sed -n "/^\[project/,/^\[dependency/p" pyproject.toml; } | sha256sum | cut -c1-16)
+STAMP = $(VENV)/.installed-$(shell { cat requirements/dev.lock; sed -n "/^\[project/,/^\[dependency/p;/^\[tool.hatch/,/^\[tool.ruff/p" pyproject.toml; } | sha256sum | cut -c1-16)
 
 venv: packages-python
 	@mkdir -p build
@@ -97,7 +97,7 @@ packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
 
 packages-test: packages-demo packages-peers packages-web
-	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
+	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
 	$(call need,command -v dbus-daemon,dbus-daemon)
 
