@@ -50,7 +50,7 @@ from gateway.diagnostics.room import Diagnostics
 from gateway.ops.backup.restore import Restorer
 from gateway.ops.keeper import Keeper
 from gateway.ops.logs import LogRing
-from gateway.ops.slots import Updates
+from gateway.ops.updates import Updates
 from gateway.runtime import Runtime
 
 
@@ -98,9 +98,11 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         changes = Changes(start, plant, log, runtime.events.tell)
         await changes.open()
         stack.push_async_callback(changes.close)
-        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
-        updates = Updates()
+        updates = Updates(well=lambda: well(runtime.status()))
         stack.push_async_callback(updates.close)
+        room = stack.enter_context(
+            Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left, update=updates.trial)
+        )
         restorer = Restorer(
             places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
         )
