@@ -13,7 +13,6 @@ from gateway.audit import AuditLog
 from gateway.changes.changes import Changes
 from gateway.changes.ports import Plant
 from gateway.changes.start import Start
-from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
 from gateway.config.tree import Tree
 from gateway.control.operation import Operation
@@ -51,6 +50,7 @@ from gateway.ops.backup.restore import Restorer
 from gateway.ops.keeper import Keeper
 from gateway.ops.logs import LogRing
 from gateway.ops.updates import Updates
+from gateway.ops.wellness import well
 from gateway.runtime import Runtime
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tidegate_appliance.refusals import refused
 from tidegate_appliance.release import Release, floor_of, is_older, release_of
-from tidegate_appliance.trial import Attempt, TrialFile
+from tidegate_appliance.trial import Attempt, Start, TrialFile
 
 
 def test_versions_have_an_order() -> None:
@@ -34,12 +34,12 @@ def test_what_a_slot_says_of_itself(tmp_path: Path) -> None:
 def test_phases_of_an_attempt() -> None:
     attempt = Attempt("0.2.0", "B", "0.1.0", (), "first")
     installed = Attempt("0.2.0", "B", "0.1.0", (), "first", "installed")
-    assert attempt.phase("A", "first") == "none", "it is being written"
-    assert attempt.phase("A", "second") == "cut"
-    assert attempt.phase("B", "second") == "running", "nobody saw the end of its installation, and it is there"
-    assert installed.phase("A", "first") == "waiting"
-    assert installed.phase("B", "second") == "running"
-    assert installed.phase("A", "second") == "fallen"
+    assert attempt.phase(Start("A", "first")) == "none", "it is being written"
+    assert attempt.phase(Start("A", "second")) == "cut"
+    assert attempt.phase(Start("B", "second")) == "running", "nobody saw the end of its installation, and it is there"
+    assert installed.phase(Start("A", "first")) == "waiting"
+    assert installed.phase(Start("B", "second")) == "running"
+    assert installed.phase(Start("A", "second")) == "fallen"
     assert {attempt.sentence("none"), attempt.sentence("cut")} == {""}
 
 
@@ -47,9 +47,9 @@ def test_a_trial_that_cant_be_read_is_none(tmp_path: Path) -> None:
     file = TrialFile(tmp_path / "trial.json")
     file.forget()
     assert file.read() is None
-    begun = file.begin("0.2.0", "B", "0.1.0", {"sink b", "sink a"}, "first")
+    begun = file.begin("0.2.0", "B", "0.1.0", {"sink b", "sink a"}, Start("A", "first"))
     assert file.read() == begun
-    assert file.change(begun, state="fallen", failure="no device answered").phase("A", "first") == "fallen"
+    assert file.change(begun, state="fallen", failure="no device answered").phase(Start("A", "first")) == "fallen"
     for torn in (b"", b"[]", b"{}", b'{"well": 1}', b'{"well": [], "unknown": 1}'):
         (tmp_path / "trial.json").write_bytes(torn)
         assert file.read() is None

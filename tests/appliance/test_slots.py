@@ -3,85 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tidegate_appliance.places import Places
-from tidegate_appliance.slots import RaucSlots
 from tidegate_appliance.trial import TrialFile
 
-from gateway.ops.slots import Appliance, Step, UpdateRefused
-from tests.support.rauc_service import RaucBox, bus_of_a_box, rauc_command, signer, stranger
+from gateway.ops.slots import Appliance, UpdateRefused
+from tests.appliance.box import WELL, Box, Restart
+from tests.support.rauc_service import RaucBox, bus_of_a_box, signer, stranger
 
-_COMMAND = rauc_command()
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(
-        _COMMAND is None or os.geteuid() != 0 or not Path("/dev/loop-control").exists(),
-        reason="RAUC mounts bundles: this needs root, loop devices and RAUC 1.13 (make image brings it)",
-    ),
-]
-ROOT = Path(__file__).parents[2]
-WELL = frozenset({"sink plant", "device oven"})
-
-
-@dataclass
-class Box:
-    """A box with RAUC on its bus."""
-
-    rauc: RaucBox
-    places: Places
-    slots: RaucSlots
-    address: str
-
-    async def install(self, bundle: Path) -> list[Step]:
-        return [step async for step in self.slots.install(bundle, WELL)]
-
-    async def refusal(self, bundle: Path) -> str:
-        with pytest.raises(UpdateRefused) as refused:
-            await self.install(bundle)
-        assert self.rauc.said("primary") == "A"
-        assert not self.places.trial.exists()
-        return str(refused.value)
-
-
-@pytest.fixture
-async def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Box]:
-    assert _COMMAND is not None
-    made = RaucBox(tmp_path / "box", _COMMAND)
-    places = Places(tmp_path / "root")
-    for path in (places.update, places.release.parent, places.rauc_conf.parent):
-        path.mkdir(parents=True)
-    places.release.write_text("VERSION=0.1.1\nCOMPATIBLE=tidegate-test\n")
-    async with bus_of_a_box(tmp_path) as address, made.service(address):
-        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
-        yield Box(made, places, RaucSlots(places), address)
-
-
-@pytest.fixture
-async def restarted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Callable[[Box, str], Awaitable[RaucSlots]]]:
-    """Another start, of one of the slots, with a bus and a RAUC of its own."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def restart(box: Box, slot: str) -> RaucSlots:
-            box.rauc.boots(slot)
-            directory = tmp_path / f"start-{slot}"
-            directory.mkdir()
-            (directory / "boot_id").write_text(f"start of {slot}\n")
-            monkeypatch.setattr("tidegate_appliance.trial.BOOT_ID", directory / "boot_id")
-            address = await stack.enter_async_context(bus_of_a_box(directory))
-            await stack.enter_async_context(box.rauc.service(address))
-            monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
-            return RaucSlots(box.places)
-
-        yield restart
+pytestmark = pytest.mark.integration
 
 
 async def test_a_bundle_is_installed_and_waits_for_a_restart(box: Box) -> None:
@@ -105,7 +37,7 @@ async def test_a_bundle_is_installed_and_waits_for_a_restart(box: Box) -> None:
     )  # fmt: skip
     attempt = TrialFile(box.places.trial).read()
     assert attempt is not None
-    assert (attempt.before, attempt.well) == ("0.1.1", ("device oven", "sink plant"))
+    assert (attempt.before, attempt.well) == ("0.1.1", ("device dev0", "sink plant"))
 
 
 async def test_what_is_kept_gives_up_what_waits(box: Box) -> None:
@@ -165,9 +97,6 @@ async def test_refusals_are_one_clear_sentence_and_change_nothing(box: Box) -> N
     assert (await box.install(sound))[-1].percent == 100, "and afterwards a sound one goes in"
 
 
-Restart = Callable[[Box, str], Awaitable[RaucSlots]]
-
-
 async def test_a_release_on_trial_is_kept_or_taken_back(box: Box, restarted: Restart) -> None:
     await box.install(box.rauc.bundle("0.2.0"))
     box.places.release.write_text("VERSION=0.2.0\n")
@@ -223,10 +152,10 @@ async def test_a_second_installation_is_refused_while_the_first_goes_on(box: Box
 
 
 @pytest.mark.parametrize(("allowed", "answer"), [("nobody", "2 slots"), ("root", "AccessDenied")])
-async def test_only_the_gateway_and_root_may_ask_rauc(tmp_path: Path, allowed: str, answer: str) -> None:
-    assert _COMMAND is not None
-    box = RaucBox(tmp_path / "box", _COMMAND)
-    async with bus_of_a_box(tmp_path, allowed) as address, box.service(address):
+async def test_only_the_gateway_and_root_may_ask_rauc(
+    tmp_path: Path, rauc_box: RaucBox, allowed: str, answer: str
+) -> None:
+    async with bus_of_a_box(tmp_path, allowed) as address, rauc_box.service(address):
         asked = await asyncio.create_subprocess_exec(
             "dbus-send", f"--bus={address}", "--print-reply", "--dest=de.pengutronix.rauc", "/",
             "de.pengutronix.rauc.Installer.GetSlotStatus",

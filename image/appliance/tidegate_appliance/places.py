@@ -79,6 +79,16 @@ class Places:
         return self.update / "before"
 
     @property
+    def boot_id(self) -> Path:
+        """Of this start, as the kernel made it."""
+        return self.root / "proc" / "sys" / "kernel" / "random" / "boot_id"
+
+    @property
+    def cmdline(self) -> Path:
+        """What the boot loader told the kernel, the slot among it."""
+        return self.root / "proc" / "cmdline"
+
+    @property
     def release(self) -> Path:
         """What names the release of this slot."""
         return self.root / "usr" / "lib" / "tidegate" / "appliance" / "release"

@@ -18,7 +18,7 @@ from tidegate_appliance.places import Places
 from tidegate_appliance.rauc import Rauc, RaucError, RaucSlot, rauc
 from tidegate_appliance.refusals import TRY_AGAIN, refused
 from tidegate_appliance.release import floor_of, is_older, release_of
-from tidegate_appliance.trial import Attempt, TrialFile, boot_id
+from tidegate_appliance.trial import Attempt, TrialFile, start_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ class RaucSlots:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._trial = TrialFile(places.trial)
-        self._booted: str | None = None
 
     @property
     def incoming(self) -> Path:
@@ -51,20 +50,10 @@ class RaucSlots:
         attempt = self._trial.read()
         if attempt is None:
             return None
-        phase = attempt.phase(await self.booted(), boot_id())
+        phase = attempt.phase(start_of(self._places))
         if phase in ("waiting", "running", "fallen"):
             return Trial(attempt.version, attempt.slot, phase, attempt.sentence(phase))
         return None
-
-    async def booted(self) -> str:
-        """Name in the boot loader of what runs. Raises UpdateRefused."""
-        if self._booted is None:
-            try:
-                async with rauc() as service:
-                    self._booted = _booted(await service.slots()).bootname
-            except RaucError as error:
-                raise refused(str(error)) from None
-        return self._booted
 
     async def install(self, bundle: Path, well: Collection[str]) -> AsyncGenerator[Step]:
         yield Step(0, "checking the signature")
@@ -85,21 +74,35 @@ class RaucSlots:
         except OSError as error:
             raise UpdateRefused(f"what updates must remember can't be written: {error.strerror or error}") from None
 
-    async def mark_good(self) -> None:
-        """Also: what waits for a restart is given up, and what fell back is no news any more."""
+    async def confirm(self) -> None:
+        """What runs works: the boot loader counts its attempts anew, and it is on trial no more.
+
+        Raises UpdateRefused or OSError.
+        """
         try:
             async with rauc() as service:
                 await service.mark("good", "booted")
+        except RaucError as error:
+            raise refused(str(error)) from None
+        attempt = self._trial.read()
+        if attempt is not None and attempt.phase(start_of(self._places)) == "running":
+            self._trial.forget()
+        self._raise_floor()
+
+    async def mark_good(self) -> None:
+        """Also: what waits for a restart is given up, and what fell back is no news any more."""
+        await self.confirm()
+        try:
+            async with rauc() as service:
                 if await service.primary() != _booted(await service.slots()).name:
                     await service.mark("active", "booted")
         except RaucError as error:
             raise refused(str(error)) from None
         self._trial.forget()
-        self._raise_floor()
 
     async def roll_back(self) -> None:
         attempt = self._trial.read()
-        fallen = attempt is not None and attempt.phase(await self.booted(), boot_id()) == "fallen"
+        fallen = attempt is not None and attempt.phase(start_of(self._places)) == "fallen"
         try:
             async with rauc() as service:
                 other = next((slot for slot in await service.slots() if not slot.booted), None)
@@ -131,7 +134,7 @@ class RaucSlots:
         if target is None:
             raise UpdateRefused("there is no other slot to install it into")
         running = release_of(self._places.release).version
-        return self._trial.begin(manifest.version, target.bootname, running, well, boot_id())
+        return self._trial.begin(manifest.version, target.bootname, running, well, start_of(self._places))
 
     def _floor(self) -> str:
         """The higher of what this release says and what one before it said that was kept."""

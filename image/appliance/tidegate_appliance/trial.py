@@ -10,15 +10,15 @@ import logging
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import orjson
 
 from gateway.ops.files import sync_directory, write_atomically
+from tidegate_appliance.places import Places
 
 _log = logging.getLogger(__name__)
 
-BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 State = Literal["writing", "installed", "fallen"]
 Phase = Literal["none", "waiting", "running", "fallen", "cut"]
 
@@ -40,13 +40,13 @@ class Attempt:
     failure: str = ""
     """What its health check missed, if it got so far."""
 
-    def phase(self, slot: str, boot_id: str) -> Phase:
-        """What is the case in the start `boot_id` of `slot`."""
+    def phase(self, start: Start) -> Phase:
+        """What is the case in `start`."""
         if self.state == "fallen":
             return "fallen"
-        if boot_id == self.boot_id:
+        if start.id == self.boot_id:
             return "waiting" if self.state == "installed" else "none"
-        if slot == self.slot:
+        if start.slot == self.slot:
             return "running"  # also if nobody was there to see the end of its installation
         return "fallen" if self.state == "installed" else "cut"
 
@@ -80,9 +80,9 @@ class TrialFile:
             _log.error("%s can't be read, so nothing is on trial: %s", self._path, error)
             return None
 
-    def begin(self, version: str, slot: str, before: str, well: Collection[str], boot_id: str) -> Attempt:
+    def begin(self, version: str, slot: str, before: str, well: Collection[str], start: Start) -> Attempt:
         """Raises OSError."""
-        return self._write(Attempt(version, slot, before, tuple(sorted(well)), boot_id))
+        return self._write(Attempt(version, slot, before, tuple(sorted(well)), start.id))
 
     def change(self, attempt: Attempt, **values: Any) -> Attempt:
         """Raises OSError."""
@@ -99,5 +99,17 @@ class TrialFile:
         return attempt
 
 
-def boot_id() -> str:
-    return BOOT_ID.read_text().strip()
+@dataclass(frozen=True, slots=True)
+class Start:
+    """This start of the machine."""
+
+    slot: str
+    """Name in the boot loader of what runs; empty if nothing says so."""
+    id: str
+
+
+def start_of(places: Places) -> Start:
+    """Raises OSError."""
+    said = [word.partition("=") for word in places.cmdline.read_text().split()]
+    slot = next((value for name, _, value in said if name == "rauc.slot"), "")
+    return Start(slot, places.boot_id.read_text().strip())
