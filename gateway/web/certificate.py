@@ -94,11 +94,9 @@ def names() -> tuple[list[str], list[str]]:
         for *_, place in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
             addresses.add(str(place[0]).partition("%")[0])
     for target in (("192.0.2.1", 9), ("2001:db8::1", 9)):  # reserved for documentation: nothing is sent
-        with socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(target)
-            except OSError:
-                continue
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)
             addresses.add(probe.getsockname()[0])
     return hosts, sorted(addresses)
 
