@@ -22,8 +22,10 @@ from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
 from gateway.control.client import ControlClient, NotRunning, Refused
 from gateway.ops.files import write_atomically
-from gateway.ops.provisioning import Setting, machine
-from gateway.web.certificate import Pair, fingerprint
+from gateway.ops.fingerprints import fingerprint
+from gateway.ops.provisioning import Provisions, Setting
+from gateway.ops.published import published
+from gateway.web.certificate import Pair
 from gateway.web.provisioned import REPORT
 
 _OWN: Final = ("user", "tls", "configuration")
@@ -75,8 +77,8 @@ def provision(
     if not again and digest in before:
         note(f"{file} was applied before; nothing is to be done")
         return
-    box = machine()
-    settings = [*(box.apply(wanted) if box else ())]
+    machine = published(Provisions)  # type: ignore[type-abstract]
+    settings = [*(machine.provision(wanted) if machine else ())]
     client = ControlClient(socket, 60.0)
     applied = [digest]
     try:
@@ -90,7 +92,7 @@ def provision(
                 settings += [Setting(key, "refused", str(error)) for key in _OWN if key in wanted]
                 applied = []
             else:
-                settings += _apply(wanted, file.parent, client, state, box.tables if box else ())
+                settings += _apply(wanted, file.parent, client, state, machine.tables if machine else ())
         report = {
             "file": str(file),
             "digests": [*applied, *(each for each in before if each != digest)][:_REMEMBERED],

@@ -42,7 +42,7 @@ Restart = Callable[[Box, str], Awaitable[RaucSlots]]
 def a_root(directory: Path, version: str = "0.1.1") -> Places:
     """It runs `version` from slot A."""
     places = Places(directory)
-    for path in (places.update, places.release.parent, places.rauc_conf.parent, places.boot_id.parent):
+    for path in (places.incoming, places.release.parent, places.rauc_conf.parent, places.boot_id.parent):
         path.mkdir(parents=True)
     places.release.write_text(f"VERSION={version}\nCOMPATIBLE=tidegate-test\n")
     started(places, "A", "the first")

@@ -1,4 +1,4 @@
-"""Boxes with the real RAUC."""
+"""Boxes in folders, some with the real RAUC."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tidegate_appliance.places import Places
 from tidegate_appliance.slots import RaucSlots
 
 from tests.appliance.box import Box, Restart, a_root, started
+from tests.appliance.programs import Programs
 from tests.support.rauc_service import RaucBox, bus_of_a_box, rauc_command
 
 
@@ -47,3 +49,17 @@ async def restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
             return RaucSlots(box.places)
 
         yield restart
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A box in a folder, as the initramfs leaves it."""
+    root = tmp_path / "box"
+    for directory in ("data/identity", "data/config", "data/appliance", "etc/systemd/network"):
+        (root / directory).mkdir(parents=True)
+    return Places(root)
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    return Programs(tmp_path / "programs", monkeypatch)

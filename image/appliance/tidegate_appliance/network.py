@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.ops.files import sync_directory, write_atomically
+from gateway.ops.machine import Network
 from tidegate_appliance.commands import run
 from tidegate_appliance.places import Places
-from tidegate_appliance.tables import NetworkTable
+
+HEAD = "# Written by Tidegate: what was set of this interface."
+"""Files that begin so hold nothing but what `render` writes."""
 
 
-def render(network: NetworkTable) -> str:
-    """A ``.network`` file (systemd.network(5))."""
-    lines = ["# Written by Tidegate: what was set of this interface.", "[Match]", f"Name={network.interface}", ""]
+def render(interface: str, network: Network) -> str:
+    """A ``.network`` file (systemd.network(5)) of settings that were checked."""
+    lines = [HEAD, "[Match]", f"Name={interface}", ""]
     lines += ["[Network]", "MulticastDNS=yes", "LinkLocalAddressing=yes"]
     if network.dhcp:
         lines += ["DHCP=yes", "IPv6AcceptRA=yes"]
@@ -22,8 +25,8 @@ def render(network: NetworkTable) -> str:
     lines += [f"DNS={server}" for server in network.dns]
     if network.dhcp:
         own_dns = "no" if network.dns else "yes"
-        lines += ["", "[DHCPv4]", "ClientIdentifier=mac", f"UseDNS={own_dns}"]
-        lines += ["", "[IPv6AcceptRA]", f"UseDNS={own_dns}"]
+        lines += ["", "[DHCPv4]", "ClientIdentifier=mac", "UseHostname=no", "UseTimezone=no", f"UseDNS={own_dns}"]
+        lines += ["", "[DHCPv6]", "UseHostname=no", f"UseDNS={own_dns}", "", "[IPv6AcceptRA]", f"UseDNS={own_dns}"]
     return "\n".join(lines) + "\n"
 
 
@@ -31,9 +34,9 @@ def file_of(interface: str, places: Places) -> Path:
     return places.networks / f"50-{interface}.network"
 
 
-def keep(network: NetworkTable, places: Places) -> bool:
+def keep(interface: str, network: Network, places: Places) -> bool:
     """For every start from now on; False if it is so already. Raises OSError."""
-    path, body = file_of(network.interface, places), render(network).encode()
+    path, body = file_of(interface, places), render(interface, network).encode()
     if path.is_file() and path.read_bytes() == body:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

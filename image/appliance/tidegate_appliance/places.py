@@ -45,6 +45,16 @@ class Places:
         return self.data / "config" / "localtime"
 
     @property
+    def timezone_before(self) -> Path:
+        """Where it led before a change that isn't confirmed: after a power cut it leads there again."""
+        return self.localtime.with_name("localtime.before")
+
+    @property
+    def runtime(self) -> Path:
+        """What is gone after a restart."""
+        return self.root / "run"
+
+    @property
     def erase(self) -> Path:
         """What is to be destroyed at the next start."""
         return self.data / ".erase"

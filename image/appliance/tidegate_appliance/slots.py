@@ -34,7 +34,6 @@ class RaucSlots:
 
     @property
     def incoming(self) -> Path:
-        self._places.incoming.mkdir(exist_ok=True)
         return self._places.incoming
 
     async def slots(self) -> Sequence[Slot]:

@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import re
-import zoneinfo
+from collections.abc import Callable
 from typing import Annotated, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.fields import Host, Options
-from tidegate_appliance.identity import HOST_NAME
-
-_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
-"""What the kernel takes (15 bytes), less what could be read as a pattern or a path."""
+from gateway.fields import Options
+from gateway.ops.machine import MachineRefused, Network, Time, check_hostname, check_interface
+from gateway.ops.machine.settings import MOST_SERVERS
 
 
-def _check_hostname(text: str) -> str:
-    if not HOST_NAME.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is no host name: write one label of a-z, 0-9 and hyphens, 63 characters at most, no dots"
-        )
-    return text
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """The same checks, in the same words, as where these are set on the page."""
+
+    def validate(value: str) -> str:
+        try:
+            check(value)
+        except MachineRefused as refused:
+            raise ValueError(_sentence(refused)) from None
+        return value
+
+    return AfterValidator(validate)
 
 
-def _check_timezone(text: str) -> str:
-    # A name out of the database never leaves its directory: the check by the list, not by opening a path.
-    if text not in zoneinfo.available_timezones():
-        raise ValueError(f"there is no time zone {text!r}: write one as Europe/Berlin or UTC")
-    return text
-
-
-def _check_interface(text: str) -> str:
-    if not _INTERFACE.fullmatch(text):
-        raise ValueError(f"{text!r} is no name of a network interface: see which there are with ip link")
-    return text
-
-
-def _check_address(text: str) -> str:
-    try:
-        given = ipaddress.ip_interface(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no address with its prefix: write it as 192.168.1.10/24") from None
-    if "/" not in text:
-        raise ValueError(f"{text!r} has no prefix: write it as {text}/24")
-    network = given.network
-    whole = network.num_addresses > 2 and given.ip == network.network_address
-    broadcast = given.version == 4 and network.num_addresses > 2 and given.ip == network.broadcast_address
-    if given.is_multicast or given.is_loopback or given.is_unspecified or whole or broadcast:
-        raise ValueError(f"{text!r} can't be a machine's address: write one of the network {network} that is free")
-    return str(given)
-
-
-def _check_ip(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError(f"{text!r} is no IP address: write it as 192.168.1.1") from None
+def _sentence(refused: MachineRefused) -> str:
+    return f"{refused}: {refused.mend}" if refused.mend else str(refused)
 
 
 _KEY_TYPES = (
@@ -95,11 +65,10 @@ def _check_url(text: str) -> str:
     return text
 
 
-HostName: TypeAlias = Annotated[str, AfterValidator(_check_hostname)]
-TimeZone: TypeAlias = Annotated[str, AfterValidator(_check_timezone)]
-Interface: TypeAlias = Annotated[str, AfterValidator(_check_interface)]
-Address: TypeAlias = Annotated[str, AfterValidator(_check_address)]
-Ip: TypeAlias = Annotated[str, AfterValidator(_check_ip)]
+HostName: TypeAlias = Annotated[str, _checked(check_hostname)]
+TimeZone: TypeAlias = Annotated[str, _checked(lambda name: Time(timezone=name).check())]
+TimeServer: TypeAlias = Annotated[str, _checked(lambda name: Time(servers=(name,)).check())]
+Interface: TypeAlias = Annotated[str, _checked(check_interface)]
 PublicKey: TypeAlias = Annotated[str, AfterValidator(_check_key)]
 Url: TypeAlias = Annotated[str, AfterValidator(_check_url)]
 
@@ -121,9 +90,9 @@ class MachineTable(Options):
 class TimeTable(Options):
     """Where it gets the time from."""
 
-    servers: tuple[Host, ...] | None = Field(
+    servers: tuple[TimeServer, ...] | None = Field(
         default=None,
-        max_length=8,
+        max_length=MOST_SERVERS,
         description="NTP servers. Default, and with `[]`: those that DHCP names, then Debian's pool.",
     )
 
@@ -137,27 +106,26 @@ class NetworkTable(Options):
         strict=True,
         description="Address, router and name servers come by DHCP and router advertisements.",
     )
-    address: Address | None = Field(
+    address: str | None = Field(
         default=None,
         description="A fixed address with its prefix; without `dhcp` it is required.",
         examples=["192.168.1.10/24"],
     )
-    gateway: Ip | None = Field(default=None, description="The router, in the network of `address`.")
-    dns: tuple[Ip, ...] = Field(
-        default=(), max_length=4, description="Name servers. With `dhcp`: in place of those it names."
+    gateway: str | None = Field(default=None, description="The router, in the network of `address`.")
+    dns: tuple[str, ...] = Field(
+        default=(), max_length=MOST_SERVERS, description="Name servers. With `dhcp`: in place of those it names."
     )
+
+    @property
+    def settings(self) -> Network:
+        return Network(self.dhcp, self.address, self.gateway, self.dns)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.dhcp and (self.address or self.gateway):
-            raise ValueError("with dhcp there is neither an address nor a gateway: leave out dhcp or those")
-        if not self.dhcp and self.address is None:
-            raise ValueError('there is neither dhcp nor an address: write dhcp = true, or address = "192.168.1.10/24"')
-        if self.gateway is not None and self.address is not None:
-            given, router = ipaddress.ip_interface(self.address), ipaddress.ip_address(self.gateway)
-            beside = router.version == 6 and router.is_link_local
-            if router == given.ip or not (router in given.network or beside):
-                raise ValueError(f"the gateway {router} isn't another machine of {given.network}: give one that is")
+        try:
+            self.settings.check()
+        except MachineRefused as refused:
+            raise ValueError(_sentence(refused)) from None
         return self
 
 
@@ -175,11 +143,3 @@ class UpdateTable(Options):
     """Where it gets updates from."""
 
     url: Url | None = Field(default=None, description="Where bundles are offered; https only.")
-
-
-def interfaces() -> list[str]:
-    """Those the machine has now, less loopback."""
-    try:
-        return sorted(name for name in os.listdir("/sys/class/net") if name != "lo")
-    except OSError:
-        return []
