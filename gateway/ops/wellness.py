@@ -1,4 +1,4 @@
-"""What of a gateway is well: by this a change is judged that confirms itself."""
+"""What of a gateway is well: by this a change is judged that confirms itself, and a release on trial."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from gateway.settings import GatewaySettings
 def well(status: Mapping[str, Any]) -> frozenset[str]:
     """The sinks that are connected and the devices that answer, as ``Runtime.status`` tells: ``sink plant``, …"""
     return frozenset(_well(status))
+
+
+def known(status: Mapping[str, Any]) -> frozenset[str]:
+    """Every sink and device that runs, well or not."""
+    devices = (name for link in status["southbound"]["links"].values() for name in link["devices"])
+    return frozenset([*(f"sink {name}" for name in status["sinks"]), *(f"device {name}" for name in devices)])
 
 
 def configured(settings: GatewaySettings) -> frozenset[str]:
