@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
+.PHONY: help demo test hil web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -48,6 +48,10 @@ conformance: packages-test venv ## Run the conformance suite over every driver
 
 faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
 	@$(BIN)/pytest -v -m fault
+
+# In order, since the modules tell one box's life.
+hil: packages-hil venv ## Try a whole box on a bench: BENCH=local, qemu (the image that make image built) or a file
+	@$(BIN)/pytest -v hil/tests --bench=$(or $(BENCH),local)
 
 docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
 	@$(BIN)/python -m gateway.config.reference --write
@@ -95,6 +99,10 @@ packages-python:
 
 packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
+
+.PHONY: packages-hil
+packages-hil: packages-demo
+	$(call need,command -v dnsmasq && command -v ip && command -v ssh && command -v sshd && command -v socat,dnsmasq-base iproute2 openssh-client openssh-server socat)
 
 packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)

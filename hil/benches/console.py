@@ -8,7 +8,11 @@ import time
 from pathlib import Path
 from typing import IO
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f]")
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;:?!]*[A-Za-z]"  # colours, the cursor
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, palettes
+    r"|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f]"
+)
 _TAIL = 40
 
 
