@@ -137,8 +137,8 @@ def main() -> int:
     health = Health(Places(given.root), lambda: asyncio.to_thread(client.status), within_s=given.within)
     try:
         return 0 if asyncio.run(health.check()) else 1
-    except OSError as error:
-        log.error("the slot can't be checked: %s", error)
+    except Exception:
+        log.exception("the slot can't be checked")
         return 1 if health.on_trial else 0
 
 
