@@ -53,7 +53,7 @@ class QemuBench(Bench):
         self.tools = find_tools()
         self.image = find_image()
         self.disk = directory / "disk.qcow2"
-        self._bundles = Bundles(self.tools, self.image, directory)
+        self._bundles = Bundles(self.image)
         self._plugs = Plugs()
         self._board: Board | None = None
         self._stack = ExitStack()
