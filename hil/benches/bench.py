@@ -138,6 +138,10 @@ class Bench(ABC):
         """A signed release under another version; `broken`: its gateway doesn't start. The same one if asked again."""
         raise NotImplementedError
 
+    def download(self) -> Path:
+        """The compressed image that people download."""
+        raise NotImplementedError
+
     def remains(self, text: bytes) -> bool:
         """Whether `text` stands anywhere on its disk. While it is off."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ class Box:
             try:
                 if found := done():
                     return found
-            except (OSError, Unanswered, Declined) as error:
+            except (OSError, http.client.HTTPException, Unanswered, Declined) as error:
                 said = f" ({error})"
             time.sleep(_PAUSE_S)
         raise AssertionError(f"not within {self.patient(seconds):.0f} s: {what}{said}\n{self.bench.last_words()}")

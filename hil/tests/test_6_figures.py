@@ -11,6 +11,18 @@ from hil.tests.box import ADMIN, PASSWORD, Box
 
 MOST_MEMORY_MB = 256
 MOST_RATIO = 1.5
+MOST_ROOT_MB, MOST_IMAGE_MB = 350, 200
+
+
+@pytest.mark.needs(Part.SLOTS)
+def test_the_image_is_small(collecting: Box) -> None:
+    used_mb = int(collecting.bench.run("df -B1 --output=used / | tail -1").out) / 2**20
+    compressed_mb = collecting.bench.download().stat().st_size / 1e6
+    for what, size_mb, most_mb in (
+        ("root, used", used_mb, MOST_ROOT_MB),
+        ("image to download", compressed_mb, MOST_IMAGE_MB),
+    ):
+        collecting.measured(what, f"{size_mb:.0f} MB", f"≤ {most_mb} MB", size_mb <= most_mb)
 
 
 @pytest.mark.needs(Part.SYSTEM)

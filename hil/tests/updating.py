@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from pathlib import Path
 from typing import Any
 
-from hil.benches.page import Declined
 from hil.tests.box import Box
 
 PART = 4 << 20
 """Bytes of one part of an upload."""
 _PAUSE_S = 1.0
 _INSTALL_S = 600.0
+
+
+class InstallFailed(Exception):
+    """The box said so."""
 
 
 def upload(box: Box, bundle: Path) -> str:
@@ -31,13 +33,14 @@ def upload(box: Box, bundle: Path) -> str:
 def install(box: Box, path: str, *, for_s: float | None = None) -> bool:
     """Write it to the other slot. `for_s`: watch no longer than that; False: it wasn't done by then.
 
-    AssertionError if it fails.
+    Raises InstallFailed.
     """
     end = time.monotonic() + (box.patient(_INSTALL_S) if for_s is None else for_s)
     box.api.call("POST", "/v1/update/install", {"path": path})
     while time.monotonic() < end:
         latest = box.api.get("/v1/update")["installation"]
-        assert latest is None or latest["state"] != "failed", latest
+        if latest is not None and latest["state"] == "failed":
+            raise InstallFailed(latest["detail"])
         if latest is not None and latest["state"] == "done":
             return True
         time.sleep(_PAUSE_S)
@@ -59,16 +62,16 @@ def update(box: Box, path: str, *, for_s: float | None = None) -> None:
         time.sleep(_PAUSE_S)
 
 
+def chosen(box: Box) -> list[tuple[str, bool, bool]]:
+    """Of each slot: its name, whether it runs, whether it runs next."""
+    return [(slot["name"], slot["booted"], slot["next"]) for slot in box.api.get("/v1/update")["slots"]]
+
+
 def healthy(box: Box) -> dict[str, Any]:
     """The slot that runs, once it has proved itself and nothing is on trial."""
 
     def look() -> dict[str, Any] | None:
-        try:
-            said = box.api.get("/v1/update")
-        except http.client.HTTPException as error:
-            raise OSError(str(error)) from None
-        except Declined:
-            return None
+        said = box.api.get("/v1/update")
         running = next((slot for slot in said["slots"] if slot["booted"]), None)
         trial = said["trial"]
         settled = trial is None or trial["state"] == "fallen"

@@ -151,6 +151,9 @@ class QemuBench(Bench):
     def bundle(self, version: str, *, broken: bool = False) -> Path:
         return self._bundles.get(version, broken=broken)
 
+    def download(self) -> Path:
+        return self.image.with_name(f"{self.image.name}.zst")
+
     def remains(self, text: bytes) -> bool:
         raw = self.directory / "remains.img"
         self.tools.run("qemu-img", "convert", "-O", "raw", str(self.disk), str(raw))
