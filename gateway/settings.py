@@ -14,6 +14,10 @@ from gateway.driver import DriverKind, PollGroup, Site
 from gateway.model import DataType
 from gateway.secrets import Secret
 
+SERVICE_DATA_DIR = Path("/var/lib/tidegate")
+SERVICE_SOCKET = Path("/run/tidegate/control.sock")
+"""Where the packaged service keeps its data and listens: its units make both. The command line looks there."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReportPolicy:

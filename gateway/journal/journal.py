@@ -317,6 +317,11 @@ class Journal:
             "sinks": {feed.sink: {**self.accounts.totals(feed.sink), **feed.status()} for feed in self._each},
         }
 
+    async def answered(self) -> None:
+        """Return once the thread that owns the file has done all it was given so far; at once if there is none."""
+        if self._owner is not None:
+            await self._owner.call(lambda store: None)
+
     async def close(self) -> None:
         """Write everything unsettled, and stop. Does nothing if `start` failed or was never called."""
         owner, self._owner = self._owner, None

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 
-from gateway.ops.slots import Slot, Step, UpdateRefused
+from gateway.ops.slots import Slot, Step, Trial, UpdateRefused
 
 
 class FileSlots:
@@ -22,6 +22,14 @@ class FileSlots:
             for name, text in (("A", "1.0"), ("good", "A"), ("next", "A")):
                 (directory / name).write_text(text)
 
+    @property
+    def incoming(self) -> Path:
+        return self._directory
+
+    async def trial(self) -> Trial | None:
+        waits = self._read("next") == "B"
+        return Trial(self._read("B") or "", "B", "waiting", "it waits for a restart") if waits else None
+
     def _read(self, name: str) -> str | None:
         path = self._directory / name
         return path.read_text() if path.exists() else None
@@ -32,7 +40,7 @@ class FileSlots:
             Slot(name, self._read(name), name == "A", name == self._read("next"), name in good, None) for name in "AB"
         ]
 
-    async def install(self, bundle: Path) -> AsyncIterator[Step]:
+    async def install(self, bundle: Path, well: Collection[str]) -> AsyncGenerator[Step]:
         kind, _, version = bundle.read_text().partition(" ")
         yield Step(10, "checking the signature")
         if kind == "flaw":
@@ -43,6 +51,7 @@ class FileSlots:
             yield Step(percent, "writing slot B")
             if kind == "slow":
                 await asyncio.Event().wait()
+        (self._directory / "well").write_text(" ".join(sorted(well)))
         (self._directory / "B").write_text(version)
         (self._directory / "next").write_text("B")
 
