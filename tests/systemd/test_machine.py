@@ -71,6 +71,7 @@ print(version, answer.decode().splitlines()[0])
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.timeout(400),  # for the first, where nothing that the package imports was fetched yet
     pytest.mark.skipif(os.geteuid() != 0, reason="booting a machine takes root"),
 ]
 
@@ -143,6 +144,14 @@ def test_only_the_page_and_root_may_open_the_control_socket(machine: Machine) ->
         assert machine.attempt(*page, "cat", secret).returncode != 0
 
 
+def test_the_gateway_may_look_at_the_pages_certificate_and_at_nothing_else_of_it(machine: Machine) -> None:
+    gateway = ["setpriv", "--reuid=tidegate", "--regid=tidegate", "--init-groups"]
+    assert "page" in machine.run("tidegate", "cert", "list")
+    assert "BEGIN CERTIFICATE" in machine.run(*gateway, "cat", "/var/lib/tidegate-web/tls/certificate.pem")
+    for closed in ("cat /var/lib/tidegate-web/tls/key.pem", "ls /var/lib/tidegate-web"):
+        assert machine.attempt(*gateway, *closed.split()).returncode != 0
+
+
 def test_the_page_comes_when_somebody_knocks_and_goes_when_nobody_is_left(machine: Machine) -> None:
     _override(machine, "tidegate-web.service", "ExecStart=\nExecStart=/usr/bin/tidegate web --idle-exit 1\n")
     try:
@@ -183,6 +192,9 @@ def test_everything_a_service_does_can_be_done_where_it_is_closed_in(machine: Ma
     unit = re.sub(r"^(Type|Restart|WatchdogSec|Requires|After)=.*\n", "", unit, flags=re.MULTILINE)
     unit = re.sub(r"^ExecStart=.*", start, unit, flags=re.MULTILINE)
     machine.write(f"/run/systemd/system/{probe}", unit)
+    for device, major, minor in (("frame-buffer", "29", "0"), ("serial", "4", "67")):
+        machine.run("rm", "--force", f"/dev/probe-{device}")
+        machine.run("mknod", "--mode=666", f"/dev/probe-{device}", "c", major, minor)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", probe)
     said = machine.run("journalctl", "--no-pager", f"--unit={probe}", "--output=cat")
@@ -236,6 +248,24 @@ def test_what_can_not_be_installed_is_said_in_one_sentence(
     first, second = done.stdout.strip().splitlines()
     assert first == f"install.sh: {sentence}"
     assert mend in second
+
+
+def test_a_system_that_it_is_not_for_is_told_so(machine: Machine) -> None:
+    kept = machine.place("/usr/lib/os-release").read_text()
+    machine.write("/usr/lib/os-release", 'ID=fedora\nPRETTY_NAME="Fedora Linux 43"\n')
+    try:
+        done = machine.attempt("/root/install.sh", "/root/tidegate-0.1.0.deb")
+    finally:
+        machine.write("/usr/lib/os-release", kept)
+    assert done.returncode == 1
+    assert done.stdout.startswith("install.sh: Fedora Linux 43 isn't Debian or Raspberry Pi OS\n  → use one of these")
+
+
+def test_who_is_not_root_is_told_how_to_be(machine: Machine) -> None:
+    machine.put(ROOT / "install.sh", "/usr/local/bin/install.sh")
+    done = machine.attempt("setpriv", "--reuid=nobody", "--clear-groups", "/usr/local/bin/install.sh")
+    assert done.returncode == 1
+    assert done.stdout == "install.sh: only root may do this\n  → call it as: sudo /usr/local/bin/install.sh\n"
 
 
 def test_it_is_taken_off_without_a_trace_but_what_is_ones_own(machine: Machine) -> None:
