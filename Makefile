@@ -98,7 +98,7 @@ packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
 
 packages-test: packages-demo packages-peers packages-web
-	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
+	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
 	$(call need,command -v dbus-daemon,dbus-daemon)
 

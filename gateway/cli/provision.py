@@ -22,9 +22,10 @@ from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
 from gateway.control.client import ControlClient, NotRunning, Refused
 from gateway.ops.files import write_atomically
+from gateway.ops.fingerprints import fingerprint
 from gateway.ops.provisioning import Provisions, Setting
 from gateway.ops.published import published
-from gateway.web.certificate import Pair, fingerprint
+from gateway.web.certificate import Pair
 from gateway.web.provisioned import REPORT
 
 _OWN: Final = ("user", "tls", "configuration")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.web.certificate import Pair, fingerprint
+from gateway.ops.fingerprints import fingerprint
+from gateway.web.certificate import Pair
 from tests.support.browser import NARROW, Chromium, accessible, axe, picture, until
 from tests.support.https import Https
 from tests.web.conftest import Plant
