@@ -123,6 +123,8 @@ async def test_what_somebody_wrote_by_hand_is_left_alone_and_said(box: Box) -> N
     await box.start()
     eth0 = await box.until(lambda each: "192.0.2.77/24" in each.addresses, "the address by hand")
     assert (eth0.settings, eth0.file) == (None, "/etc/systemd/network/20-hand.network")
+    with pytest.raises(MachineRefused, match="was set by hand, in /etc/systemd/network/20-hand"):
+        await box.machine.try_network("eth0", STATIC, MINUTES_S)
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,15 @@ def _done(request: Request, places: Places) -> tuple[Any, Afterwards | None]:
             settings = request.settings
             settings.check()
             check_interface(request.interface)
-            there = [each.name for each in state.interfaces(places)]
-            if request.interface not in there:
+            there = {each.name: each for each in state.interfaces(places)}
+            found = there.get(request.interface)
+            if found is None:
                 raise MachineRefused(
                     f"there is no interface {request.interface}", f"there are: {', '.join(there)}", "interface"
+                )
+            if found.settings is None:
+                raise MachineRefused(
+                    f"{request.interface} was set by hand, in {found.file}", "take that file away first", "interface"
                 )
             return _begun(
                 unconfirmed.Record.begun("network", request.interface, request.within_s, settings), places
