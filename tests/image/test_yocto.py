@@ -13,10 +13,7 @@ import tarfile
 import tomllib
 from pathlib import Path
 
-import jsonschema
-import kas
 import pytest
-import yaml
 
 from image.errors import BuildError
 from image.yocto import known, lock, recipe, sdist
@@ -101,15 +98,22 @@ def test_every_reason_for_a_recipe_of_its_own_or_none_names_a_package_of_the_loc
     assert {*FACTS.left_out, *FACTS.theirs, *FACTS.names, *FACTS.packages} <= set(LOCKED)
 
 
-@pytest.mark.parametrize("file", sorted((YOCTO / "kas").glob("*.yml")), ids=lambda file: file.name)
-def test_kas_accepts_the_files_that_put_the_layers_together(file: Path) -> None:
-    schema = json.loads(Path(kas.__file__).with_name("schema-kas.json").read_text())
-    content = yaml.safe_load(file.read_text())
-    jsonschema.validate(content, schema)
-    for include in content["header"].get("includes", []):
-        assert (ROOT / include).is_file()
-    for layer in (content.get("repos") or {}).get("tidegate", {}).get("layers", []):
-        assert (ROOT / layer / "conf/layer.conf").is_file()
+@pytest.mark.parametrize(
+    ("file", "machine"), [("tidegate-rpi.yml", "raspberrypi4-64"), ("tidegate-qemuarm64.yml", "qemuarm64")]
+)
+def test_kas_puts_the_layers_of_one_release_together(file: str, machine: str, tmp_path: Path) -> None:
+    kas = [Path(sys.executable).with_name("kas"), "dump", "--format", "json", "--skip", "repos_checkout"]
+    command = [*kas, "--skip", "finish_setup_repos", YOCTO / "kas" / file]
+    environment = {**os.environ, "KAS_WORK_DIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    build = json.loads(done.stdout)
+    assert (build["machine"], build["target"]) == (machine, ["tidegate-image", "tidegate-bundle"])
+    (own,) = (layer for name, repo in build["repos"].items() if name == "tidegate" for layer in repo["layers"])
+    assert (ROOT / own / "conf/layer.conf").is_file()
+    branches = {name: repo["branch"] for name, repo in build["repos"].items() if name not in ("tidegate", "bitbake")}
+    assert set(branches.values()) == {FACTS.release}
+    assert "require conf/tidegate.inc" in build["local_conf_header"]["tidegate"]
 
 
 def test_no_key_lies_in_the_layer() -> None:
