@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test hil web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
+.PHONY: help demo test hil web web-assets lint bench conformance faults docs lock yocto clean venv packages-demo packages-test
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all
 	@compile="build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml"; \
 	$$compile -o requirements/runtime.lock; \
 	$$compile --group test --group lint --group build -o requirements/dev.lock
+
+yocto: venv ## Make the Yocto layer's recipes of Python packages from requirements/runtime.lock
+	@[ -x build/unearth/bin/unearth ] || { $(PYTHON) -m venv build/unearth; build/unearth/bin/pip install -q unearth; }
+	@mkdir -p build/sdists; wanted=$$($(BIN)/python -m image.yocto); for each in $$wanted; do \
+	  build/unearth/bin/unearth --no-binary --download build/sdists $$each >/dev/null; done
+	@$(BIN)/python -m image.yocto build/sdists
 
 clean: ## Remove what was built or installed here
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
