@@ -56,7 +56,7 @@ def run(config_path: Path, log_level: str, unattended: bool) -> None:
     machine where nobody would read that there is --unattended.
     """
     os.umask(os.umask(0o022) | 0o022)  # whatever starts this: nobody else may put files into its directories
-    faulthandler.enable()  # a service manager ends what hangs by SIGABRT: then the log shows where it hung
+    faulthandler.enable(2)  # stderr; a service manager ends what hangs by SIGABRT: then the log shows where it hung
     ring = _log_to_stderr(log_level)
     with contextlib.ExitStack() as starting:
         manager = ServiceManager.of(os.environ)

@@ -6,15 +6,16 @@ Needs nothing but Python with pip, and dpkg-deb, so that ``install.sh`` can buil
     python3 image/packages/build.py --out build/packages                                    # for this machine
     python3 image/packages/build.py --out build/packages --architecture arm64 --python 3.13 # for another
 
-Layout: ``/usr/lib/tidegate`` is a Python environment of its own (``pyvenv.cfg``) around the system's interpreter, so that
-``/usr/lib/tidegate/bin/python3 -m …`` finds the application and nothing else does. Reproducible: the same checkout, lock and
-``SOURCE_DATE_EPOCH`` give the same bytes.
+Layout: ``/usr/lib/tidegate`` is a Python environment of its own (``pyvenv.cfg``) around the system's interpreter, so
+that ``/usr/lib/tidegate/bin/python3 -m …`` finds the application and nothing else does. Reproducible: the same
+checkout, lock and ``SOURCE_DATE_EPOCH`` give the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -62,41 +63,84 @@ class Target:
         return "{}.{}".format(*self.python)
 
     @property
+    def site(self) -> Path:
+        """Where modules are, below the root."""
+        return HOME / "lib" / f"python{self.minor}" / "site-packages"
+
+    @property
     def platforms(self) -> list[str]:
         """What pip calls it, the newest first."""
         machine = _MACHINES[self.architecture]
         return [f"manylinux_{version}_{machine}" for version in reversed(_GLIBC)]
 
 
-def build(target: Target, out: Path, *, version: str, cache: Path, own: Path | None = None) -> Path:
-    """Build it in `out` and return its path. `own`: the application's wheel, made where there is none.
+def build(
+    target: Target, out: Path, *, version: str, cache: Path, own: Path | None = None, root: Path | None = None
+) -> Path:
+    """Build it in `out` and return its path.
 
-    Raises BuildFailed.
+    `own`: the application's :func:`wheel`, made where there is none. `root`: a file system with the target's Python, of
+    an architecture that runs here, where this interpreter isn't of that minor; without, what is installed is compiled
+    where it is installed. Raises BuildFailed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tidegate-deb-") as work:
+    compiler = Compiler.of(target, root)
+    third_party = imported(target, cache, compiler)
+    with tempfile.TemporaryDirectory(prefix=".tidegate-", dir=cache) as work:
         tree = Path(work) / "tree"
-        site = tree / HOME / "lib" / f"python{target.minor}" / "site-packages"
-        shutil.copytree(imported(target, cache), site, symlinks=True)
+        site = tree / target.site
+        shutil.copytree(third_party, site, symlinks=True, copy_function=os.link)
         _own(own, site)
+        if compiler is not None:
+            for package in ("gateway", "drivers", "hil", "bench"):
+                compiler.compile(site, package)
         _environment(tree, target)
         _copies(tree)
-        _compiled(site, target)
         _control(tree, target, version)
         for path in (tree, *tree.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        package = out / f"tidegate_{version}_{target.architecture}.deb"
+        package_file = out / f"tidegate_{version}_{target.architecture}.deb"
         epoch = os.environ.get("SOURCE_DATE_EPOCH", str(_EPOCH))
-        pack = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--threads-max=1", "--build", str(tree), str(package)]
+        pack = ["dpkg-deb", "--root-owner-group", "-Zzstd", "--threads-max=1", "--build", str(tree), str(package_file)]
         _run(pack, "dpkg-deb couldn't pack it", SOURCE_DATE_EPOCH=epoch)
-    return package
+    return package_file
 
 
-def imported(target: Target, cache: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """Makes bytecode for a target: by its Python in `root`, or by this one."""
+
+    target: Target
+    root: Path | None
+
+    @classmethod
+    def of(cls, target: Target, root: Path | None) -> Compiler | None:
+        """None: there is nothing here that can."""
+        return cls(target, root) if root is not None or sys.version_info[:2] == target.python else None
+
+    def compile(self, site: Path, below: str = ".") -> None:
+        """Everything below a folder of `site`."""
+        # By content and unchecked: nothing there changes, and nobody has to look at every file to know that.
+        options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+        place = f"/{self.target.site}"
+        if self.root is None:
+            command = [sys.executable, *options, "-s", str(site), "-p", place, str(site / below)]
+        else:
+            inside = [f"/usr/bin/python{self.target.minor}", *options, "-s", "/mnt", "-p", place, f"/mnt/{below}"]
+            enter = 'mount --bind "$1" "$2/mnt" && shift && exec chroot "$@"'
+            command = ["unshare", "--mount", "sh", "-c", enter, "sh", str(site), str(self.root), *inside]
+        # It fails for templates of modules that some libraries ship: those are no modules.
+        fixed = {**os.environ, "PYTHONHASHSEED": "0"}  # or sets of constants are in another order each time
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=fixed)
+        if not any(site.joinpath(below).rglob("*.pyc")):
+            raise BuildFailed(f"the bytecode can't be made by {command[0]}: is Python {self.target.minor} there?")
+
+
+def imported(target: Target, cache: Path, compiler: Compiler | None) -> Path:
     """A folder with everything the application imports, exactly as the lock says, kept under a hash of that."""
     lock = "\n".join(locked((CHECKOUT / "requirements" / "runtime.lock").read_text(), target)) + "\n"
-    key = hashlib.sha256(f"{target} {lock}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{target} {compiler is None} {lock}".encode()).hexdigest()[:16]
     kept = cache / f"site-{target.architecture}-{target.minor}-{key}"
     if kept.exists():
         return kept
@@ -110,7 +154,9 @@ def imported(target: Target, cache: Path) -> Path:
             "install", "--target", str(site), "--no-deps", "--require-hashes", "--only-binary=:all:",
             f"--python-version={target.minor}", "--implementation=cp", *platforms, "-r", str(requirements),
         )  # fmt: skip
-        shutil.rmtree(site / "bin", ignore_errors=True)
+        _unrecorded(site)
+        if compiler is not None:
+            compiler.compile(site)
         os.replace(site, kept)
     return kept
 
@@ -137,16 +183,28 @@ def locked(text: str, target: Target) -> Iterator[str]:
         yield " ".join([name.strip(), *hashes])
 
 
-def _own(wheel: Path | None, site: Path) -> None:
+def wheel(out: Path) -> Path:
+    """The application's own wheel, in `out`. It fits every target. Raises BuildFailed."""
+    # What builds it is fetched, but where it is there already.
+    isolation = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
+    _pip("wheel", "--no-deps", *isolation, "--wheel-dir", str(out), str(CHECKOUT))
+    (made,) = out.glob("tidegate-*.whl")
+    return made
+
+
+def _own(own: Path | None, site: Path) -> None:
     """The application itself."""
     with tempfile.TemporaryDirectory(prefix="tidegate-wheel-") as work:
-        if wheel is None:
-            _pip("wheel", "--no-deps", "--wheel-dir", work, str(CHECKOUT))
-            (wheel,) = Path(work).glob("tidegate-*.whl")
-        _pip("install", "--target", str(site), "--no-deps", "--no-index", "--upgrade", str(wheel))
+        _pip("install", "--target", str(site), "--no-deps", "--no-index", "--upgrade", str(own or wheel(Path(work))))
+    _unrecorded(site)
+
+
+def _unrecorded(site: Path) -> None:
+    """Take away what pip leaves for itself: files are the package manager's, and where they were made tells nothing."""
     shutil.rmtree(site / "bin", ignore_errors=True)
-    for record in site.glob("tidegate-*.dist-info/direct_url.json"):
-        record.unlink()  # where it was built concerns nobody
+    for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
+        for path in site.glob(f"*.dist-info/{name}"):
+            path.unlink()
 
 
 def _environment(tree: Path, target: Target) -> None:
@@ -172,17 +230,6 @@ def _copies(tree: Path) -> None:
 def _copy(path: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, to)
-
-
-def _compiled(site: Path, target: Target) -> None:
-    """Compile what this interpreter can; the package's own script does the rest where it is installed."""
-    for cached in site.rglob("__pycache__"):
-        shutil.rmtree(cached)
-    if sys.version_info[:2] == target.python:
-        # By content and unchecked: nothing here changes, and nobody has to look at every file to know that.
-        options = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-s", str(site), "-p"]
-        compiling = [sys.executable, "-m", "compileall", *options, f"/{HOME}", str(site)]
-        subprocess.run(compiling, check=False, stdout=subprocess.DEVNULL)  # some libraries ship templates of modules
 
 
 def _control(tree: Path, target: Target, version: str) -> None:
@@ -230,6 +277,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to put it into")
     parser.add_argument("--architecture", choices=sorted(_MACHINES), help="default: this machine's")
     parser.add_argument("--python", help="the target's Python, such as 3.13; default: this one's")
+    parser.add_argument("--root", type=Path, help="a file system with that Python, to compile with; needs root")
     parser.add_argument("--version", default=_version(), help="default: the project's")
     parser.add_argument("--cache", type=Path, help="where what pip fetched is kept between builds")
     told = parser.parse_args()
@@ -240,10 +288,11 @@ def main() -> None:
             raise BuildFailed(f"Tidegate isn't built for {architecture}: only for {' and '.join(sorted(_MACHINES))}")
         major, _, minor = (told.python or "{}.{}".format(*sys.version_info)).partition(".")
         target = Target(architecture, (int(major), int(minor)))
-        package = build(target, told.out, version=told.version, cache=told.cache or home / "tidegate" / "packages")
+        cache = told.cache or home / "tidegate" / "packages"
+        package = build(target, told.out, version=told.version, cache=cache, root=told.root)
     except (BuildFailed, OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: {error}")
-    print(package)
+    sys.stdout.write(f"{package}\n")
 
 
 if __name__ == "__main__":

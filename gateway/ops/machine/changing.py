@@ -19,6 +19,7 @@ from gateway.ops.published import published
 
 _log = logging.getLogger(__name__)
 
+_FRESH_S: Final = 5.0
 _LOOK_S: Final = 1.0
 _LOOKS: Final = 60
 """A change that should be gone is looked for so often: on a slow machine taking it back takes its time."""
@@ -50,6 +51,7 @@ class Machines:
         self._watch: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._known = False
+        self._seen: tuple[State, float] | None = None
 
     @property
     def here(self) -> bool:
@@ -74,11 +76,18 @@ class Machines:
         return found
 
     async def look(self) -> State:
+        """As it is now, or was a moment ago: asking the machine costs more than a page that keeps itself up to date
+        should."""
+        if self._seen is not None and time.monotonic() < self._seen[1]:
+            return self._seen[0]
         with _flaws():
-            return await self.appliance.look()
+            state = await self.appliance.look()
+        self._seen = (state, time.monotonic() + _FRESH_S)
+        return state
 
     async def do(self, what: Callable[[Machine], Awaitable[None]]) -> None:
         """Something that counts at once: ``do(lambda machine: machine.restart())``."""
+        self._seen = None
         with _flaws():
             await what(self.appliance)
 
@@ -150,6 +159,7 @@ class Machines:
     async def _keep(self, change: Unconfirmed) -> Unconfirmed:
         self._pending = (change, time.monotonic() + change.seconds_left)
         self._known = True
+        self._seen = None
         self._watch = asyncio.create_task(self._watch_over(change), name="unconfirmed change of the machine")
         await self._tell(Turn(change, "pending"))
         return change
@@ -178,6 +188,7 @@ class Machines:
 
     async def _over(self, change: Unconfirmed, outcome: Literal["confirmed", "taken back"], *, by_itself: bool) -> None:
         self._pending = None
+        self._seen = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

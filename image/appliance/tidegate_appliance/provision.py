@@ -29,11 +29,13 @@ log = logging.getLogger(__name__)
 
 FILE = "provision.toml"
 REPORT = "provision-report.json"
-WAIT_S = 120
+WAIT_S = 120.0
 """The gateway may be recovering its journal."""
+_APPLY_S = 900.0
+"""A configuration with thousands of tags, on the slowest board."""
 _OK, _SOME_REFUSED = 0, 1
 TIDEGATE: tuple[str, ...] = ("/usr/bin/tidegate",)
-_PAGE = Path("/var/lib/tidegate-web")
+PAGE = Path("/var/lib/tidegate-web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,10 @@ def provision_from(
 
 def _applied(file: Path, tidegate: Sequence[str]) -> tuple[Setting, ...] | None:
     """By the gateway's own command. None: it was, before."""
-    command = [*tidegate, "provision", str(file), "--json", "--wait", str(WAIT_S), "--state", str(_PAGE)]
+    command = [*tidegate, "provision", str(file), "--json", "--wait", str(WAIT_S), "--state", str(PAGE)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=10 * WAIT_S, check=False
+            command, capture_output=True, text=True, errors="replace", timeout=WAIT_S + _APPLY_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return (Setting(FILE, "refused", f"it can't be applied: {error}"),)
