@@ -1,4 +1,4 @@
-"""A stick with bundles: the newest that fits is installed by a real gateway and the real RAUC, and there is a report."""
+"""A stick with bundles: the newest that fits is installed by a real gateway and the real RAUC, and a report says so."""
 
 from __future__ import annotations
 
