@@ -8,7 +8,6 @@ the page is open is the standard library's.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import socket
 import ssl
@@ -68,14 +67,6 @@ class Pair:
         context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(self.certificate, self.key)
         return context
-
-
-def fingerprint(certificate: Path) -> str:
-    """SHA-256 of the first certificate, as browsers show it: ``AB:CD:…``. Raises OSError or ValueError."""
-    text = certificate.read_text("ascii")
-    end = "-----END CERTIFICATE-----"
-    der = ssl.PEM_cert_to_DER_cert(text[: text.index(end) + len(end)])
-    return ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
 
 
 def ensure(directory: Path) -> Pair:

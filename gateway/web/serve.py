@@ -15,8 +15,9 @@ import uvloop
 from uvicorn import Config
 
 from gateway.control.http import QuietServer
+from gateway.ops.fingerprints import fingerprint
 from gateway.web.app import SECTIONS, create_app
-from gateway.web.certificate import Pair, fingerprint
+from gateway.web.certificate import Pair
 from gateway.web.control import ControlGateway
 from gateway.web.door import LONGEST_HEAD, Door, Request
 from gateway.web.services import Services
