@@ -83,6 +83,11 @@ class Appliance(Protocol):
         """
         ...
 
+    async def leaving(self, well: Collection[str]) -> None:
+        """The gateway stops in order, and `well` is what works until then: it says more of a restart that may follow
+        than what worked at the installation."""
+        ...
+
     async def mark_good(self) -> None:
         """What runs has proved itself."""
         ...

@@ -40,6 +40,20 @@ async def test_a_bundle_is_installed_and_waits_for_a_restart(box: Box) -> None:
     assert (attempt.before, attempt.well) == ("0.1.1", ("device dev0", "sink plant"))
 
 
+async def test_what_works_until_the_restart_is_the_measure(box: Box, restarted: Restart) -> None:
+    trial = TrialFile(box.places.trial)
+    await box.slots.leaving({"sink plant"})
+    assert trial.read() is None
+    await box.install(box.rauc.bundle("0.2.0"))
+    await box.slots.leaving({"sink plant"})  # the machine was switched off in the evening
+    waiting = trial.read()
+    assert waiting is not None
+    assert waiting.well == ("sink plant",)
+    slots = await restarted(box, "B")
+    await slots.leaving(set())  # the gateway is restarted on trial
+    assert trial.read() == waiting
+
+
 async def test_what_is_kept_gives_up_what_waits(box: Box) -> None:
     await box.install(box.rauc.bundle("0.2.0"))
     await box.slots.mark_good()

@@ -58,6 +58,9 @@ class FileSlots:
         (self._directory / "B").write_text(" ".join(version))
         (self._directory / "next").write_text("B")
 
+    async def leaving(self, well: Collection[str]) -> None:
+        (self._directory / "left").write_text(" ".join(sorted(well)))
+
     async def mark_good(self) -> None:
         (self._directory / "good").write_text("A")
 

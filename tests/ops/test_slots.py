@@ -53,6 +53,8 @@ async def test_an_installation_is_followed_to_its_end(tmp_path: Path) -> None:
         ("B", "2.0", True),
     ]
     assert await followed(updates) == seen[-1:]
+    await updates.close()
+    assert (tmp_path / "left").read_text() == "device oven sink plant"
 
 
 @pytest.mark.parametrize(("text", "says"), [("forged", "isn't signed"), ("flaw", "the image's installer failed")])

@@ -73,6 +73,11 @@ class RaucSlots:
         except OSError as error:
             raise UpdateRefused(f"what updates must remember can't be written: {error.strerror or error}") from None
 
+    async def leaving(self, well: Collection[str]) -> None:
+        attempt = self._trial.read()
+        if attempt is not None and attempt.phase(start_of(self._places)) == "waiting":
+            self._trial.change(attempt, well=tuple(sorted(well)))
+
     async def confirm(self) -> None:
         """What runs works: the boot loader counts its attempts anew, and it is on trial no more.
 
