@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gateway.ops.files import write_atomically
 from gateway.ops.slots import Slot, Step, Trial, UpdateRefused
 from tidegate_appliance.places import Places
 from tidegate_appliance.rauc import Rauc, RaucError, RaucSlot, rauc
-from tidegate_appliance.refusals import TRY_AGAIN, refused
+from tidegate_appliance.refusals import BUSY, TRY_AGAIN, refused
 from tidegate_appliance.release import floor_of, is_older, release_of
 from tidegate_appliance.trial import Attempt, TrialFile, start_of
 
@@ -31,6 +32,8 @@ class RaucSlots:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._trial = TrialFile(places.trial)
+        self._latest: Sequence[Slot] = ()
+        """As they were when RAUC last told: while it installs it answers nothing."""
 
     @property
     def incoming(self) -> Path:
@@ -41,9 +44,12 @@ class RaucSlots:
             async with rauc() as service:
                 listed, primary = await service.slots(), await service.primary()
         except RaucError as error:
+            if BUSY in str(error).lower():
+                return self._while_busy()
             raise refused(str(error)) from None
         attempt = self._trial.read()
-        return [self._told(slot, primary, attempt) for slot in listed]
+        self._latest = [self._told(slot, primary, attempt) for slot in listed]
+        return self._latest
 
     async def trial(self) -> Trial | None:
         attempt = self._trial.read()
@@ -122,6 +128,12 @@ class RaucSlots:
 
     async def _begin(self, service: Rauc, bundle: Path, well: Collection[str]) -> Attempt:
         """Look at a bundle before anything is written. Raises RaucError, UpdateRefused or OSError."""
+        on_trial = self._trial.read()
+        if on_trial is not None and on_trial.phase(start_of(self._places)) == "running":
+            raise UpdateRefused(
+                f"{on_trial.version} is on trial, and the other slot is the way back: wait until it has proved itself"
+            )
+        await self.slots()
         manifest = await service.inspect(bundle)
         mine = await service.compatible()
         if manifest.compatible != mine:
@@ -155,6 +167,12 @@ class RaucSlots:
                 write_atomically(self._places.floor, f"{floor}\n".encode())
         except OSError as error:
             _log.error("the oldest version that may be installed can't be noted: %s", error)
+
+    def _while_busy(self) -> Sequence[Slot]:
+        """What runs, and of the other slot that its content is being replaced, as far as this process knew it before."""
+        if not self._latest:
+            return [Slot(start_of(self._places).slot, release_of(self._places.release).version, True, True, True)]
+        return [slot if slot.booted else replace(slot, version=None, good=False) for slot in self._latest]
 
     def _told(self, slot: RaucSlot, primary: str, attempt: Attempt | None) -> Slot:
         version = slot.version
