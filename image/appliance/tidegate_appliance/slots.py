@@ -169,7 +169,7 @@ class RaucSlots:
             _log.error("the oldest version that may be installed can't be noted: %s", error)
 
     def _while_busy(self) -> Sequence[Slot]:
-        """What runs, and of the other slot that its content is being replaced, as far as this process knew it before."""
+        """What runs, and that the other slot's content is being replaced, as far as this process knew them before."""
         if not self._latest:
             return [Slot(start_of(self._places).slot, release_of(self._places.release).version, True, True, True)]
         return [slot if slot.booted else replace(slot, version=None, good=False) for slot in self._latest]
