@@ -113,6 +113,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         )
         machines = Machines(partial(_tell, runtime, log))
         stack.push_async_callback(machines.close)
+        machines.start()
         restorer = Restorer(
             places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
         )
