@@ -27,6 +27,10 @@ class FileSlots:
     def incoming(self) -> Path:
         return self._directory
 
+    @property
+    def address(self) -> str | None:
+        return self._read("address")
+
     async def trial(self) -> Trial | None:
         if (fallen := self._read("fallen")) is not None:
             return Trial(fallen, "B", "fallen", f"{fallen} didn't work: no device answered; 1.0 runs again")

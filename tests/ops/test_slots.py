@@ -156,6 +156,10 @@ async def test_the_command_line(tmp_path: Path, image: Path) -> None:
         assert forged.returncode == 1
         assert "isn't signed" in forged.stderr
         assert "→" in forged.stderr
+        nowhere = await call("install")
+        assert (nowhere.returncode, "no address is set" in nowhere.stderr) == (2, True)
+        (image / "address").write_text("http://files.example/from-the-settings")
+        assert "http://files.example/from-the-settings is no address" in (await call("install")).stderr
         plain = await call("install", "http://files.example/2.raucb")
         assert (plain.returncode, "must be https" in plain.stderr) == (5, True)
         done = await call("install", str(bundle(tmp_path, "sound 2.0")), "--json")

@@ -39,6 +39,13 @@ class RaucSlots:
     def incoming(self) -> Path:
         return self._places.incoming
 
+    @property
+    def address(self) -> str | None:
+        try:
+            return self._places.update_url.read_text().strip() or None
+        except OSError:
+            return None
+
     async def slots(self) -> Sequence[Slot]:
         try:
             async with rauc() as service:
