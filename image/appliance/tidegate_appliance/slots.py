@@ -73,7 +73,7 @@ class RaucSlots:
             async with rauc() as service:
                 attempt = await self._begin(service, bundle, well)
                 try:
-                    async with contextlib.aclosing(_written(service, bundle)) as steps:
+                    async with contextlib.aclosing(written(service, bundle)) as steps:
                         async for step in steps:
                             yield step
                 except RaucError:
@@ -200,8 +200,8 @@ def appliance() -> RaucSlots:
     return RaucSlots(Places())
 
 
-async def _written(service: Rauc, bundle: Path) -> AsyncGenerator[Step]:
-    """Raises RaucError."""
+async def written(service: Rauc, bundle: Path) -> AsyncGenerator[Step]:
+    """Have RAUC install a bundle; once more, where that is known to help. Raises RaucError."""
     for last in (False, True):
         try:
             async with contextlib.aclosing(service.install(bundle)) as steps:
