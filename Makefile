@@ -114,7 +114,7 @@ packages-hil: packages-demo
 packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
-	$(call need,command -v dbus-daemon,dbus-daemon)
+	$(call need,command -v dbus-daemon && command -v dbus-send,dbus-daemon dbus-bin)
 
 # A whole Debian with systemd, which tests boot in namespaces of its own: tests/support/machine.py looks for it there. From
 # where this machine has its own packages.
