@@ -1,4 +1,4 @@
-"""The base: Debian for arm64 as its packages leave it. Nearly all of a build's time goes here, so it is kept by what it was made from.
+"""The base: Debian for arm64 as its packages leave it. It costs nearly all of a build's time and is kept in the cache.
 
 Its maintainer scripts are the only thing in a build that runs under emulation. What they would do at length and can be
 done natively afterwards is kept from them: ``depmod``, and an initramfs.
@@ -20,7 +20,7 @@ from image.toolbox import DEBIAN_OPTIONS, SUITES, Toolbox
 ARCHITECTURE = "arm64"
 _COMPONENTS = "main non-free-firmware"
 _EPOCH = "1"
-"""The base's own SOURCE_DATE_EPOCH says only that whatever is compiled must not depend on the time; an image sets its own."""
+"""Of the base alone, so that nothing in it depends on when it was made. An image has its own date."""
 
 _STAND_IN = Control(
     package="tidegate-initramfs",

@@ -1,7 +1,7 @@
 """The boot state: one sector in which U-Boot and RAUC tell each other which slot to start and how often to try.
 
-It is an environment of U-Boot without a redundant copy: a CRC-32 over the rest, little endian, then ``name=value`` texts
-ended by a zero byte each, a further zero byte, and zeros up to the sector's end.
+It is an environment of U-Boot without a redundant copy: a CRC-32 over the rest, little endian, then texts
+``name=value`` ended by a zero byte each, a further zero byte, and zeros up to the sector's end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FRESH = {"BOOT_ORDER": "A B", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "0"}
 
 
 def encode(state: Mapping[str, str]) -> bytes:
-    """The sector that holds ``state``. Raises ValueError for what doesn't fit, or has a zero byte or an ``=`` in a name."""
+    """The sector that holds ``state``. Raises ValueError for what is too long, a zero byte, or an ``=`` in a name."""
     for name, value in state.items():
         if not name or "=" in name or "\0" in name + value:
             raise ValueError(f"{name!r} = {value!r} can't stand in a boot state")

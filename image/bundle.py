@@ -1,4 +1,4 @@
-"""An update bundle: the root file system of a slot, signed, each block of it verified as it is read (RAUC's "verity" format)."""
+"""An update bundle: a slot's root file system, signed, each block verified as it is read (RAUC's "verity" format)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SLOT = "rootfs"
 
 
 def bundle(root_file: Path, release: Release, signer: Signer, box: Toolbox, work: Path, out: Path) -> None:
-    """Write the bundle ``out`` with the file system in ``root_file``, and check it against the keyring that boxes trust."""
+    """Write the bundle ``out`` of the file system in ``root_file``, and check it against the keyring boxes trust."""
     folder = work / "bundle"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

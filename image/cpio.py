@@ -1,4 +1,4 @@
-"""An archive in cpio's "newc" format, as the kernel unpacks it for an initramfs: the same bytes for the same contents."""
+"""An archive in cpio's "newc" format, as the kernel unpacks it for an initramfs: the same bytes for the same files."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from image.toolbox import Toolbox
+from image.trees import set_times
 
 MAINTAINER = "The Tidegate project <tidegate@localhost>"
-_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,10 @@ class Control:
 
 
 def build_deb(box: Toolbox, control: Control, tree: Path, out: Path, *, epoch: int) -> Path:
-    """Pack what is below ``tree`` into a package in ``out`` and return its path. Everything belongs to root in it; no file is newer than ``epoch``.
+    """Pack what is below ``tree`` into a package in ``out`` and return its path.
 
-    ``tree`` is made where it doesn't exist, and gets the folder ``DEBIAN``.
+    Everything in it belongs to root and dates from ``epoch``. ``tree`` is made where it doesn't exist, and gets the
+    folder ``DEBIAN``.
     """
     about = tree / "DEBIAN"
     about.mkdir(parents=True)
@@ -66,7 +68,8 @@ def build_deb(box: Toolbox, control: Control, tree: Path, out: Path, *, epoch: i
     (about / "control").write_text(control.text(sum(-(-path.stat().st_size // 1024) for path in files)))
     for name, text in control.scripts.items():
         (about / name).write_text(text)
-        (about / name).chmod(0o755 if name in _SCRIPTS else 0o644)
+        (about / name).chmod(0o755 if name in SCRIPTS else 0o644)
+    set_times(tree, epoch)
     package = out / control.file_name
     box.run(
         ["dpkg-deb", "--root-owner-group", "-Zzstd", "--threads-max=1", "--build", tree, package],

@@ -1,4 +1,4 @@
-"""File systems and the disk image, put together without loop devices or mounts, the same bit for bit from the same contents."""
+"""File systems and the disk image, without loop devices or mounts, the same bit for bit from the same contents."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from image import bootstate
 from image.places import CHECKOUT
 from image.release import Release
-from image.rootfs import Root, set_times
+from image.rootfs import Root
 from image.toolbox import Toolbox
+from image.trees import set_times
 
 SIGNATURE = 0x54474154
 SLOT_MIB = 512
@@ -28,13 +29,13 @@ _DATA_FEATURES = "^metadata_csum_seed,^orphan_file"
 _UUID = "54474154-0000-4000-8000-00000000000{}"
 
 
-def root_ext4(root: Root, release: Release, box: Toolbox, out: Path) -> None:
+def root_ext4(tree: Path, release: Release, box: Toolbox, out: Path) -> None:
     """The file system of a slot in the file ``out``."""
-    _ext4(box, out, SLOT_MIB, number=2, label="root", features=_ROOT_FEATURES, epoch=release.epoch, tree=root.tree)
+    _ext4(box, out, SLOT_MIB, number=2, label="root", features=_ROOT_FEATURES, epoch=release.epoch, tree=tree)
 
 
 def disk_image(root_file: Path, root: Root, release: Release, box: Toolbox, work: Path, out: Path) -> None:
-    """The whole disk in the file ``out``, which is sparse: boot state, boot partition, slot A, an empty slot B, data."""
+    """The whole disk in the sparse file ``out``: boot state, boot partition, slot A, an empty slot B, data."""
     folder = work / "disk"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -55,6 +56,8 @@ def disk_image(root_file: Path, root: Root, release: Release, box: Toolbox, work
 
 def _genimage(name: str) -> str:
     start = _ALIGN_MIB + _BOOT_MIB
+    offsets = (_ALIGN_MIB, start, start + SLOT_MIB, start + 2 * SLOT_MIB)
+    boot, slot_a, slot_b, data = (f"offset = {offset}M size" for offset in offsets)
     return f"""\
 image {name} {{
   hdimage {{
@@ -62,11 +65,11 @@ image {name} {{
     disk-signature = {SIGNATURE:#x}
     align = {_ALIGN_MIB}M
   }}
-  partition state {{ in-partition-table = "false" image = "state.bin" offset = {bootstate.OFFSET} size = {bootstate.SIZE} }}
-  partition boot {{ partition-type = 0xC bootable = "true" image = "boot.vfat" offset = {_ALIGN_MIB}M size = {_BOOT_MIB}M }}
-  partition root-a {{ partition-type = 0x83 image = "root.ext4" offset = {start}M size = {SLOT_MIB}M }}
-  partition root-b {{ partition-type = 0x83 offset = {start + SLOT_MIB}M size = {SLOT_MIB}M }}
-  partition data {{ partition-type = 0x83 image = "data.ext4" offset = {start + 2 * SLOT_MIB}M size = {DATA_MIB}M }}
+  partition state {{ in-partition-table = "false" image = "state.bin" offset = {bootstate.OFFSET} }}
+  partition boot {{ partition-type = 0xC bootable = "true" image = "boot.vfat" {boot} = {_BOOT_MIB}M }}
+  partition root-a {{ partition-type = 0x83 image = "root.ext4" {slot_a} = {SLOT_MIB}M }}
+  partition root-b {{ partition-type = 0x83 {slot_b} = {SLOT_MIB}M }}
+  partition data {{ partition-type = 0x83 image = "data.ext4" {data} = {DATA_MIB}M }}
 }}
 """
 

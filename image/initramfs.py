@@ -1,4 +1,4 @@
-"""The initramfs: busybox, the first program, and the kernel modules between power-on and a mounted disk. Made natively."""
+"""The initramfs: busybox, the first program, and the kernel modules from power-on to a mounted disk. Made natively."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from image.places import CHECKOUT
 from image.toolbox import Toolbox
 
 _INIT = CHECKOUT / "image" / "boot" / "init"
-_APPLETS = (
+APPLETS = (
     *(
         "cat",
         "chmod",
@@ -65,7 +65,7 @@ def initramfs(root: Path, kernel: str, busybox: Path, box: Toolbox) -> bytes:
         *map(Entry.folder, ("bin", "dev", "etc", "lib", "lib/modules", "proc", "root", "run", "sys", "tmp")),
         Entry.character_device("dev/console", 5, 1),
         Entry.file("bin/busybox", busybox.read_bytes(), 0o755),
-        *(Entry.link(f"bin/{applet}", "busybox") for applet in _APPLETS),
+        *(Entry.link(f"bin/{applet}", "busybox") for applet in APPLETS),
         Entry.file("init", _INIT.read_bytes(), 0o755),
         *entries,
         Entry.file("lib/modules/order", "".join(f"{name}\n" for name in names).encode()),

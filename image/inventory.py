@@ -1,4 +1,4 @@
-"""What is in an image: every package of Debian and of Python with its version, as a table and as a CycloneDX bill of materials."""
+"""What is in an image: every package of Debian and of Python, as a table and as a CycloneDX bill of materials."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.parser import HeaderParser
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +21,7 @@ _NAMESPACE = uuid.UUID("54474154-0000-4000-8000-000000000000")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Item:
-    """One package. ``kind`` is ``deb`` or ``pypi``; ``source`` is the Debian source package's name, ``licence`` what it says itself."""
+    """One package. ``kind`` is ``deb`` or ``pypi``; ``source``: Debian's source package; ``licence``: its own words."""
 
     kind: str
     name: str
@@ -43,9 +43,11 @@ class Item:
 
 
 def inventory(tree: Path, boot_packages: Iterable[str]) -> list[Item]:
-    """What is installed in a root and unpacked on its boot partition, of which ``boot_packages`` are the control files."""
+    """What is installed in a root, and what is unpacked beside it, of which ``boot_packages`` are the control files."""
     status = (tree / "var/lib/dpkg/status").read_text()
-    found = {_debian(stanza) for stanza in status.split("\n\n") if "\nStatus: install ok installed\n" in f"\n{stanza}\n"}
+    found = {
+        _debian(stanza) for stanza in status.split("\n\n") if "\nStatus: install ok installed\n" in f"\n{stanza}\n"
+    }
     found |= {_debian(control) for control in boot_packages}
     for metadata in tree.glob("usr/lib/**/*.dist-info/METADATA"):
         found.add(_python(metadata.read_text()))
@@ -68,7 +70,7 @@ def bill_of_materials(items: Iterable[Item], release: Release) -> str:
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, json.dumps([reference, release.commit, components]))}",
         "version": 1,
         "metadata": {
-            "timestamp": datetime.fromtimestamp(release.epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "timestamp": datetime.fromtimestamp(release.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "component": {
                 "type": "firmware",
                 "bom-ref": reference,

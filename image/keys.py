@@ -1,4 +1,4 @@
-"""Who signs. A production key comes from outside; where none is given a development key is made on the spot, and says so in its name.
+"""Who signs. A production key comes from outside; without one a development key is made, and says so in its name.
 
 Neither key ever lies in the checkout: development keys are in the cache.
 """
@@ -36,6 +36,12 @@ class Signer:
     kind: str
     """``development`` or ``production``."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What has to be read for signing."""
+        key = () if self.key.startswith("pkcs11:") else (Path(self.key),)
+        return (*key, self.certificate, self.keyring)
+
 
 def signer(folder: Path, environment: Mapping[str, str] = os.environ) -> Signer:
     """The production key that the environment names, else the development key in ``folder``, made where there is none.
@@ -54,11 +60,12 @@ def signer(folder: Path, environment: Mapping[str, str] = os.environ) -> Signer:
     for name, value in given.items():
         if not value.startswith("pkcs11:") and not Path(value).is_file():
             raise BuildError(f"{name}: there is no file {value}")
+    key = given[KEY_VARIABLE]
     return Signer(
-        given[KEY_VARIABLE],
-        Path(given[CERTIFICATE_VARIABLE]).resolve(),
-        Path(given[KEYRING_VARIABLE]).resolve(),
-        "production",
+        key=key if key.startswith("pkcs11:") else str(Path(key).resolve()),
+        certificate=Path(given[CERTIFICATE_VARIABLE]).resolve(),
+        keyring=Path(given[KEYRING_VARIABLE]).resolve(),
+        kind="production",
     )
 
 

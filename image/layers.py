@@ -1,4 +1,4 @@
-"""What an image is made of: layers, each a folder ``NN-name`` with a ``layer.toml`` and, below ``files/``, what it puts into the root."""
+"""What an image is made of: layers, each a folder ``NN-name`` with a ``layer.toml`` and perhaps files for the root."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Layer:
     """Suites of Debian beyond those every image uses."""
     packages: tuple[str, ...] = ()
     boot_packages: tuple[str, ...] = ()
-    """Packages of which files go to the boot partition or into the initramfs: unpacked beside the root, not installed."""
+    """Packages for the boot partition or the initramfs: unpacked beside the root, not installed."""
     own_packages: tuple[str, ...] = ()
     """Packages of this project, built from the checkout and installed."""
     remove: tuple[str, ...] = ()

@@ -1,17 +1,14 @@
-"""Where Debian's archive is: read from the machine's own apt configuration, since each site has its own mirror."""
+"""Where Debian's archive is: asked of the machine's own apt, since each site has its own mirror."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from image.errors import BuildError
 
-APT = Path("/etc/apt")
-_OS_RELEASE = Path("/etc/os-release")
-_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$")
+_ARCHIVE, _SECURITY = "Debian", "Debian-Security"
 _PROXIES = re.compile(r'^(Acquire::https?::Proxy(?:::[^ ]+)?) "(.+)";$', re.MULTILINE)
 
 
@@ -23,84 +20,42 @@ class Mirrors:
     security: str
 
     def sources(self, suites: tuple[str, ...], components: str) -> str:
-        """Lines of a ``sources.list`` for the suites; those whose name ends in ``-security`` come from the security archive."""
-        return "".join(
-            f"deb {self.security if suite.endswith('-security') else self.archive} {suite} {components}\n"
-            for suite in suites
-        )
+        """Lines of a ``sources.list`` for the suites: a suite ``…-security`` comes from the security archive."""
+        return "".join(f"deb {self._home(suite)} {suite} {components}\n" for suite in suites)
+
+    def _home(self, suite: str) -> str:
+        return self.security if suite.endswith("-security") else self.archive
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    uri: str
-    suites: tuple[str, ...]
-    components: tuple[str, ...]
-    signed_by: str
+def mirrors() -> Mirrors:
+    """The mirrors this machine uses. Raises BuildError where its apt knows none of Debian."""
+    # The label is the archive's own word: it tells Debian from another vendor's packages for Debian.
+    listed = _said_by(
+        "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Origin: Debian", "ShortDesc: Packages"
+    )
+    return mirrors_in(listed)
 
 
-def mirrors(apt: Path = APT, os_release: Path = _OS_RELEASE) -> Mirrors:
-    """The mirrors this Debian machine uses. Raises BuildError where its apt configuration names none."""
-    codename = _codename(os_release)
-    entries = [entry for entry in _entries(apt) if "main" in entry.components and _is_debians(entry)]
-    archive = next((entry.uri for entry in entries if codename in entry.suites), None)
-    if archive is None:
+def mirrors_in(listed: str) -> Mirrors:
+    """The mirrors in lines of ``label address``. Raises BuildError without one of the label "Debian"."""
+    found: dict[str, str] = {}
+    for line in listed.splitlines():
+        label, _, address = line.partition(" ")
+        found.setdefault(label, address.rstrip("/"))
+    if _ARCHIVE not in found:
         raise BuildError(
-            f"{apt} names no mirror of Debian with the suite {codename!r} and the component 'main': "
-            "build on a Debian machine, or in a container of one"
+            "this machine's apt knows no mirror of Debian: build on Debian or in a container of it, after apt-get update"
         )
-    security = next((entry.uri for entry in entries if f"{codename}-security" in entry.suites), None)
-    return Mirrors(archive.rstrip("/"), (security or f"{archive.rstrip('/')}-security").rstrip("/"))
+    return Mirrors(found[_ARCHIVE], found.get(_SECURITY, f"{found[_ARCHIVE]}-security"))
 
 
 def proxies() -> tuple[str, ...]:
     """The proxies of the machine's apt as options for another apt, ``Acquire::http::Proxy "…"``."""
-    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
-    return tuple(f'{name} "{value}"' for name, value in _PROXIES.findall(dump))
+    return tuple(f'{name} "{value}"' for name, value in _PROXIES.findall(_said_by("apt-config", "dump")))
 
 
-def _codename(os_release: Path) -> str:
-    text = os_release.read_text() if os_release.exists() else ""
-    found = re.search(r"^VERSION_CODENAME=\"?([a-z]+)", text, re.MULTILINE)
-    if found is None:
-        raise BuildError(
-            f"{os_release} names no release of Debian: build on a Debian machine, or in a container of one"
-        )
-    return found[1]
-
-
-def _is_debians(entry: _Entry) -> bool:
-    """Whether the entry is Debian's and not another vendor's for Debian: it is signed by Debian's keys, or by those apt trusts."""
-    return not entry.signed_by or "debian-archive" in entry.signed_by
-
-
-def _entries(apt: Path) -> list[_Entry]:
-    folder = apt / "sources.list.d"
-    entries: list[_Entry] = []
-    for file in (apt / "sources.list", *sorted(folder.glob("*.list"))):
-        if file.exists():
-            entries += filter(None, map(_one_line, file.read_text().splitlines()))
-    for file in sorted(folder.glob("*.sources")):
-        for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", file.read_text())):
-            entries += _stanza(stanza)
-    return entries
-
-
-def _one_line(line: str) -> _Entry | None:
-    found = _ONE_LINE.match(line.strip())
-    if found is None:
-        return None
-    signed_by = next(
-        (option.partition("=")[2] for option in (found["options"] or "").split() if option.startswith("signed-by=")), ""
-    )
-    return _Entry(found["uri"], (found["suite"],), tuple(found["components"].split()), signed_by)
-
-
-def _stanza(stanza: str) -> list[_Entry]:
-    fields = {
-        name.strip().lower(): " ".join(value.split())
-        for name, value in re.findall(r"(?m)^([A-Za-z-]+):((?:.*)(?:\n[ \t].*)*)", stanza)
-    }
-    if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
-        return []
-    suites, components = tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split())
-    return [_Entry(uri, suites, components, fields.get("signed-by", "")) for uri in fields.get("uris", "").split()]
+def _said_by(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"{command[0]} can't be asked for this machine's mirrors: {error}") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,25 +16,35 @@ _HASH_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The folders of a build: artefacts in ``out``, what is costly to make in ``cache``, what may be thrown away in ``work``."""
+    """The folders of a build: artefacts in ``out``, what is costly in ``cache``, what may go away in ``work``."""
 
     out: Path
     cache: Path
-    checkout: Path = CHECKOUT
+    scratch: Path | None = None
+    """Instead of the usual ``work``."""
 
     @property
     def work(self) -> Path:
-        return self.cache / "work"
+        return self.scratch or self.cache / "work"
 
 
 def places(out: Path | None = None) -> Places:
     """The folders used where nothing else is said; ``XDG_CACHE_HOME`` moves the cache."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Places(out=out or CHECKOUT / "build" / "image", cache=home / "tidegate" / "image")
+    return Places(out=(out or CHECKOUT / "build" / "image").resolve(), cache=home / "tidegate" / "image")
+
+
+@contextmanager
+def exclusive(where: Places) -> Iterator[None]:
+    """Wait until no other build uses the cache, and keep it from others while the block runs."""
+    where.cache.mkdir(parents=True, exist_ok=True)
+    with (where.cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def key_of(parts: Iterable[str | bytes]) -> str:
-    """The name under which something made from ``parts`` is kept: the first digits of a hash over all of them, in order."""
+    """The name of something made from ``parts``: the first digits of a hash over all of them, in order."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part

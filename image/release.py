@@ -17,7 +17,7 @@ _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([~+-][A-Za-z0-9.+~-]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One release of one variant. ``epoch`` is its date in seconds since 1970; ``commit`` is empty outside a repository."""
+    """One release of one variant. ``epoch``: its date in seconds since 1970; ``commit``: empty outside a repository."""
 
     version: str
     variant: str
@@ -44,7 +44,7 @@ class Release:
 
 
 def release_of(variant: str, signing: str, version: str | None = None, checkout: Path = CHECKOUT) -> Release:
-    """The release that the checkout holds, or the same under another ``version``. Raises BuildError for what is no version."""
+    """The release that the checkout holds, perhaps under another ``version``. Raises BuildError for what is none."""
     chosen = version or project_version(checkout)
     if not _VERSION.fullmatch(chosen):
         raise BuildError(f"{chosen!r} is no version: take one like 1.2.0 or 1.3.0~rc1")

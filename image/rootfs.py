@@ -1,8 +1,8 @@
-"""The root file system of a slot: the base with the layers over it, everything a release needs, and nothing that differs from build to build."""
+"""The root of a slot: the base with the layers over it, the project's packages, and nothing that differs by build."""
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from image.initramfs import initramfs
 from image.layers import Recipe, matching
 from image.release import Release
 from image.toolbox import Toolbox
+from image.trees import copy_tree, link, remove, set_times
 
 APPLIANCE = "usr/lib/tidegate/appliance"
+RAUC = "etc/rauc/system.conf"
 KEYRING = "etc/rauc/keyring.pem"
-_SYSTEM_PYTHON = "usr/lib/python3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,17 @@ def unpack(base: Base, recipe: Recipe, box: Toolbox, work: Path) -> Root:
     box.script('rm -rf "$1"\nmkdir -p "$1"\ntar --numeric-owner --xattrs -xpf "$2" -C "$1"', tree, base.root)
     kernel = kernel_of(tree)
     device_trees = _take_device_trees(tree, kernel, work)
-    for path in matching(tree, recipe.all_of("remove")):
-        _remove(path)
+    _thin_out(tree, recipe)
     for path in matching(tree / "usr/lib/modules" / kernel / "kernel", recipe.all_of("remove_modules")):
-        _remove(path)
+        remove(path)
     box.run(["depmod", "-b", tree, kernel])
     for layer in recipe.layers:
         if layer.files.is_dir():
             copy_tree(layer.files, tree)
     for place, target in recipe.links:
-        _link(tree, place, target)
+        link(tree, place, target)
     for unit in recipe.all_of("mask"):
-        _link(tree, f"/etc/systemd/system/{unit}", "/dev/null")
+        link(tree, f"/etc/systemd/system/{unit}", "/dev/null")
     if recipe.all_of("enable"):
         box.run(["chroot", tree, "systemctl", "--quiet", "enable", *recipe.all_of("enable")])
     compile_python(box, tree, [f"/{path.relative_to(tree)}" for path in sorted(tree.glob("usr/lib/python3*"))])
@@ -57,13 +57,22 @@ def unpack(base: Base, recipe: Recipe, box: Toolbox, work: Path) -> Root:
     return Root(tree, device_trees, boot_files)
 
 
-def install(root: Root, packages: list[Path], box: Toolbox) -> None:
+def install(root: Root, packages: list[Path], recipe: Recipe, box: Toolbox) -> None:
     """Install packages of our own with their maintainer scripts. What they depend on must be there."""
     if packages:
-        box.run(
-            ["dpkg", f"--root={root.tree}", "--force-unsafe-io", "--install", *packages],
-            env={"DEBIAN_FRONTEND": "noninteractive", "DPKG_DEB_THREADS_MAX": "1"},
+        # Maintainer scripts ask the kernel, and leave notes where a machine that runs has them.
+        box.script(
+            'mount -t proc proc "$1/proc"\nmount -t tmpfs tmpfs "$1/run"\n'
+            'tree=$1\nshift\nexec dpkg --force-unsafe-io --root="$tree" --install "$@"',
+            root.tree,
+            *packages,
+            env={"DEBIAN_FRONTEND": "noninteractive"},
         )
+    _thin_out(root.tree, recipe)
+    # Wheels bring what only a debugger reads.
+    libraries = sorted((root.tree / "usr/lib/tidegate").rglob("*.so"))
+    if libraries:
+        box.run(["aarch64-linux-gnu-strip", "--strip-debug", "--preserve-dates", *libraries])
 
 
 def finish(root: Root, release: Release, keyring: bytes, box: Toolbox) -> None:
@@ -71,22 +80,19 @@ def finish(root: Root, release: Release, keyring: bytes, box: Toolbox) -> None:
     tree = root.tree
     kernel = kernel_of(tree)
     boot = tree / "boot"
-    (boot / f"vmlinuz-{kernel}").rename(boot / "vmlinuz")
+    # U-Boot unpacks it: booti knows gzip by its first bytes.
+    (boot / "vmlinuz").write_bytes(box.run(["gzip", "-9", "-n", "-c", boot / f"vmlinuz-{kernel}"]))
     for file in boot.iterdir():
         if file.name != "vmlinuz":
-            _remove(file)
+            remove(file)
     (boot / "initrd").write_bytes(initramfs(tree, kernel, root.boot_files / "usr/bin/busybox", box))
-    about = tree / APPLIANCE
-    about.mkdir(parents=True, exist_ok=True)
-    (about / "release").write_text(release.text())
-    ring = tree / KEYRING
-    ring.parent.mkdir(parents=True, exist_ok=True)
-    ring.write_bytes(keyring)
-    os_release = tree / "usr/lib/os-release"
-    os_release.write_text(os_release.read_text() + f"IMAGE_ID={release.compatible}\nIMAGE_VERSION={release.version}\n")
+    (tree / KEYRING).write_bytes(keyring)
+    system = tree / RAUC
+    system.write_text(re.sub(r"(?m)^compatible=.*$", f"compatible={release.compatible}", system.read_text()))
+    label(tree, release)
     # Empty, not missing: it is written at the first start, and the machine isn't asked as for a new installation.
     (tree / "etc/machine-id").write_text("")
-    _remove(tree / "var/lib/dbus/machine-id")
+    remove(tree / "var/lib/dbus/machine-id")
     for pattern in (
         "var/log/*",
         "var/cache/ldconfig/*",
@@ -97,9 +103,24 @@ def finish(root: Root, release: Release, keyring: bytes, box: Toolbox) -> None:
         "etc/*-",
     ):
         for path in sorted(tree.glob(pattern)):
-            _remove(path)
+            remove(path)
     (tree / "data").mkdir(exist_ok=True)
+    # As old as /usr: nothing is to be brought up to date at the first start (systemd-update-done.service(8)).
+    for folder in ("etc", "var"):
+        (tree / folder / ".updated").touch()
     set_times(tree, release.epoch)
+
+
+def label(tree: Path, release: Release) -> None:
+    """Say in ``tree`` which release it is, in files of its own: those there may belong to another tree, too."""
+    os_release = tree / "usr/lib/os-release"
+    others = re.sub(r"(?m)^IMAGE_.*\n", "", os_release.read_text())
+    for path, text in (
+        (tree / APPLIANCE / "release", release.text()),
+        (os_release, f"{others}IMAGE_ID={release.compatible}\nIMAGE_VERSION={release.version}\n"),
+    ):
+        remove(path)
+        path.write_text(text)
 
 
 def kernel_of(tree: Path) -> str:
@@ -111,7 +132,7 @@ def kernel_of(tree: Path) -> str:
 
 
 def compile_python(box: Toolbox, tree: Path, folders: list[str]) -> None:
-    """Compile modules natively. They are never looked at again for changes: the root is read-only, and its times are all the same."""
+    """Compile modules natively, never to be compared with their sources again: the root is read-only."""
     for cached in (path for folder in folders for path in (tree / folder.lstrip("/")).rglob("__pycache__")):
         shutil.rmtree(cached)
     box.run(
@@ -124,32 +145,14 @@ def compile_python(box: Toolbox, tree: Path, folders: list[str]) -> None:
     )
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy files and links over a root; a file may be run by all if it may be by its owner, and belongs to root."""
-    for path in sorted(source.rglob("*")):
-        place = target / path.relative_to(source)
-        if path.is_symlink():
-            place.unlink(missing_ok=True)
-            place.symlink_to(os.readlink(path))
-        elif path.is_dir():
-            place.mkdir(mode=0o755, exist_ok=True)
-        else:
-            place.unlink(missing_ok=True)
-            shutil.copyfile(path, place)
-            place.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+def used(tree: Path, box: Toolbox) -> int:
+    """What the tree takes on a disk in bytes, as du counts it."""
+    return int(box.run(["du", "-sk", tree]).split()[0]) << 10
 
 
-def set_times(tree: Path, epoch: int) -> None:
-    """Nothing is newer than ``epoch``."""
-    for folder, names, files in os.walk(tree):
-        for path in (folder, *(os.path.join(folder, name) for name in (*names, *files))):
-            if os.lstat(path).st_mtime > epoch:
-                os.utime(path, (epoch, epoch), follow_symlinks=False)
-
-
-def used_kib(tree: Path, box: Toolbox) -> int:
-    """What the tree takes on a disk, as du counts it."""
-    return int(box.run(["du", "-sk", "--apparent-size", tree]).split()[0])
+def _thin_out(tree: Path, recipe: Recipe) -> None:
+    for path in matching(tree, recipe.all_of("remove")):
+        remove(path)
 
 
 def _take_device_trees(tree: Path, kernel: str, work: Path) -> tuple[Path, ...]:
@@ -170,17 +173,3 @@ def _take_device_trees(tree: Path, kernel: str, work: Path) -> tuple[Path, ...]:
     if not found:
         raise BuildError(f"the kernel {kernel} brings no device tree of a Raspberry Pi")
     return found
-
-
-def _link(tree: Path, place: str, target: str) -> None:
-    path = tree / place.lstrip("/")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove(path)
-    path.symlink_to(target)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

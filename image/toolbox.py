@@ -1,4 +1,4 @@
-"""The toolbox: a chroot of Debian 13 that holds every tool of the build, so that the machine's own release doesn't matter.
+"""The toolbox: a chroot of Debian 13 with every tool of the build, so that the machine's own release doesn't matter.
 
 Commands run in it with a mount namespace of their own: what they mount is gone with them, whatever happens.
 """
@@ -11,18 +11,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from image.errors import BuildError
 from image.mirrors import mirrors, proxies
-from image.places import Places, key_of
+from image.places import CHECKOUT, Places, key_of
 from image.steps import step
 
 SUITES = ("trixie", "trixie-updates", "trixie-security")
 _PACKAGES = (
     "arch-test",
-    "busybox-static",
+    "binutils-aarch64-linux-gnu",
     "ca-certificates",
     "debian-archive-keyring",
     "dosfstools",
@@ -69,10 +69,14 @@ class Toolbox:
     root: Path
     binds: tuple[Path, ...]
 
+    def seeing(self, *files: Path) -> Toolbox:
+        """The same toolbox with the folders of these files in it."""
+        return replace(self, binds=tuple(dict.fromkeys([*self.binds, *(file.parent for file in files)])))
+
     def run(
         self, command: Iterable[str | Path], *, env: Mapping[str, str] | None = None, data: bytes | None = None
     ) -> bytes:
-        """Run a command inside and return what it wrote to its standard output. Raises BuildError with the end of its errors."""
+        """Run a command inside and return its standard output. Raises BuildError with the end of its errors."""
         words = [str(word) for word in command]
         variables = {"PATH": _PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
         chroot = ["chroot", str(self.root), "/usr/bin/env", "-i", *(f"{k}={v}" for k, v in variables.items()), *words]
@@ -105,9 +109,11 @@ class Toolbox:
             "cd /",
         ]
         # Name resolution as on the machine itself.
-        for file in ("/etc/resolv.conf", "/etc/hosts"):
-            if Path(file).exists():
-                lines.append(f"touch {self._inside(file)} && mount --bind {file} {self._inside(file)}")
+        lines += (
+            f"touch {self._inside(file)} && mount --bind {file} {self._inside(file)}"
+            for file in ("/etc/resolv.conf", "/etc/hosts")
+            if Path(file).exists()
+        )
         for folder in self.binds:
             inside = self._inside(str(folder))
             lines.append(f"mkdir -p {inside} && mount --bind {shlex.quote(str(folder))} {inside}")
@@ -116,8 +122,8 @@ class Toolbox:
     def _emulator_rule(self) -> str:
         """How the kernel knows programs for arm64, and what runs them; binfmt_misc in the kernel's documentation.
 
-        F opens the emulator at once, so that nothing has to be copied into what runs under it; P and O keep the program's
-        own name and file; C takes its set-user-ID bit.
+        F opens the emulator at once, so that nothing has to be copied into what runs under it; P and O keep the
+        program's own name and file; C takes its set-user-ID bit.
         """
         magic = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
         mask = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
@@ -138,7 +144,7 @@ def toolbox(where: Places) -> Toolbox:
             _make(root, where)
     for folder in (where.out, where.work):
         folder.mkdir(parents=True, exist_ok=True)
-    return Toolbox(root, (where.checkout, where.out, where.cache))
+    return Toolbox(root, (CHECKOUT, where.out, where.cache))
 
 
 def _make(root: Path, where: Places) -> None:

@@ -1,18 +1,22 @@
 # U-Boot: choose a slot, count the attempt, start it. What it knows between starts is one sector at 1 MiB of the disk,
 # an environment with a checksum, which RAUC writes through /run/fw_env.config.
 #
-# Addresses are set, not taken from the board: Debian's defaults leave less than its kernel needs.
+# Addresses are set, not taken from the board: Debian's defaults leave less than its kernel needs. The kernel is packed with
+# gzip; booti unpacks it at kernel_comp_addr_r and moves it to where it was loaded.
 if test "${devtype}" = "mmc"; then
   setenv kernel_at 0x04000000
   setenv initrd_at 0x0a000000
   setenv state_at 0x0c000000
+  setenv kernel_comp_addr_r 0x10000000
   setenv console "@CONSOLE@"
 else
   setenv kernel_at 0x42000000
   setenv initrd_at 0x48000000
   setenv state_at 0x4c000000
+  setenv kernel_comp_addr_r 0x50000000
   setenv console "ttyAMA0"
 fi
+setenv kernel_comp_size 0x04000000
 setenv state_block 0x800
 
 ${devtype} dev ${devnum}

@@ -75,13 +75,20 @@ class Target:
 
 
 def build(
-    target: Target, out: Path, *, version: str, cache: Path, own: Path | None = None, root: Path | None = None
+    target: Target,
+    out: Path,
+    *,
+    version: str,
+    cache: Path,
+    own: Path | None = None,
+    root: Path | None = None,
+    epoch: int | None = None,
 ) -> Path:
     """Build it in `out` and return its path.
 
     `own`: the application's :func:`wheel`, made where there is none. `root`: a file system with the target's Python, of
     an architecture that runs here, where this interpreter isn't of that minor; without, what is installed is compiled
-    where it is installed. Raises BuildFailed.
+    where it is installed. `epoch`: the date of every file in it, if not SOURCE_DATE_EPOCH. Raises BuildFailed.
     """
     out.mkdir(parents=True, exist_ok=True)
     compiler = Compiler.of(target, root)
@@ -90,20 +97,23 @@ def build(
         tree = Path(work) / "tree"
         site = tree / target.site
         shutil.copytree(third_party, site, symlinks=True, copy_function=os.link)
-        _own(own, site)
+        with tempfile.TemporaryDirectory(prefix="tidegate-wheel-") as made:
+            install_wheel(own or wheel(Path(made)), site)
         if compiler is not None:
             for package in ("gateway", "drivers", "hil", "bench"):
                 compiler.compile(site, package)
         _environment(tree, target)
         _copies(tree)
         _control(tree, target, version)
+        date = int(os.environ.get("SOURCE_DATE_EPOCH", _EPOCH)) if epoch is None else epoch
         for path in (tree, *tree.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            # Not what the cache says, which was filled at any time.
+            os.utime(path, (date, date), follow_symlinks=False)
         package_file = out / f"tidegate_{version}_{target.architecture}.deb"
-        epoch = os.environ.get("SOURCE_DATE_EPOCH", str(_EPOCH))
         pack = ["dpkg-deb", "--root-owner-group", "-Zzstd", "--threads-max=1", "--build", str(tree), str(package_file)]
-        _run(pack, "dpkg-deb couldn't pack it", SOURCE_DATE_EPOCH=epoch)
+        _run(pack, "dpkg-deb couldn't pack it", SOURCE_DATE_EPOCH=str(date))
     return package_file
 
 
@@ -182,21 +192,23 @@ def locked(text: str, target: Target) -> Iterator[str]:
         yield " ".join([name.strip(), *hashes])
 
 
-def wheel(out: Path) -> Path:
-    """The application's own wheel, in `out`. It fits every target. Raises BuildFailed."""
+def wheel(out: Path, project: Path = CHECKOUT) -> Path:
+    """A project's own wheel, the application's if nothing else is said, in `out`. It fits every target.
+
+    Raises BuildFailed.
+    """
     # What builds it is fetched, but where it is there already.
     isolation = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
-    _pip("wheel", "--no-deps", *isolation, "--wheel-dir", str(out), str(CHECKOUT))
-    (made,) = out.glob("tidegate-*.whl")
+    _pip("wheel", "--no-deps", *isolation, "--wheel-dir", str(out), str(project))
+    (made,) = out.glob("*.whl")
     return made
 
 
-def _own(own: Path | None, site: Path) -> None:
-    """The application itself."""
-    with tempfile.TemporaryDirectory(prefix="tidegate-wheel-") as work:
-        _pip("install", "--target", str(site), "--no-deps", "--no-index", "--upgrade", str(own or wheel(Path(work))))
+def install_wheel(made: Path, site: Path) -> None:
+    """What a wheel holds, in `site`. Raises BuildFailed."""
+    _pip("install", "--target", str(site), "--no-deps", "--no-index", "--upgrade", str(made))
     shutil.rmtree(site / "bin", ignore_errors=True)
-    for record in site.glob("tidegate-*.dist-info/direct_url.json"):
+    for record in site.glob("tidegate*.dist-info/direct_url.json"):
         record.unlink()  # where it was built concerns nobody
 
 
