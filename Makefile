@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
+.PHONY: help demo test web web-assets lint bench conformance faults fleet docs lock clean venv venv-fleet packages-demo packages-test packages-fleet
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ conformance: packages-test venv ## Run the conformance suite over every driver
 faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
 	@$(BIN)/pytest -v -m fault
 
+fleet: packages-fleet venv venv-fleet ## Try the Ansible collection on simulated machines, over SSH (needs root)
+	@cd ansible && $(abspath $(FLEET_BIN))/ansible-lint --offline --profile production -q
+	@$(SUDO) env PATH="$(PATH)" tests/fleet/apart $(BIN)/pytest -v -m fleet tests/fleet
+
 docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
 	@$(BIN)/python -m gateway.config.reference --write
 	@$(BIN)/python -m gateway.cli.reference --write
@@ -59,10 +63,11 @@ lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all
 	@[ -x build/uv/bin/uv ] || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install -q uv; }
 	@compile="build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml"; \
 	$$compile -o requirements/runtime.lock; \
-	$$compile --group test --group lint --group build -o requirements/dev.lock
+	$$compile --group test --group lint --group build -o requirements/dev.lock; \
+	build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group fleet -o requirements/fleet.lock
 
 clean: ## Remove what was built or installed here
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(FLEET_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # --- what the targets above need -----------------------------------------------------------------------------
 
@@ -77,6 +82,18 @@ venv: packages-python
 	  $(BIN)/pip install -q --disable-pip-version-check --use-pep517 --require-hashes -r requirements/dev.lock; \
 	  $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	  touch $(STAMP); }
+
+# What a control machine has, and ansible-lint; apart from the rest, which needs none of it.
+FLEET_VENV := .venv-fleet
+FLEET_BIN := $(FLEET_VENV)/bin
+FLEET_STAMP = $(FLEET_VENV)/.installed-$(shell sha256sum < requirements/fleet.lock | cut -c1-16)
+
+venv-fleet: packages-python
+	@[ -e $(FLEET_STAMP) ] || { \
+	  echo "installing Ansible into $(FLEET_VENV)"; \
+	  $(PYTHON) -m venv --clear $(FLEET_VENV); \
+	  $(FLEET_BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/fleet.lock; \
+	  touch $(FLEET_STAMP); }
 
 # $(call need,what to test,Debian package ...): install packages where the test fails, without starting their services.
 define need
@@ -95,6 +112,9 @@ packages-python:
 
 packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
+
+packages-fleet: packages-demo
+	$(call need,command -v ssh && command -v sshd && command -v ip && command -v unshare,openssh-client openssh-server iproute2 util-linux)
 
 packages-test: packages-demo packages-peers packages-web
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl,socat strace mbpoll openssl)
