@@ -26,11 +26,16 @@ SCRIPTS = {
     "/usr/local/bin/tidegate": '#!/bin/sh\nexec {python} -m gateway "$@"\n',
     "/usr/sbin/shutdown": "#!/bin/sh\necho reboot > /run/init\n",
     "/usr/bin/systemctl": """#!/bin/sh
-case "$1" in
-  is-active) test -e "/run/services/${{2%.service}}" && echo active || {{ echo inactive; exit 3; }} ;;
-  stop|start|restart) echo "$1 ${{2%.service}}" > /run/init; read -r _ < /run/done ;;
-  disable) touch "/etc/disabled-${{2%.service}}" ;;
-  is-enabled) test -e "/etc/disabled-${{2%.service}}" && {{ echo disabled; exit 1; }} || echo enabled ;;
+for word in "$@"; do case "$word" in -*) ;; *) verb=${{verb:-$word}}; unit=$word ;; esac; done
+name=${{unit%.*}}
+active() {{ test -e "/run/services/$name" && case "$unit" in *.socket) false ;; esac; }}
+case "$verb" in
+  show) active && state=active || state=inactive
+        printf 'Id=%s\\nLoadState=loaded\\nActiveState=%s\\n' "$unit" $state ;;
+  is-active) active && echo active || {{ echo inactive; exit 3; }} ;;
+  stop|start|restart) echo "$verb $name" > /run/init; read -r _ < /run/done ;;
+  disable) touch "/etc/disabled-$name" ;;
+  is-enabled) test -e "/etc/disabled-$name" && {{ echo disabled; exit 1; }} || echo enabled ;;
   is-system-running) echo running ;;
 esac
 """,
@@ -188,7 +193,8 @@ class Machine:
             return
         state = json.loads(slots.read_text())
         booted = state["next"]
-        if not state["slots"][booted]["healthy"]:
+        ill = Path("/data/slots/ill").exists() and not state["slots"][booted]["good"]
+        if ill or not state["slots"][booted]["healthy"]:
             booted = state["next"] = "A" if booted == "B" else "B"
         state["booted"] = booted
         state["slots"][booted]["good"] = True

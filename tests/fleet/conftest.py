@@ -116,9 +116,13 @@ ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile={di
         done = subprocess.run(
             line, cwd=self.directory, capture_output=True, text=True, timeout=_LIMIT_S, stdin=subprocess.DEVNULL,
             env={
-                **os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
-                "ANSIBLE_HOME": str(self.directory / ".ansible"), "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"), "ANSIBLE_STDOUT_CALLBACK": "recorder",
+                **os.environ,
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
+                "ANSIBLE_HOME": str(self.directory / ".ansible"),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
+                "ANSIBLE_STDOUT_CALLBACK": "recorder",
                 "FLEET_RECORD": str(report),
             },
         )  # fmt: skip
@@ -200,19 +204,22 @@ type = "uint64"
 
 
 Launch = Callable[..., list[Machine]]
+Configurations = Callable[[str], str | None]
 
 
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory: pytest.TempPathFactory, keys: Keys, control: Control) -> Iterator[Launch]:
     """Brings machines up, several at once."""
     home = tmp_path_factory.mktemp("machines")
+    up_already: list[str] = []
     with ExitStack() as stack:
 
         def up(
             *names: str, configurations: Callable[[str], str | None] = lambda name: None, **more: Any
         ) -> list[Machine]:
             made = []
-            for number, name in enumerate(names, 2):
+            for number, name in enumerate(names, len(up_already) + 2):
+                up_already.append(name)
                 machine = Machine(home, keys, number, name, configurations(name), **more)
                 stack.callback(machine.end)
                 made.append(machine.launch())

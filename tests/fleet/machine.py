@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from gateway.control.client import ControlClient
 
@@ -61,6 +62,9 @@ class Machine:
     @property
     def client(self) -> ControlClient:
         return ControlClient(self.root / "var/lib/tidegate/control.sock")
+
+    def status(self) -> dict[str, Any]:
+        return self.client.status()
 
     def log(self, service: str) -> str:
         return (self.root / f"var/log/{service}.log").read_text(errors="replace")

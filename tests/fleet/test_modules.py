@@ -33,4 +33,4 @@ def test_facts_say_how_a_gateway_is(control: Control, launch: Launch, field: Fie
     facts = [each["ansible_facts"]["tidegate"] for each in done.results("Ask")]
     assert [each["id"] for each in facts] == ["gw1", "gw2"]
     assert facts[0]["well"] == ["device filler", "sink plant"]
-    assert facts[0]["update"]["slots"][0]["version"] == "1.0"
+    assert facts[0]["release"]["slots"][0]["version"] == "1.0"

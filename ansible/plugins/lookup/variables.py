@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible.plugins.lookup import LookupBase
 
 DOCUMENTATION = r"""

@@ -106,7 +106,7 @@ import fcntl
 import json
 import os
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ class Authority:
         self.directory = Path(module.params["directory"])
         self.certificate_file = self.directory / "ca.pem"
         self.key_file = self.directory / "ca.key"
-        self.now = datetime.now(timezone.utc)
+        self.now = datetime.now(UTC)
 
     def fail(self, message: str) -> None:
         self.module.fail_json(msg=message)
@@ -176,7 +176,9 @@ class Authority:
             self.builder(request.subject, authority.subject, request.public_key(), days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(ca=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usages[each] for each in self.module.params["usage"]]), critical=False)
+            .add_extension(
+                x509.ExtendedKeyUsage([usages[each] for each in self.module.params["usage"]]), critical=False
+            )
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         )
@@ -320,7 +322,12 @@ def main() -> None:
             "name": {"type": "str", "default": "Tidegate fleet CA"},
             "valid_days": {"type": "int"},
             "request": {"type": "str"},
-            "usage": {"type": "list", "elements": "str", "choices": ["client", "server"], "default": ["client", "server"]},
+            "usage": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["client", "server"],
+                "default": ["client", "server"],
+            },
             "subject": {"type": "str"},
         },
         required_if=[("state", "signed", ["request"]), ("state", "revoked", ["subject"])],

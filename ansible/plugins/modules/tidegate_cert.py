@@ -158,7 +158,9 @@ class Pair:
             self.module.exit_json(changed=False, **told)
         diff = {"before": shown(found), "after": f"{self.params['common_name']}: requested, because {why}\n"}
         if not self.module.check_mode:
-            names = [f"--host={host}" for host in self.params["hosts"]] + [f"--uri={uri}" for uri in self.params["uris"]]
+            names = [f"--host={host}" for host in self.params["hosts"]] + [
+                f"--uri={uri}" for uri in self.params["uris"]
+            ]
             more = ["--name", self.params["common_name"], "--type", self.params["key_type"], *names]
             told["request"] = self.ask("request", *more)["request"]
         self.module.exit_json(changed=True, why=why, diff=diff, **told)
@@ -213,8 +215,7 @@ class Trust:
         wanted = fingerprint(self.gateway, self.params["content"])
         state = self.known().get(wanted)
         if state != "trusted" and not self.module.check_mode:
-            file = tempfile.NamedTemporaryFile("w", dir=self.module.tmpdir, suffix=".pem")
-            with file:
+            with tempfile.NamedTemporaryFile("w", dir=self.module.tmpdir, suffix=".pem") as file:
                 file.write(self.params["content"])
                 file.flush()
                 self.gateway.ask("cert", "add", file.name, *self.driver, by_socket=False)

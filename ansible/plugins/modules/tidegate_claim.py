@@ -100,7 +100,11 @@ class Page:
         try:
             connection.connect()
             self.check(connection.sock.getpeercert(binary_form=True))
-            headers = {"origin": f"https://{self.host_header}", "sec-fetch-site": "same-origin", "host": self.host_header}
+            headers = {
+                "origin": f"https://{self.host_header}",
+                "sec-fetch-site": "same-origin",
+                "host": self.host_header,
+            }
             body = None
             if form is not None:
                 headers["content-type"] = "application/x-www-form-urlencoded"
@@ -149,7 +153,9 @@ def main() -> None:
         module.fail_json(msg=f"what answers at {page.place} is no Tidegate page that can be claimed (status {status})")
     code, password = module.params["code"], module.params["password"]
     if not code:
-        module.fail_json(msg=f"the gateway at {page.place} belongs to nobody yet and its claim code isn't known: add it")
+        module.fail_json(
+            msg=f"the gateway at {page.place} belongs to nobody yet and its claim code isn't known: add it"
+        )
     if module.check_mode:
         module.exit_json(changed=True, fingerprint=page.fingerprint)
     form = {"code": code, "name": module.params["name"], "password": password, "again": password}

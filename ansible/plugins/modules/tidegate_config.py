@@ -30,8 +30,8 @@ options:
     type: dict
   confirm_by:
     description:
-      - V(health) has the gateway confirm the change once every broker and device that was well before is well again, and
-        take it back otherwise.
+      - V(health) has the gateway confirm the change once every broker and device that was well before is well again,
+        and take it back otherwise.
       - V(hand) leaves it unconfirmed, for a later task with O(state=confirmed).
     type: str
     choices: [health, hand]
@@ -50,6 +50,10 @@ options:
       - V(page) gives it back to people.
     type: str
     default: ansible
+  replace_draft:
+    description: Go on even if somebody is working on a draft, which is lost then.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - tidegate.fleet.gateway
 attributes:
@@ -182,11 +186,15 @@ class Change:
     def applied(self, directory: Path) -> dict[str, Any]:
         params = self.module.params
         words = ["--confirm-within", str(params["confirm_within"]), "--confirm-by", params["confirm_by"]]
+        if params["replace_draft"]:
+            words.append("--replace-draft")
         if params["reason"]:
             words += ["--reason", params["reason"]]
         answer = self.gateway.call("config", "apply", str(directory), *words, *self.acting_as, "--yes")
         if answer.code == CONFLICT and answer.body is not None:
             revision = answer.body["revision"]
+            # It went back to the draft, for people to mend it there. This one is mended where it came from.
+            self.gateway.do("config", "draft", "discard", "--yes")
             self.gateway.fail(
                 f"the change was taken back, what ran before runs again: {revision['why'] or 'it was not confirmed'}",
                 revision=revision,
@@ -220,6 +228,7 @@ def main() -> None:
             "confirm_within": {"type": "float", "default": 60},
             "reason": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": "ansible"},
+            "replace_draft": {"type": "bool", "default": False},
         },
         required_if=[("state", "applied", ["files"])],
         supports_check_mode=True,

@@ -17,8 +17,8 @@ options:
     description: What to ask for. The fewer, the quicker.
     type: list
     elements: str
-    choices: [status, update, configuration, certificates, repairs, users, tokens]
-    default: [status, update, configuration, certificates, repairs, users, tokens]
+    choices: [status, release, configuration, certificates, repairs, users, tokens]
+    default: [status, release, configuration, certificates, repairs, users, tokens]
 extends_documentation_fragment:
   - tidegate.fleet.gateway
 attributes:
@@ -95,7 +95,7 @@ ansible_facts:
         ledger:
           description: The ledger as the gateway tells it.
           type: dict
-        update:
+        release:
           description: Image, slots and the latest installation.
           type: dict
         configuration:
@@ -125,7 +125,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tidegate.fleet.plugins.module_utils.gateway import ARGUMENTS, FAILED, UNREACHABLE, Gateway
 
-_ALL = ["status", "update", "configuration", "certificates", "repairs", "users", "tokens"]
+_ALL = ["status", "release", "configuration", "certificates", "repairs", "users", "tokens"]
 _DAY_S = 86_400
 
 
@@ -176,8 +176,8 @@ def collect(gateway: Gateway, wanted: list[str]) -> dict[str, Any]:
     if status.code != 0:
         gateway.refused(status)
     facts = digest(status.body)
-    if "update" in wanted:
-        facts["update"] = gateway.ask("update", "status")
+    if "release" in wanted:
+        facts["release"] = gateway.ask("update", "status")
     if "configuration" in wanted:
         facts["configuration"] = gateway.ask("config", "show")
     if "certificates" in wanted:

@@ -67,7 +67,7 @@ secret:
   type: str
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -79,7 +79,7 @@ def days_left(token: dict[str, Any]) -> float:
     if token["expires"] is None:
         return float("inf")
     end = datetime.fromisoformat(token["expires"].replace("Z", "+00:00"))
-    return (end - datetime.now(timezone.utc)).total_seconds() / 86_400
+    return (end - datetime.now(UTC)).total_seconds() / 86_400
 
 
 def good(token: dict[str, Any], params: dict[str, Any]) -> bool:

@@ -94,7 +94,7 @@ class Slots:
             self.end(version, changed=False, restart=not self.next["booted"])
         if self.version == version:
             # What runs is wanted, but the other slot is next: that is taken back.
-            return self.roll_back(to=version)
+            self.roll_back(to=version)
         if not self.module.check_mode:
             self.gateway.ask("update", "install", source)
         self.end(version, changed=True, restart=True)

@@ -35,7 +35,9 @@ options:
     choices: [always, on_create]
     default: always
   must_change:
-    description: A password that is given now is good for choosing another one only. Use it with O(update_password=on_create).
+    description:
+      - A password that is given now is good for choosing another one only.
+      - Use it with O(update_password=on_create).
     type: bool
     default: false
   disabled:
