@@ -25,6 +25,10 @@ from typing import Any
 SCRIPTS = {
     "/usr/local/bin/tidegate": '#!/bin/sh\nexec {python} -m gateway "$@"\n',
     "/usr/sbin/shutdown": "#!/bin/sh\necho reboot > /run/init\n",
+    "/usr/bin/hostnamectl": """#!/bin/sh
+for word in "$@"; do last=$word; done
+case "$*" in *set-hostname*) echo "$last" > /etc/hostname; hostname "$last" ;; *) cat /etc/hostname ;; esac
+""",
     "/usr/bin/systemctl": """#!/bin/sh
 for word in "$@"; do case "$word" in -*) ;; *) verb=${{verb:-$word}}; unit=$word ;; esac; done
 name=${{unit%.*}}
@@ -116,8 +120,9 @@ class Machine:
             "tidegate": [python, "-m", "gateway", "run", "--unattended", "--config", config],
         }
         if spec["page"]:
-            listen = ["--listen", f"{spec['address']}:443", "--state", "/var/lib/tidegate-web"]
-            self.services["tidegate-web"] = [python, "-m", "gateway", "web", "--config", config, *listen]
+            places = ["--socket", "/var/lib/tidegate/control.sock", "--state", "/var/lib/tidegate-web"]
+            listen = ["--listen", f"{spec['address']}:443"]
+            self.services["tidegate-web"] = [python, "-m", "gateway", "web", *places, *listen]
         self.environment = {**os.environ, "PYTHONPATH": f"/usr/lib/tidegate-image:{root}", "HOME": "/root"}
 
     def up(self) -> None:

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gateway.control.client import ControlClient
+from gateway.control.client import ControlClient, NotRunning
 
 BRIDGE = "10.77.0.1"
 ROOT = Path(__file__).parents[2]
@@ -53,11 +54,15 @@ class Machine:
         return f"10.77.0.{self.number}"
 
     @property
+    def pid(self) -> int:
+        """Its first process, seen from outside."""
+        assert self._process is not None
+        return int(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0])
+
+    @property
     def root(self) -> Path:
         """Its disk, seen from outside."""
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return Path(f"/proc/{children[0]}/root")
+        return Path(f"/proc/{self.pid}/root")
 
     @property
     def client(self) -> ControlClient:
@@ -105,17 +110,32 @@ class Machine:
         return self
 
     def wait_ready(self) -> None:
-        """Return when its SSH answers."""
+        """Return when its SSH, its gateway and its page answer."""
+        waiting: dict[str, Callable[[], object]] = {"SSH": self._speaks_ssh, "the gateway": self.status}
+        if self.page:
+            waiting["the page"] = self._has_page
         deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
+        while waiting and time.monotonic() < deadline:
             assert self._process is not None
             said = (self.directory / self.name / "boot.log").read_text()
             assert self._process.poll() is None, f"{self.name} didn't start:\n{said}"
-            with contextlib.suppress(OSError), socket.create_connection((self.address, 22), 1) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
+            for what, look in list(waiting.items()):
+                with contextlib.suppress(OSError, NotRunning, IndexError):
+                    look()
+                    del waiting[what]
             time.sleep(0.05)
-        raise AssertionError(f"{self.name} doesn't answer on {self.address}:22")
+        logs = "\n".join(
+            path.read_text(errors="replace")[-2000:] for path in (self.root / "var/log").glob("tidegate*.log")
+        )
+        assert not waiting, f"{self.name}: no answer from {' or '.join(waiting)}\n{logs}"
+
+    def _speaks_ssh(self) -> None:
+        with socket.create_connection((self.address, 22), 1) as connection:
+            if connection.recv(4) != b"SSH-":
+                raise OSError("not yet")
+
+    def _has_page(self) -> None:
+        socket.create_connection((self.address, 443), 1).close()
 
     def freeze(self) -> None:
         """It is dead: its network is gone, and nobody is told."""

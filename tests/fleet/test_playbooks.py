@@ -58,7 +58,7 @@ def test_configure_and_report(control: Control, machines: list[Machine]) -> None
 
     report = control.play("report")
     assert report.code == 0, report.out
-    rows = list(csv.DictReader((control.directory / "fleet/report.csv").open()))
+    rows = list(csv.DictReader((control.directory / "fleet/report.csv").read_text().splitlines()))
     assert [(row["gateway"], row["place"], row["devices"], row["brokers"]) for row in rows] == [
         ("gw1", "acme/plant1/filling/line1", "1/1", "1/1"),
         ("gw2", "acme/plant1/filling/line1", "1/1", "1/1"),
@@ -107,7 +107,7 @@ def test_users_certificates_and_tokens_rotate(control: Control, machines: list[M
 
     # Another password, and less time left than wanted: both are renewed, once.
     users[1]["password"] = "four small willows"
-    done = control.play("rotate", **{**variables, "tidegate_renew_before_days": 396, "tidegate_certificate_days": 800})
+    done = control.play("rotate", **{**variables, "tidegate_renew_before_days": 397, "tidegate_certificate_days": 800})
     assert done.code == 0, done.out
     assert certificate.read_text() != before
     assert control.play("rotate", **{**variables, "tidegate_certificate_days": 800}).changed == 0

@@ -69,9 +69,8 @@ def test_a_fleet_stops_where_too_many_fail_and_loses_nothing(control: Control, m
     said = done.said[-1]
     assert f"{DEAD}: " in said
     assert f"{UNHEALTHY}: it runs 1.0, not 2.0: it fell back" in said
-    rows = {
-        row["gateway"]: row["outcome"] for row in csv.DictReader((control.directory / "fleet/update-2.0.csv").open())
-    }
+    written = (control.directory / "fleet/update-2.0.csv").read_text().splitlines()
+    rows = {row["gateway"]: row["outcome"] for row in csv.DictReader(written)}
     assert {name for name, outcome in rows.items() if outcome == "unreachable"} == {DEAD}
     assert {name for name, outcome in rows.items() if outcome == "failed"} == {UNHEALTHY}
     updated, untried = NAMES[:10], NAMES[10:]
