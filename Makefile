@@ -50,7 +50,8 @@ faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refu
 	@$(BIN)/pytest -v -m fault
 
 fleet: packages-fleet venv venv-fleet ## Try the Ansible collection on simulated machines, over SSH (needs root)
-	@cd ansible && $(abspath $(FLEET_BIN))/ansible-lint --offline --profile production -q
+	@mkdir -p build/fleet/ansible_collections/tidegate && ln -sfn ../../../../ansible build/fleet/ansible_collections/tidegate/fleet
+	@cd ansible && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/fleet PATH="$(CURDIR)/$(FLEET_BIN):$$PATH" ansible-lint -q
 	@$(SUDO) env PATH="$(PATH)" tests/fleet/apart $(BIN)/pytest -v -m fleet tests/fleet
 
 docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
@@ -58,6 +59,7 @@ docs: venv ## Regenerate what is generated: the references of configuration, com
 	@$(BIN)/python -m gateway.cli.reference --write
 	@$(BIN)/python -m gateway.control.reference --write
 	@$(BIN)/python -m drivers.common.readme --write
+	@$(BIN)/python ansible/reference.py --write
 
 lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all
 	@[ -x build/uv/bin/uv ] || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install -q uv; }

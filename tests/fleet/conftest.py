@@ -90,6 +90,7 @@ callback_result_format = yaml
 retry_files_enabled = false
 [ssh_connection]
 pipelining = true
+control_path_dir = {directory / "cp"}
 ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile={directory / "known_hosts"} \
 -o StrictHostKeyChecking=yes -o ConnectTimeout=5
 """
