@@ -20,14 +20,15 @@ from tests.support.mosquitto import Mosquitto
 
 BIN = ROOT / ".venv-fleet" / "bin"
 BROKER_PORT = 1883
-_LIMIT_S = 240
+_LIMIT_S = 420
+"""A playbook's, on a machine that does other things, too."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/fleet/" in str(item.path):
             item.add_marker(pytest.mark.fleet)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ class Field:
             assert task is not None
             connections.add(task)
             try:
-                await _talk(slave, reader, writer)
+                with contextlib.suppress(asyncio.CancelledError):  # it is cancelled by the end of the field alone
+                    await _talk(slave, reader, writer)
             finally:
                 connections.discard(task)
                 writer.close()
