@@ -33,6 +33,7 @@ lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > build/imports.txt || { cat build/imports.txt; exit 1; }
+	@! git grep -nE '^(<<<<<<<|>>>>>>>)( |$$)' || { echo 'a merge left its marks there: settle it'; exit 1; }
 
 web: packages-test venv ## Look at every page with a real browser (TIDEGATE_PICTURES=1 writes docs/images)
 	@$(BIN)/pytest -v tests/web
