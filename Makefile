@@ -74,7 +74,7 @@ clean: ## Remove what was built or installed here
 
 # --- what the targets above need -----------------------------------------------------------------------------
 
-STAMP = $(VENV)/.installed-$(shell { cat requirements/dev.lock; sed -n "/^\[project/,/^\[dependency/p" pyproject.toml; } | sha256sum | cut -c1-16)
+STAMP = $(VENV)/.installed-$(shell { cat requirements/dev.lock; sed -n "/^\[project/,/^\[dependency/p;/^\[tool.hatch/,/^\[tool.ruff/p" pyproject.toml; } | sha256sum | cut -c1-16)
 
 venv: packages-python
 	@mkdir -p build

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import ssl
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
@@ -17,23 +20,17 @@ import orjson
 from gateway.cli.calling import answering
 from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.control.client import ControlClient, Refused
+from gateway.control.client import ControlClient, NotRunning, Refused
 from gateway.ops.files import write_atomically
+from gateway.ops.provisioning import Provisions, Setting
+from gateway.ops.published import published
 from gateway.web.certificate import Pair, fingerprint
 from gateway.web.provisioned import REPORT
 
-_KNOWN = {"user", "tls", "configuration"}
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One thing in the file, and what became of it."""
-
-    name: str
-    outcome: str
-    """``applied``, ``unchanged`` or ``refused``."""
-    said: str = ""
-    mend: str | None = None
+_OWN: Final = ("user", "tls", "configuration")
+_REMEMBERED: Final = 32
+"""So many files that were applied aren't again. Two alternate where one is on the boot partition and one on a stick."""
+_ASK_AGAIN_S: Final = 0.5
 
 
 @click.command()
@@ -46,14 +43,24 @@ class Setting:
     help="The page's own directory, as tidegate web has it. Default: web, beside the control socket.",
 )
 @click.option("--again", is_flag=True, help="Even if this very file was applied before.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for a gateway that is starting.",
+)
 @json_option
 def provision(
-    file: Path, config_path: Path, socket: Path | None, state: Path | None, again: bool, as_json: bool
+    file: Path, config_path: Path, socket: Path | None, state: Path | None, again: bool, wait_s: float, as_json: bool
 ) -> None:
     """Give a new gateway its users, certificate and configuration from FILE, each setting by itself.
 
+    On an image's machine the file may be about the machine, too: its name, network, time and SSH keys.
+
     What is refused doesn't keep the rest from being applied; the exit code is 1 then. A file that was applied before
-    isn't applied again, so this may run at every start.
+    isn't applied again, so this may run at every start; it is another one if a file that it names has changed.
     """
     try:
         body = file.read_bytes()
@@ -64,18 +71,33 @@ def provision(
         fail(f"{file} isn't TOML: {error}", "mend the file", Exit.CONFIG)
     socket = socket or socket_of(config_path, None)
     state = state or socket.parent / "web"
-    digest = hashlib.sha256(body).hexdigest()
-    if not again and _report(state).get("digest") == digest:
+    digest = _digest(body, wanted, file.parent)
+    before = _applied(state)
+    if not again and digest in before:
         note(f"{file} was applied before; nothing is to be done")
         return
+    machine = published(Provisions)  # type: ignore[type-abstract]
+    settings = [*(machine.provision(wanted) if machine else ())]
     client = ControlClient(socket, 60.0)
+    applied = [digest]
     try:
         with answering():
-            client.status()
-            settings = list(_apply(wanted, file.parent, client, state))
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        report = {"file": str(file), "digest": digest, "settings": [asdict(setting) for setting in settings]}
-        write_atomically(state / REPORT, orjson.dumps(report, option=orjson.OPT_INDENT_2), 0o600)
+            try:
+                _await(client, wait_s)
+            except NotRunning as error:
+                if not settings:
+                    raise
+                # What was done to the machine is to be told; at the next start this file's turn comes again.
+                settings += [Setting(key, "refused", str(error)) for key in _OWN if key in wanted]
+                applied = []
+            else:
+                settings += _apply(wanted, file.parent, client, state, machine.tables if machine else ())
+        report = {
+            "file": str(file),
+            "digests": [*applied, *(each for each in before if each != digest)][:_REMEMBERED],
+            "settings": [asdict(setting) for setting in settings],
+        }
+        _keep(state, report)
     except OSError as error:
         fail(f"can't use {error.filename or state}: {error.strerror or error}", "give another with --state")
     if as_json:
@@ -86,15 +108,52 @@ def provision(
         sys.exit(Exit.FAILED)
 
 
-def _report(state: Path) -> dict[str, Any]:
+def _digest(body: bytes, wanted: dict[str, Any], beside: Path) -> str:
+    """Of the file and of those it names: a configuration that was mended beside it is to be applied."""
+    whole = hashlib.sha256(body)
+    for section, key in (("tls", "certificate"), ("tls", "key"), ("configuration", "file")):
+        given = wanted.get(section)
+        if isinstance(given, dict) and isinstance(given.get(key), str):
+            with contextlib.suppress(OSError, ValueError):
+                whole.update((beside / given[key]).read_bytes())
+    return whole.hexdigest()
+
+
+def _applied(state: Path) -> list[str]:
     try:
-        report: dict[str, Any] = orjson.loads((state / REPORT).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return report
+        return [str(digest) for digest in orjson.loads((state / REPORT).read_bytes())["digests"]]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return []
 
 
-def _apply(wanted: dict[str, Any], beside: Path, client: ControlClient, state: Path) -> Iterator[Setting]:
+def _await(client: ControlClient, wait_s: float) -> None:
+    """Raises NotRunning if nothing answers in time."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            client.status()
+        except NotRunning:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_ASK_AGAIN_S)
+        else:
+            return
+
+
+def _keep(state: Path, report: dict[str, Any]) -> None:
+    """What is in the page's directory is its owner's: root may have come before the page. Raises OSError."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(state / REPORT, orjson.dumps(report, option=orjson.OPT_INDENT_2), 0o600)
+    if os.geteuid() == 0:
+        owner = state.stat()
+        for path in (state / REPORT, state / "tls", *(state / "tls").glob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _apply(
+    wanted: dict[str, Any], beside: Path, client: ControlClient, state: Path, machines: tuple[str, ...]
+) -> Iterator[Setting]:
     """Users first: whatever else fails, somebody can come in and see it."""
     users = wanted.get("user", [])
     for user in users if isinstance(users, list) else [users]:
@@ -103,8 +162,9 @@ def _apply(wanted: dict[str, Any], beside: Path, client: ControlClient, state: P
         yield _tls(wanted["tls"], beside, state)
     if "configuration" in wanted:
         yield _configuration(wanted["configuration"], beside, client)
-    for key in sorted(wanted.keys() - _KNOWN):
-        yield Setting(key, "refused", f"a provisioning file has no {key!r}", f"it has {', '.join(sorted(_KNOWN))}")
+    known = (*_OWN, *machines)
+    for key in sorted(wanted.keys() - set(known)):
+        yield Setting(key, "refused", f"a provisioning file has no {key!r}", f"it has {', '.join(known)}")
 
 
 def _user(user: Any, client: ControlClient) -> Setting:

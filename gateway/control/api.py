@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gateway.accounts import Accounts
-from gateway.audit import AuditLog
+from gateway.actors import Actor
+from gateway.audit import AuditError, AuditLog
 from gateway.changes.changes import Changes
 from gateway.changes.ports import Plant
 from gateway.changes.start import Start
@@ -30,6 +32,7 @@ from gateway.control.routes import (
     events,
     live,
     logs,
+    machine,
     reads,
     repairs,
     scan,
@@ -48,10 +51,14 @@ from gateway.control.routes.backup import Uploads
 from gateway.delta import changes_between
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.backup.restore import Restorer
+from gateway.ops.events import MachineChanged
 from gateway.ops.keeper import Keeper
 from gateway.ops.logs import LogRing
+from gateway.ops.machine import Machines, Turn
 from gateway.ops.slots import Updates
 from gateway.runtime import Runtime
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Services:
     changes: Changes
     diagnostics: Diagnostics
     updates: Updates
+    machines: Machines
     restorer: Restorer
     uploads: Uploads
     keeper: Keeper
@@ -101,13 +109,35 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
         updates = Updates()
         stack.push_async_callback(updates.close)
+        machines = Machines(partial(_tell, runtime, log))
+        stack.push_async_callback(machines.close)
         restorer = Restorer(
             places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
         )
         uploads = Uploads(data_dir / "restore-upload")
         yield Services(
-            runtime, logs, log, users, desk, changes, room, updates, restorer, uploads, Keeper(data_dir / "secrets")
-        )
+            runtime, logs, log, users, desk, changes, room, updates, machines, restorer, uploads,
+            Keeper(data_dir / "secrets"),
+        )  # fmt: skip
+
+
+async def _tell(runtime: Runtime, log: AuditLog, turn: Turn) -> None:
+    """How it stands with a change of the machine. What somebody does is recorded by the operation that does it."""
+    what = "machine's time" if turn.change.what == "time" else f"network of {turn.change.subject}"
+    match turn.state:
+        case "pending":
+            runtime.events.tell(MachineChanged("pending", f"the {what} has changed and waits to be confirmed"))
+        case "confirmed":
+            runtime.events.tell(MachineChanged("confirmed", f"the change of the {what} is confirmed"))
+        case "taken back":
+            runtime.events.tell(MachineChanged("taken-back", f"the change of the {what} was taken back"))
+    if not turn.by_itself:
+        return
+    _log.warning("machine: the change of the %s was taken back, since nobody confirmed it", what)
+    try:
+        await log.record(Actor.gateway(), f"machine.{turn.change.what}", turn.change.subject, "taken back")
+    except AuditError as error:
+        _log.error("machine: that can't be recorded: %s", error)
 
 
 def operations(services: Services) -> list[Operation[Any, Any]]:
@@ -129,6 +159,7 @@ def operations(services: Services) -> list[Operation[Any, Any]]:
         *config.operations(services.changes),
         *signin.operations(services.accounts, services.audit.record),
         *update.operations(services.updates, services.audit),
+        *machine.operations(services.machines, services.audit),
         *certificates.operations(services.runtime, services.audit),
         *backup.operations(
             services.runtime, services.audit, services.changes.main, services.restorer, services.uploads

@@ -101,7 +101,20 @@ class RepairsChanged:
         return ""
 
 
-Change = DeviceChanged | LinkChanged | SinkChanged | AlarmChanged | ConfigChanged | RepairsChanged
+@dataclass(frozen=True, slots=True)
+class MachineChanged:
+    """A change of the machine's network or time waits to be confirmed, or no longer does."""
+
+    event: ClassVar[str] = "machine"
+    state: Literal["pending", "confirmed", "taken-back"]
+    detail: str
+
+    @property
+    def about(self) -> str:
+        return ""
+
+
+Change = DeviceChanged | LinkChanged | SinkChanged | AlarmChanged | ConfigChanged | RepairsChanged | MachineChanged
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Update slots: the small interface through which an image lets itself be updated. Elsewhere there is none.
 
-An image that boots from two slots installs a package that publishes, under the entry-point group
-``tidegate.appliance``, something callable without arguments that returns an :class:`Appliance`. An installation without
-one is updated by its package manager.
+An image that boots from two slots installs a package that publishes an :class:`Appliance` (`gateway.ops.published`). An
+installation without one is updated by its package manager.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-_log = logging.getLogger(__name__)
+from gateway.ops.published import published
 
-GROUP = "tidegate.appliance"
+_log = logging.getLogger(__name__)
 
 
 class UpdateRefused(Exception):
@@ -80,16 +78,7 @@ class Appliance(Protocol):
 
 def appliance() -> Appliance | None:
     """The image this runs in. None: it is no image, or what it publishes can't be used, which is logged."""
-    for point in entry_points(group=GROUP):
-        try:
-            found = point.load()()
-        except Exception:  # noqa: BLE001 - third-party code may raise anything
-            _log.exception("the update slots of %s can't be used", point.value)
-            continue
-        if isinstance(found, Appliance):
-            return found
-        _log.error("the update slots of %s can't be used: it makes no Appliance", point.value)
-    return None
+    return published(Appliance)  # type: ignore[type-abstract]
 
 
 @dataclass(frozen=True, slots=True)

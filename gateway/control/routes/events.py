@@ -30,12 +30,12 @@ def operations(source: Events) -> list[Operation[Any, Any]]:
             "/v1/events",
             "follow_events",
             Role.VIEWER,
-            "Stream changes of state: devices, links, sinks, alarms, configuration, repairs.",
+            "Stream changes of state: devices, links, sinks, alarms, configuration, repairs, the machine.",
             follow_events,
             events(
                 Change,
-                "Events `device`, `link`, `sink`, `alarm`, `config` and `repairs`, from now on. What changes again "
-                "before it was told is told once; after a reconnect, ask for the status anew.",
+                "Events `device`, `link`, `sink`, `alarm`, `config`, `repairs` and `machine`, from now on. What "
+                "changes again before it was told is told once; after a reconnect, ask for the status anew.",
             ),
         ),
         Operation(

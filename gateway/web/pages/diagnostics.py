@@ -114,6 +114,10 @@ def _event(past: Mapping[str, Any]) -> dict[str, Any] | None:
             name = "Configuration"
             href = "/changes"
             kind, word = "off", str(change["state"]).replace("-", " ")
+        case "machine":
+            name = "Machine"
+            href = "/system/machine"
+            kind, word = "off", str(change["state"]).replace("-", " ")
         case _:
             return None
     moment = datetime.fromtimestamp(past["timestamp_ms"] / 1000, UTC)

@@ -1,0 +1,79 @@
+"""Where things are on a box, below one root, so that a test can have a box of its own in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The paths of docs/explanation/appliance.md. `root` is ``/`` on a box."""
+
+    root: Path = Path("/")
+
+    @property
+    def data(self) -> Path:
+        """The partition that outlives releases."""
+        return self.root / "data"
+
+    @property
+    def identity(self) -> Path:
+        """What makes this box this box: kept by a factory reset, destroyed by a wipe."""
+        return self.data / "identity"
+
+    @property
+    def hostname(self) -> Path:
+        return self.identity / "hostname"
+
+    @property
+    def machine_id(self) -> Path:
+        return self.identity / "machine-id"
+
+    @property
+    def host_key(self) -> Path:
+        return self.identity / "ssh" / "ssh_host_ed25519_key"
+
+    @property
+    def authorized_keys(self) -> Path:
+        """Who may come in by SSH. Without this file nothing listens on port 22."""
+        return self.identity / "ssh" / "authorized_keys"
+
+    @property
+    def localtime(self) -> Path:
+        """Where ``/etc/localtime`` leads: nowhere, which is UTC, or to a file of the time zone database."""
+        return self.data / "config" / "localtime"
+
+    @property
+    def timezone_before(self) -> Path:
+        """Where it led before a change that isn't confirmed: after a power cut it leads there again."""
+        return self.localtime.with_name("localtime.before")
+
+    @property
+    def runtime(self) -> Path:
+        """What is gone after a restart."""
+        return self.root / "run"
+
+    @property
+    def erase(self) -> Path:
+        """What is to be destroyed at the next start."""
+        return self.data / ".erase"
+
+    @property
+    def appliance(self) -> Path:
+        """The appliance's own state."""
+        return self.data / "appliance"
+
+    @property
+    def networks(self) -> Path:
+        """What was set of the network. What the release ships is in ``/usr/lib/systemd/network``."""
+        return self.root / "etc" / "systemd" / "network"
+
+    @property
+    def update_url(self) -> Path:
+        """Where updates are looked for, one line; without this file nowhere."""
+        return self.data / "config" / "update-url"
+
+    @property
+    def time_servers(self) -> Path:
+        return self.root / "etc" / "systemd" / "timesyncd.conf.d" / "servers.conf"
