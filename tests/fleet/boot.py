@@ -98,10 +98,11 @@ def install(spec: dict[str, Any]) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
     if spec["configuration"] is not None:
         write("/etc/tidegate/tidegate.toml", spec["configuration"])
-    if spec["slots"]:
+    if spec["appliance"]:
         site = "/usr/lib/tidegate-image/simulated_image-1.dist-info"
         write(f"{site}/METADATA", "Metadata-Version: 2.1\nName: simulated-image\nVersion: 1\n")
-        write(f"{site}/entry_points.txt", "[tidegate.appliance]\nimage = tests.fleet.image:appliance\n")
+        published = "slots = tests.fleet.image:appliance\nmachine = tests.fleet.image:machine\n"
+        write(f"{site}/entry_points.txt", f"[tidegate.appliance]\n{published}")
 
 
 def fifo() -> None:

@@ -1,4 +1,4 @@
-"""The update slots of a simulated machine: a file says what they hold, `tests.fleet.boot` restarts into them.
+"""What a simulated appliance publishes: update slots and itself. `tests.fleet.boot` restarts it.
 
 A bundle is a line of text, ``sound VERSION`` or ``unhealthy VERSION``; anything else isn't signed by anybody trusted.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.ops.slots import Slot, Step, UpdateRefused
+from tests.ops.machine import FileMachine
 
 STATE = Path("/data/slots/slots.json")
 EMPTY = {"version": None, "healthy": False, "good": False}
@@ -68,3 +69,17 @@ class Slots:
 
 def appliance() -> Slots:
     return Slots()
+
+
+class Box(FileMachine):
+    """Its network and time are a file; a wipe is what the first program of an appliance makes of it."""
+
+    async def wipe(self) -> None:
+        Path("/data/.erase").write_text("wipe\n")
+        Path("/run/init").write_text("reboot\n")
+
+
+def machine() -> Box:
+    directory = Path("/data/machine")
+    directory.mkdir(exist_ok=True)
+    return Box(directory)

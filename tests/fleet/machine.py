@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 _START_S = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(appliance=True)
 class Keys:
     """Who comes in by SSH, and whom they meet."""
 
@@ -36,7 +36,7 @@ class Keys:
         return keys
 
 
-@dataclass(slots=True)
+@dataclass(appliance=True)
 class Machine:
     """One machine; up for as long as the context lasts. `number`: 2 to 250, the end of its address."""
 
@@ -45,7 +45,7 @@ class Machine:
     number: int
     name: str
     configuration: str | None = None
-    slots: bool = False
+    appliance: bool = False
     page: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -85,7 +85,7 @@ class Machine:
             "python": sys.executable,
             "repository": str(ROOT),
             "configuration": self.configuration,
-            "slots": self.slots,
+            "appliance": self.appliance,
             "page": self.page,
             "host_key": self.keys.host.read_text(),
             "authorized_key": self.keys.client.with_suffix(".pub").read_text(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +27,7 @@ CA = "a long walk by the sea"
 @pytest.fixture(scope="module")
 def box(control: Control, launch: Launch, field: Field, broker: Mosquitto) -> Machine:
     """As it comes out of its carton, but for the SSH key."""
-    [machine] = launch("box", slots=True, page=True)
+    [machine] = launch("box", appliance=True, page=True)
     variables = {"tidegate_location": LOCATION, "tidegate_settings": settings(field), "tidegate_user": "root"}
     control.inventory([machine], **variables)
     return machine
@@ -51,6 +52,9 @@ def test_from_the_inventory_to_the_first_value_by_one_command(control: Control, 
     certificates = [{"path": "/etc/tidegate/tls/broker.pem", "hosts": ["box.local"]}]
     variables = {
         "tidegate_hostname": "box-by-the-door",
+        "tidegate_timezone": "Europe/Berlin",
+        "tidegate_time_servers": ["192.0.2.123"],
+        "tidegate_network": {"interface": "eth0", "address": "192.0.2.7/24", "reached_at": box.address},
         "tidegate_users": users,
         "tidegate_certificates": certificates,
         "tidegate_ca_passphrase": CA,
@@ -59,7 +63,11 @@ def test_from_the_inventory_to_the_first_value_by_one_command(control: Control, 
     done = control.twice("provision", **variables)
     [last] = done.results("first value that a broker takes")
     assert last["ansible_facts"]["tidegate"]["delivered"] > 0
-    assert (box.root / "etc/hostname").read_text().strip() == "box-by-the-door"
+    machine = box.client.get("/v1/machine")
+    assert machine["hostname"] == "box-by-the-door"
+    assert machine["clock"]["settings"] == {"timezone": "Europe/Berlin", "servers": ["192.0.2.123"]}
+    assert machine["interfaces"][0]["settings"]["address"] == "192.0.2.7/24"
+    assert machine["unconfirmed"] is None
     assert (box.root / "etc/tidegate/secrets/historian").stat().st_mode & 0o777 == 0o600
     assert "secret of the historian" not in done.out
     assert "tall poplars" not in done.out
@@ -177,16 +185,50 @@ def signed(request: x509.CertificateSigningRequest, days: int) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def test_a_network_that_cuts_the_machine_off_comes_back(control: Control, box: Machine) -> None:
+    (control.directory / "short.yml").write_text(
+        """
+- hosts: tidegate
+  gather_facts: false
+  tasks:
+    - tidegate.fleet.tidegate_machine:
+        interface: eth0
+        network: {address: 192.0.2.8/24}
+        confirm_within: 10
+    - tidegate.fleet.tidegate_machine:
+        state: confirmed
+      vars:
+        ansible_host: 10.77.0.98
+"""
+    )
+    assert control.play("short.yml").code != 0
+    deadline = time.monotonic() + 30
+    while box.client.get("/v1/machine")["unconfirmed"] is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert box.client.get("/v1/machine")["interfaces"][0]["settings"]["address"] == "192.0.2.7/24"
+
+
 def test_a_lost_box_is_shut_out_and_wiped(control: Control, box: Machine) -> None:
     nobody = control.play("disable", tidegate_ca_passphrase=CA)
     assert "say which box is lost" in nobody.said[0]
-    control.twice("disable", tidegate_hosts="box", tidegate_ca_passphrase=CA)
+    stop = {"tidegate_disable_stop": False}
+    control.twice("disable", tidegate_hosts="box", tidegate_ca_passphrase=CA, **stop)
     revoked = x509.load_pem_x509_crl((control.directory / "ca/crl.pem").read_bytes())
     assert len(list(revoked)) == 1
-    assert not Path(box.root / "run/services/tidegate").exists()
+    assert not Path(box.root / "run/services/tidegate-web").exists()
 
     other = control.play("wipe", tidegate_hosts="box", tidegate_wipe="another")
     assert "nothing was wiped" in other.said[0]
-    control.twice("wipe", tidegate_hosts="box", tidegate_wipe="box")
-    assert not (box.root / "etc/tidegate").exists()
-    assert not (box.root / "var/lib/tidegate").exists()
+    foretold = control.play("wipe", "--check", tidegate_hosts="box", tidegate_wipe="box")
+    done = control.play("wipe", tidegate_hosts="box", tidegate_wipe="box")
+    assert done.code == 0, done.out
+    assert foretold.changes() == done.changes()
+    deadline = time.monotonic() + 60
+    while (box.root / "root/.ssh/authorized_keys").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert not (box.root / "etc/tidegate/secrets").exists()
+    again = control.play("wipe", tidegate_hosts="box", tidegate_wipe="box")
+    assert again.changed == 0
+    assert "out of reach: it is wiped already, or lost" in again.out.replace("\n", " ").replace("    ", "")

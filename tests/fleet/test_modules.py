@@ -15,7 +15,7 @@ PLAY = """
 
 
 def test_facts_say_how_a_gateway_is(control: Control, launch: Launch, field: Field, broker: Mosquitto) -> None:
-    machines = launch("gw1", "gw2", configurations=lambda name: configuration(name, field), slots=True)
+    machines = launch("gw1", "gw2", configurations=lambda name: configuration(name, field), appliance=True)
     control.inventory(machines)
     (control.directory / "try.yml").write_text(
         PLAY

@@ -20,7 +20,7 @@ PASSWORDS = {"chief": "seven grey herons", "look": "three tall poplars"}
 
 @pytest.fixture(scope="module")
 def machines(control: Control, launch: Launch, field: Field, broker: Mosquitto) -> list[Machine]:
-    two = launch("gw1", "gw2", configurations=lambda name: configuration(name, field), slots=True)
+    two = launch("gw1", "gw2", configurations=lambda name: configuration(name, field), appliance=True)
     control.inventory(two, tidegate_user="root", tidegate_location=LOCATION, tidegate_settings=settings(field))
     return two
 

@@ -19,7 +19,7 @@ _DELIVERING_S = 60.0
 
 @pytest.fixture(scope="module")
 def machines(control: Control, launch: Launch, field: Field, broker: Mosquitto) -> list[Machine]:
-    fleet = launch(*NAMES, configurations=lambda name: configuration(name, field, interval_ms=2000), slots=True)
+    fleet = launch(*NAMES, configurations=lambda name: configuration(name, field, interval_ms=2000), appliance=True)
     control.inventory(fleet, tidegate_user="root")
     for machine in fleet:
         delivering(machine)
