@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 _START_S = 60.0
 
 
-@dataclass(appliance=True)
+@dataclass(slots=True)
 class Keys:
     """Who comes in by SSH, and whom they meet."""
 
@@ -36,7 +36,7 @@ class Keys:
         return keys
 
 
-@dataclass(appliance=True)
+@dataclass(slots=True)
 class Machine:
     """One machine; up for as long as the context lasts. `number`: 2 to 250, the end of its address."""
 

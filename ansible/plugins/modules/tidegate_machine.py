@@ -134,6 +134,8 @@ class Settings:
     def network(self) -> None:
         interface, wanted = self.params["interface"], self.params["network"]
         known = {each["name"]: each["settings"] for each in self.status["interfaces"]}
+        if wanted["dhcp"] == bool(wanted["address"]):
+            self.gateway.fail(f"the network of {interface} needs either dhcp or an address: write one of both")
         if interface not in known:
             self.gateway.fail(f"there is no network interface {interface}: there is {', '.join(known)}")
         if self.differs(interface, known[interface], wanted):
@@ -172,12 +174,7 @@ def main() -> None:
             "timezone": {"type": "str"},
             "servers": {"type": "list", "elements": "str"},
             "interface": {"type": "str"},
-            "network": {
-                "type": "dict",
-                "options": network,
-                "mutually_exclusive": [("dhcp", "address")],
-                "required_one_of": [("dhcp", "address")],
-            },
+            "network": {"type": "dict", "options": network},
             "confirm_within": {"type": "float", "default": 120},
         },
         required_together=[("interface", "network")],
