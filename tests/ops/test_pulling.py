@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from gateway.ops.pulling import Pulled, PullRefused, opened, trusted_keys
 from tests.support.configuration import configuration
 from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
-from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.mosquitto import Authority, Mosquitto, free_port
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -101,6 +105,69 @@ def test_one_byte_changed_is_refused(data: st.DataObject) -> None:
     body[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(PullRefused):
         opened(bytes(body), [ED25519.public_key()], "gw1", None, 0.0)
+
+
+class Server:
+    """An HTTPS server that has one file, and nothing else."""
+
+    def __init__(self, directory: Path, path: str, body: bytes) -> None:
+        pair = Authority(directory / "ca").issue("server", alt="IP:127.0.0.1")
+        self.ca = directory / "ca" / "ca.crt"
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = self.path == path
+                self.send_response(200 if found else 404)
+                self.end_headers()
+                self.wfile.write(body if found else b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"https://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.mark.integration
+async def test_a_server_gives_each_gateway_its_own(tmp_path: Path) -> None:
+    keys = public(tmp_path / "keys.pem", ED25519)
+    text = configuration(tmp_path / "data", [free_port()], free_port())
+    wanted = text.replace("interval_ms = 100", "interval_ms = 150")
+    with (
+        Server(tmp_path, "/gw1.tidegate", bundle(files={"tidegate.toml": wanted})) as server,
+        GatewayProcess(tmp_path, text) as gateway,
+    ):
+
+        async def pull(address: str, **environment: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "gateway", "pull", address, "--config", str(gateway.config)]
+            line = [*command, "--keys", str(keys), "--json"]
+            env = {**os.environ, **environment}
+            return await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, timeout=60, env=env)
+
+        await gateway.until(lambda _: True, "it answers")
+        trusting = {"SSL_CERT_FILE": str(server.ca)}
+        stranger = await pull(server.address + "/{id}.tidegate")
+        assert (stranger.returncode, "can't be reached: " in stranger.stderr) == (4, True)
+        missing = await pull(server.address + "/nothing", **trusting)
+        assert (missing.returncode, "the server answers 404 Not Found" in missing.stderr) == (1, True)
+        clear = await pull("http://127.0.0.1/x")
+        assert (clear.returncode, "only https:// addresses are fetched from" in clear.stderr) == (1, True)
+        done = await pull(server.address + "/{id}.tidegate", **trusting)
+        assert done.returncode == 0, done.stderr
+        assert gateway.config.read_text() == wanted
 
 
 @pytest.mark.integration
