@@ -58,6 +58,7 @@ def test_from_the_inventory_to_the_first_value_by_one_command(control: Control, 
         "tidegate_users": users,
         "tidegate_certificates": certificates,
         "tidegate_ca_passphrase": CA,
+        "tidegate_authorized_keys": [box.keys.client.with_suffix(".pub").read_text().strip()],
         "tidegate_secrets": {"historian": "a secret of the historian"},
     }
     done = control.twice("provision", **variables)

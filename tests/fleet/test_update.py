@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import subprocess
 import time
 
 import pytest
@@ -90,3 +91,31 @@ def test_a_fleet_stops_where_too_many_fail_and_loses_nothing(control: Control, m
     assert rest.code == 0, rest.out
     assert {host for _, host in rest.changes()} == set(untried[:2])
     assert control.play("update", "--limit", ",".join(untried[:2]), **release).changed == 0
+
+
+def test_an_ordinary_machine_is_updated_by_its_package(control: Control, launch: Launch, field: Field) -> None:
+    [plain] = launch("plain", configurations=lambda name: configuration(name, field))
+    control.inventory([plain], tidegate_user="root")
+    package = control.directory / "tidegate"
+    (package / "DEBIAN").mkdir(parents=True)
+    facts = {
+        "Package": "tidegate",
+        "Version": "2.0",
+        "Architecture": "all",
+        "Maintainer": "Tests <tests@plant.example>",
+    }
+    text = "".join(f"{key}: {value}\n" for key, value in {**facts, "Description": "a release"}.items())
+    (package / "DEBIAN/control").write_text(text)
+    subprocess.run(["dpkg-deb", "--build", package, control.directory], check=True, capture_output=True)
+    release = {
+        "tidegate_update_version": "2.0",
+        "tidegate_update_source": str(control.directory / "tidegate_2.0_all.deb"),
+    }
+    done = control.twice("update", **release)
+    assert {task.rpartition(" : ")[2] for task, _ in done.changes()} == {"Install it"}
+    assert "Package: tidegate" in (plain.root / "var/lib/dpkg/status").read_text()
+    broken = control.play(
+        "update", tidegate_update_version="3.0", tidegate_update_source=str(control.directory / "ansible.cfg")
+    )
+    assert broken.code != 0
+    assert "wasn't installed: " in broken.said[-1]
