@@ -194,7 +194,7 @@ def restart(yes: bool, config_path: Path, socket: Path | None, as_json: bool) ->
 def reset(hostname: str | None, config_path: Path, socket: Path | None, as_json: bool) -> None:
     """Restart the machine with the settings it came with: configuration, users and what is stored are gone.
 
-    It stays the same machine: its host name and its SSH keys stay.
+    It stays the same machine: its host name and its SSH host key stay; who may come in by SSH does not.
     """
     _erase("reset", hostname, client_for(config_path, socket, _ANSWER_S), as_json=as_json)
 

@@ -8,7 +8,6 @@ the page is open is the standard library's.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import socket
 import ssl
@@ -42,9 +41,11 @@ class Pair:
 
     def keep(self, certificate: bytes, key: bytes) -> None:
         """Write both, the key for its owner alone. Raises OSError."""
-        self.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.key.parent.mkdir(parents=True, exist_ok=True)
+        self.key.parent.chmod(0o711)
         write_atomically(self.key, key, 0o600)
-        write_atomically(self.certificate, certificate, 0o600)
+        write_atomically(self.certificate, certificate)
+        self.certificate.chmod(0o644)  # whatever the umask: every visitor is shown it, and the gateway tells its end
 
     def changed_ns(self) -> int:
         """When a file was last changed; 0: one is missing."""
@@ -68,14 +69,6 @@ class Pair:
         return context
 
 
-def fingerprint(certificate: Path) -> str:
-    """SHA-256 of the first certificate, as browsers show it: ``AB:CD:…``. Raises OSError or ValueError."""
-    text = certificate.read_text("ascii")
-    end = "-----END CERTIFICATE-----"
-    der = ssl.PEM_cert_to_DER_cert(text[: text.index(end) + len(end)])
-    return ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
-
-
 def ensure(directory: Path) -> Pair:
     """The pair in `directory`, made now if there is none. Raises OSError or subprocess.CalledProcessError."""
     pair = Pair.of(directory)
@@ -94,11 +87,9 @@ def names() -> tuple[list[str], list[str]]:
         for *_, place in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
             addresses.add(str(place[0]).partition("%")[0])
     for target in (("192.0.2.1", 9), ("2001:db8::1", 9)):  # reserved for documentation: nothing is sent
-        with socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(target)
-            except OSError:
-                continue
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)
             addresses.add(probe.getsockname()[0])
     return hosts, sorted(addresses)
 

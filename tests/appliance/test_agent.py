@@ -19,7 +19,7 @@ from tidegate_appliance.agent.state import parsed
 from tidegate_appliance.places import Places
 
 from gateway.ops.machine import Machine, MachineRefused, Network, Time
-from tests.appliance.box import Box, missing, running
+from tests.appliance.networked import Box, missing, running
 
 UNITS = Path(__file__).parents[2] / "systemd" / "appliance"
 WHY_NOT = missing()

@@ -180,10 +180,11 @@ async def test_a_change_outlives_the_gateway_that_made_it(beside: Beside, tmp_pa
     change = await beside.machines.try_network("eth0", STATIC, 60)
     await beside.machines.close()
     next_start = Beside(tmp_path)
+    next_start.machines.start()
+    assert await next_start.told() == ("pending", False)
     found = await next_start.machines.unconfirmed()
     assert found is not None
     assert found.id == change.id
-    assert await next_start.told() == ("pending", False)
     await next_start.machines.confirm()
     await next_start.machines.close()
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.web.certificate import Pair, fingerprint
+from gateway.ops.fingerprints import fingerprint
+from gateway.web.certificate import Pair
 from tests.support.https import Https, unchecked
 from tests.support.page import PageProcess
 from tests.web.conftest import Plant

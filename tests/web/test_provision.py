@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from gateway.web.certificate import fingerprint, make
+from gateway.ops.fingerprints import fingerprint
+from gateway.web.certificate import make
 from tests.support.browser import chromium
 from tests.support.configuration import configuration
 from tests.support.gateway import GatewayProcess

@@ -49,6 +49,7 @@ class Machines:
         self._found: list[Machine | None] = []
         self._pending: tuple[Unconfirmed, float] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._recalling: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._known = False
         self._seen: tuple[State, float] | None = None
@@ -117,12 +118,21 @@ class Machines:
     async def take_back(self) -> Unconfirmed:
         return await self._decide("taken back")
 
+    def start(self) -> None:
+        """Find out whether a change waits that an earlier start of the gateway made, so that its end is told, too."""
+        self._recalling = asyncio.create_task(self._recall(), name="unconfirmed change of the machine, from before")
+
     async def close(self) -> None:
         """What isn't confirmed goes on waiting, without us."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        for task in (self._recalling, self._watch):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _recall(self) -> None:
+        with contextlib.suppress(MachineRefused):  # asked again by whoever wants to know
+            await self.unconfirmed()
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

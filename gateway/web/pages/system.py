@@ -81,7 +81,8 @@ async def _update(visit: Visit) -> Response:
     form = await visit.form()
     match str(form.get("action")):
         case "install":
-            await visit.post("/v1/update/install", {"path": str(form.get("path", "")).strip()})
+            ca = str(form.get("ca", "")).strip() or None
+            await visit.post("/v1/update/install", {"url": str(form.get("url", "")).strip(), "ca": ca})
         case "mark-good" | "roll-back" as action:
             await visit.post(f"/v1/update/{action}")
         case _:

@@ -39,7 +39,7 @@ class Partition:
         return self.start + self.size
 
 
-def partition_at(mount_point: Path, sys: Path = Path("/sys")) -> Partition:
+def partition_at(mount_point: Path, sys: Path = Path("/sys"), dev: Path = Path("/dev")) -> Partition:
     """The partition that is mounted there. Raises NotGrown for what is no partition, and OSError."""
     number = mount_point.stat().st_dev
     entry = (sys / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}").resolve()
@@ -49,8 +49,8 @@ def partition_at(mount_point: Path, sys: Path = Path("/sys")) -> Partition:
     start = _number(entry / "start")
     others = [_number(other) for other in disk.glob(f"{disk.name}*/start")]
     return Partition(
-        device=Path("/dev") / entry.name,
-        disk=Path("/dev") / disk.name,
+        device=dev / entry.name,
+        disk=dev / disk.name,
         number=_number(entry / "partition"),
         start=start,
         size=_number(entry / "size"),
@@ -59,9 +59,9 @@ def partition_at(mount_point: Path, sys: Path = Path("/sys")) -> Partition:
     )
 
 
-def grow(mount_point: Path, sys: Path = Path("/sys")) -> bool:
+def grow(mount_point: Path, sys: Path = Path("/sys"), dev: Path = Path("/dev")) -> bool:
     """To the end of the disk; False if the partition was there already. Raises NotGrown, CommandFailed, OSError."""
-    partition = partition_at(mount_point, sys)
+    partition = partition_at(mount_point, sys, dev)
     if not partition.last:
         raise NotGrown(f"another partition lies behind {partition.device}, so it can't grow")
     short = partition.disk_size - partition.end >= _SLACK_SECTORS

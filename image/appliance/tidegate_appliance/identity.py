@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.ops.files import sync_directory, write_atomically
 from gateway.ops.machine import MachineRefused, check_hostname
+from tidegate_appliance.cards import cards
 from tidegate_appliance.commands import run
 from tidegate_appliance.places import Places
 
@@ -42,7 +43,7 @@ def keep_name(places: Places, name: str) -> None:
 
 
 def take_name(name: str) -> None:
-    """The box's name from now on; systemd-resolved announces it by itself. Raises OSError."""
+    """The box's name from now on, before systemd-hostnamed can be asked. Raises OSError."""
     if socket.gethostname() != name:
         socket.sethostname(name)
 
@@ -58,14 +59,7 @@ def _board_digits(root: Path) -> str | None:
         digits = re.sub(r"[^0-9a-f]", "", serial)
         if len(digits) >= NAME_DIGITS and digits.strip("0"):
             return digits[-NAME_DIGITS:]
-    for interface in sorted((root / "sys/class/net").glob("*")):
-        # What has no device is no network card, and an address that somebody set isn't the board's.
-        if not (interface / "device").exists() or _text(interface / "addr_assign_type") != "0":
-            continue
-        digits = _text(interface / "address").replace(":", "")
-        if re.fullmatch(r"[0-9a-f]{12}", digits) and digits.strip("0"):
-            return digits[-NAME_DIGITS:]
-    return None
+    return next((card.mac[-NAME_DIGITS:] for card in cards(root) if card.mac), None)
 
 
 def _kept_name(places: Places) -> str | None:

@@ -11,19 +11,22 @@ from pathlib import Path
 
 from gateway.ops.files import sync_directory, write_atomically
 from tidegate_appliance.commands import run
-from tidegate_appliance.identity import keep_name, take_name
+from tidegate_appliance.identity import keep_name
 from tidegate_appliance.places import Places
 
 ZONES = Path("/usr/share/zoneinfo")
 
 
 def set_hostname(name: str, places: Places) -> bool:
-    """False if it is its name already. Raises OSError."""
+    """At once and for good; systemd-resolved announces it by itself. False if it is its name already.
+
+    Raises OSError, CommandFailed.
+    """
     if places.hostname.is_file() and places.hostname.read_text("utf-8") == f"{name}\n":
         return False
     places.identity.mkdir(parents=True, exist_ok=True)
     keep_name(places, name)
-    take_name(name)
+    run(["hostnamectl", "--transient", "hostname", name], longest_s=20)
     return True
 
 

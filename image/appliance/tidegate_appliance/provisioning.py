@@ -13,9 +13,10 @@ from gateway.ops.provisioning import Setting
 from gateway.sentences import with_mend
 from tidegate_appliance import machine as own
 from tidegate_appliance import network
+from tidegate_appliance.cards import cards
 from tidegate_appliance.commands import CommandFailed
 from tidegate_appliance.places import Places
-from tidegate_appliance.tables import MachineTable, NetworkTable, SshTable, TimeTable, UpdateTable, interfaces
+from tidegate_appliance.tables import MachineTable, NetworkTable, SshTable, TimeTable, UpdateTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class MachineTables:
                 continue
             changed |= kept
             said = "by DHCP" if table.dhcp else str(table.address)
-            if table.interface not in (there := interfaces()):
+            if table.interface not in (there := [card.name for card in cards(self.places.root)]):
                 said += f", once there is such an interface; there are {', '.join(there) or 'none'}"
             yield Setting(name, "applied" if kept else "unchanged", said)
         if changed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import Annotated, Self, TypeAlias
@@ -144,11 +143,3 @@ class UpdateTable(Options):
     """Where it gets updates from."""
 
     url: Url | None = Field(default=None, description="Where bundles are offered; https only.")
-
-
-def interfaces() -> list[str]:
-    """Those the machine has now, less loopback."""
-    try:
-        return sorted(name for name in os.listdir("/sys/class/net") if name != "lo")
-    except OSError:
-        return []
