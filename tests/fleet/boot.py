@@ -94,7 +94,14 @@ def install(spec: dict[str, Any]) -> None:
     write("/etc/ssh/host_key", spec["host_key"], 0o600)
     shutil.rmtree("/root/.ssh", ignore_errors=True)
     write("/root/.ssh/authorized_keys", spec["authorized_key"], 0o600)
-    for path in ("/run/sshd", "/run/services", "/var/lib/tidegate", "/var/lib/tidegate-web", "/data/slots"):
+    for path in (
+        "/run/sshd",
+        "/run/services",
+        "/run/tidegate",
+        "/var/lib/tidegate",
+        "/var/lib/tidegate-web",
+        "/data/slots",
+    ):
         Path(path).mkdir(parents=True, exist_ok=True)
     if spec["configuration"] is not None:
         write("/etc/tidegate/tidegate.toml", spec["configuration"])
@@ -121,7 +128,7 @@ class Machine:
             "tidegate": [python, "-m", "gateway", "run", "--unattended", "--config", config],
         }
         if spec["page"]:
-            places = ["--socket", "/var/lib/tidegate/control.sock", "--state", "/var/lib/tidegate-web"]
+            places = ["--socket", "/run/tidegate/control.sock", "--state", "/var/lib/tidegate-web"]
             listen = ["--listen", f"{spec['address']}:443"]
             self.services["tidegate-web"] = [python, "-m", "gateway", "web", *places, *listen]
         self.environment = {**os.environ, "PYTHONPATH": f"/usr/lib/tidegate-image:{root}", "HOME": "/root"}

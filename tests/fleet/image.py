@@ -6,11 +6,11 @@ A bundle is a line of text, ``sound VERSION`` or ``unhealthy VERSION``; anything
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.ops.slots import Slot, Step, UpdateRefused
+from gateway.ops.slots import Slot, Step, Trial, UpdateRefused
 from tests.ops.machine import FileMachine
 
 STATE = Path("/data/slots/slots.json")
@@ -32,7 +32,20 @@ class Slots:
             for name, held in state["slots"].items()
         ]
 
-    async def install(self, bundle: Path) -> AsyncIterator[Step]:
+    @property
+    def incoming(self) -> Path:
+        return STATE.parent
+
+    async def trial(self) -> Trial | None:
+        state = self._read()
+        other = "B" if state["booted"] == "A" else "A"
+        version = state["slots"][other]["version"]
+        if state["next"] == other:
+            return Trial(version, other, "waiting", f"{version} waits for a restart")
+        fallen = version is not None and not state["slots"][other]["good"]
+        return Trial(version, other, "fallen", f"{version} wasn't well") if fallen else None
+
+    async def install(self, bundle: Path, well: Collection[str]) -> AsyncGenerator[Step]:
         kind, _, version = bundle.read_text().strip().partition(" ")
         yield Step(10, "checking the signature")
         if kind not in ("sound", "unhealthy"):

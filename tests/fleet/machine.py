@@ -66,7 +66,7 @@ class Machine:
 
     @property
     def client(self) -> ControlClient:
-        return ControlClient(self.root / "var/lib/tidegate/control.sock")
+        return ControlClient(self.root / "run/tidegate/control.sock")
 
     def status(self) -> dict[str, Any]:
         return self.client.status()

@@ -69,7 +69,7 @@ def test_a_fleet_stops_where_too_many_fail_and_loses_nothing(control: Control, m
     assert done.code != 0
     said = done.said[-1]
     assert f"{DEAD}: " in said
-    assert f"{UNHEALTHY}: it runs 1.0, not 2.0: it fell back" in said
+    assert f"{UNHEALTHY}: it runs 1.0, not 2.0: 2.0 wasn't well" in said
     written = (control.directory / "fleet/update-2.0.csv").read_text().splitlines()
     rows = {row["gateway"]: row["outcome"] for row in csv.DictReader(written)}
     assert {name for name, outcome in rows.items() if outcome == "unreachable"} == {DEAD}

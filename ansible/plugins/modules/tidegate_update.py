@@ -25,7 +25,9 @@ options:
     choices: [installed, good, rolled_back, running]
     default: installed
   source:
-    description: The bundle (C(.raucb)) or the package (C(.deb)) on the gateway. Needed for O(state=installed).
+    description:
+      - The bundle (C(.raucb)) or the package (C(.deb)) on the gateway. Needed for O(state=installed).
+      - A bundle may be an C(https://) address, too, which the gateway fetches it from.
     type: path
   version:
     description: The release that O(source) holds. Needed for O(state=installed) and O(state=running).
