@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test web web-assets lint bench conformance faults docs lock clean venv packages-demo packages-test
+.PHONY: help demo test web web-assets lint bench conformance faults docs image lock clean venv packages-demo packages-test
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -49,6 +49,11 @@ conformance: packages-test venv ## Run the conformance suite over every driver
 
 faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
 	@$(BIN)/pytest -v -m fault
+
+# Root, since it mounts and changes owners. What is costly to make is kept per user, outside the checkout.
+IMAGE_ENV := XDG_CACHE_HOME="$(or $(XDG_CACHE_HOME),$(HOME)/.cache)"
+image: packages-image venv ## Build the appliance's image and its update bundle in build/image, twice, and compare (IMAGE="check --variant rpi5")
+	@$(SUDO) env $(IMAGE_ENV) $(foreach name,SOURCE_DATE_EPOCH TIDEGATE_SIGNING_KEY TIDEGATE_SIGNING_CERTIFICATE TIDEGATE_KEYRING,$(if $($(name)),$(name)="$($(name))")) $(BIN)/python -m image $(or $(IMAGE),check)
 
 docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
 	@$(BIN)/python -m gateway.config.reference --write
@@ -101,6 +106,10 @@ packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
 	$(call need,command -v dbus-daemon,dbus-daemon)
+
+.PHONY: packages-image
+packages-image:
+	$(call need,command -v mmdebstrap && command -v arch-test && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ],mmdebstrap arch-test debian-archive-keyring)
 
 # A whole Debian with systemd, which tests boot in namespaces of its own: tests/support/machine.py looks for it there. From
 # where this machine has its own packages.
