@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test web web-assets lint bench conformance faults docs image lock clean venv packages-demo packages-test
+.PHONY: help demo test hil web web-assets lint bench conformance faults docs image lock yocto clean venv packages-demo packages-test
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ IMAGE_ENV := XDG_CACHE_HOME="$(or $(XDG_CACHE_HOME),$(HOME)/.cache)"
 image: packages-image venv ## Build the appliance's image and its update bundle in build/image, twice, and compare (IMAGE="check --variant rpi5")
 	@$(SUDO) env $(IMAGE_ENV) $(foreach name,SOURCE_DATE_EPOCH TIDEGATE_SIGNING_KEY TIDEGATE_SIGNING_CERTIFICATE TIDEGATE_KEYRING,$(if $($(name)),$(name)="$($(name))")) $(BIN)/python -m image $(or $(IMAGE),check)
 
+# In order, since the modules tell one box's life.
+hil: packages-hil venv ## Try a whole box on a bench: BENCH=local, qemu (the image that make image built) or a file
+	@$(BIN)/pytest -v hil/tests --bench=$(or $(BENCH),local)
+
 docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
 	@$(BIN)/python -m gateway.config.reference --write
 	@$(BIN)/python -m gateway.cli.reference --write
@@ -66,6 +70,12 @@ lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all
 	@compile="build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml"; \
 	$$compile -o requirements/runtime.lock; \
 	$$compile --group test --group lint --group build -o requirements/dev.lock
+
+yocto: venv ## Make the Yocto layer's recipes of Python packages from requirements/runtime.lock
+	@[ -x build/unearth/bin/unearth ] || { $(PYTHON) -m venv build/unearth; build/unearth/bin/pip install -q unearth; }
+	@mkdir -p build/sdists; wanted=$$($(BIN)/python -m image.yocto); for each in $$wanted; do \
+	  build/unearth/bin/unearth --no-binary --download build/sdists $$each >/dev/null; done
+	@$(BIN)/python -m image.yocto build/sdists
 
 clean: ## Remove what was built or installed here
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -102,10 +112,14 @@ packages-python:
 packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
 
+.PHONY: packages-hil
+packages-hil: packages-demo
+	$(call need,command -v dnsmasq && command -v ip && command -v ssh && command -v sshd && command -v socat,dnsmasq-base iproute2 openssh-client openssh-server socat)
+
 packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
-	$(call need,command -v dbus-daemon,dbus-daemon)
+	$(call need,command -v dbus-daemon && command -v dbus-send,dbus-daemon dbus-bin)
 
 .PHONY: packages-image
 packages-image:

@@ -139,9 +139,9 @@ if [ -n "$package" ]; then
 else
     [ -f "$here/image/packages/build.py" ] || fail "this is no checkout of Tidegate" "name a package: $0 tidegate_VERSION_$architecture.deb"
     need python3-pip
-    work=$(mktemp -d)
+    work=$(mktemp -d -p /var/tmp) # /tmp may be in memory
     echo "building the package for $architecture, Python $python"
-    package=$(/usr/bin/python3 "$here/image/packages/build.py" --out "$work") ||
+    package=$(/usr/bin/python3 "$here/image/packages/build.py" --out "$work" --cache "$work") ||
         fail "the package couldn't be built" "mend what is said above; pip needs the network"
 fi
 
@@ -154,7 +154,7 @@ fi
 dpkg --install "$package" >/dev/null || fail "dpkg couldn't install it" "see what it says above, then call this again"
 if [ -n "$told_port" ]; then
     systemctl daemon-reload
-    systemctl stop tidegate-web.service
+    systemctl stop tidegate-web.service 2>/dev/null
     systemctl restart tidegate-web.socket || fail "nothing listens for the page" "see: systemctl status tidegate-web.socket"
 fi
 for each in bluez avahi-daemon; do

@@ -32,7 +32,6 @@ def check(at: Shop, made: list[Path]) -> None:
             if first != again[file.name]:
                 different.append(file.name)
     if different:
-        raise BuildError(
-            f"two builds of the same inputs differ in {', '.join(different)}: compare {out} with {at.where.out}"
-        )
+        names = ", ".join(different)
+        raise BuildError(f"two builds of the same inputs differ in {names}: compare {out} with {at.where.out}")
     at.box.run(["rm", "-rf", work])

@@ -44,7 +44,7 @@ def mirrors_in(listed: str) -> Mirrors:
         found.setdefault(label, address.rstrip("/"))
     if _ARCHIVE not in found:
         raise BuildError(
-            "this machine's apt knows no mirror of Debian: build on Debian, or in a container, after apt-get update"
+            "this machine's apt knows no mirror of Debian: build on Debian or in a container, after apt-get update"
         )
     return Mirrors(found[_ARCHIVE], found.get(_SECURITY, f"{found[_ARCHIVE]}-security"))
 

@@ -59,6 +59,7 @@ _TOPICS = {
         "backup": ("gateway.cli.backup:backup", "Write all that makes this gateway this gateway to one file."),
         "restore": ("gateway.cli.backup:restore", "Restore a backup, all of it or nothing."),
         "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),
+        "machine": ("gateway.cli.machine:machine", "Network, time and name of the machine itself; restart, reset."),
         "completion": ("gateway.cli.completion:completion", "Complete commands in bash, zsh or fish."),
     },
 }

@@ -23,7 +23,7 @@ from gateway.config import ConfigErrors, load
 from gateway.delta import ApplyFailed
 from gateway.journal import JournalError
 from gateway.ops.backup.restore import plan_of, resume
-from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
+from gateway.ops.logs import LogRing, formatter_for
 from gateway.ops.pulse import Pulse
 from gateway.ops.service import ServiceManager
 
@@ -56,7 +56,7 @@ def run(config_path: Path, log_level: str, unattended: bool) -> None:
     machine where nobody would read that there is --unattended.
     """
     os.umask(os.umask(0o022) | 0o022)  # whatever starts this: nobody else may put files into its directories
-    faulthandler.enable()  # a service manager ends what hangs by SIGABRT: then the log shows where it hung
+    faulthandler.enable(2)  # stderr; a service manager ends what hangs by SIGABRT: then the log shows where it hung
     ring = _log_to_stderr(log_level)
     with contextlib.ExitStack() as starting:
         manager = ServiceManager.of(os.environ)
@@ -95,7 +95,7 @@ def _beginning(path: Path, *, unattended: bool) -> Start:
 def _log_to_stderr(level: str) -> LogRing:
     """From now on; the last records are kept, too."""
     stream, ring = logging.StreamHandler(sys.stderr), LogRing()
-    stream.setFormatter(RedactingFormatter(FORMAT))
+    stream.setFormatter(formatter_for(sys.stderr))
     logging.basicConfig(level=level.upper(), handlers=[stream, ring])
     return ring
 

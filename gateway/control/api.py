@@ -113,6 +113,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         )
         machines = Machines(partial(_tell, runtime, log))
         stack.push_async_callback(machines.close)
+        machines.start()
         restorer = Restorer(
             places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
         )
@@ -125,7 +126,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
 
 async def _tell(runtime: Runtime, log: AuditLog, turn: Turn) -> None:
     """How it stands with a change of the machine. What somebody does is recorded by the operation that does it."""
-    what = "time" if turn.change.what == "time" else f"network of {turn.change.subject}"
+    what = "machine's time" if turn.change.what == "time" else f"network of {turn.change.subject}"
     match turn.state:
         case "pending":
             runtime.events.tell(MachineChanged("pending", f"the {what} has changed and waits to be confirmed"))

@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 _BEATS: Final = 4
 """Signs of life in the time that the manager waits for one: three may be late."""
+THREAD_LIMIT_S: Final = 120.0
+"""A worn memory card may well stand still for a minute, and a restart gives it no rest: values are delivered meanwhile,
+and those that can't be are held in memory."""
 _LOOK_S: Final = 10.0
 """How often the status is looked at where the manager wants no sign of life."""
 
@@ -46,30 +49,34 @@ class Pulse:
         manager: ServiceManager,
         living: Living,
         *,
+        thread_limit_s: float = THREAD_LIMIT_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._manager = manager
         self._living = living
+        self._thread_limit_s = thread_limit_s
         self._sleep = sleep
         self._every_s = _LOOK_S if manager.watchdog_s is None else manager.watchdog_s / _BEATS
         self._stuck: str | None = None
 
     async def run(self) -> None:
-        while True:
-            await self._answered()
-            self._say(self._living.stuck())
-            if self._stuck is None:
-                self._manager.alive()
-                self._manager.status(self._living.summary())
-            await self._sleep(self._every_s)
-
-    async def _answered(self) -> None:
-        """However long it takes; what is late is named, for the log is all that a restart leaves."""
-        answer = asyncio.ensure_future(self._living.answered())
+        loop = asyncio.get_running_loop()
+        answer, asked = asyncio.ensure_future(self._living.answered()), loop.time()
         try:
-            if not (await asyncio.wait({answer}, timeout=self._every_s))[0]:
-                self._say(f"the journal's thread hasn't answered for {self._every_s:g} s")
-            await answer
+            while True:
+                await asyncio.wait({answer}, timeout=self._every_s)
+                silent_s = loop.time() - asked
+                if answer.done():
+                    answer.result()
+                    self._say(self._living.stuck())
+                elif silent_s > self._thread_limit_s:
+                    self._say(f"the journal's thread hasn't answered for {self._thread_limit_s:g} s")
+                if self._stuck is None:
+                    self._manager.alive()
+                    self._manager.status(self._living.summary())
+                if answer.done():
+                    await self._sleep(self._every_s)
+                    answer, asked = asyncio.ensure_future(self._living.answered()), loop.time()
         finally:
             answer.cancel()
 

@@ -41,9 +41,11 @@ class Pair:
 
     def keep(self, certificate: bytes, key: bytes) -> None:
         """Write both, the key for its owner alone. Raises OSError."""
-        self.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.key.parent.mkdir(parents=True, exist_ok=True)
+        self.key.parent.chmod(0o711)
         write_atomically(self.key, key, 0o600)
-        write_atomically(self.certificate, certificate, 0o600)
+        write_atomically(self.certificate, certificate)
+        self.certificate.chmod(0o644)  # whatever the umask: every visitor is shown it, and the gateway tells its end
 
     def changed_ns(self) -> int:
         """When a file was last changed; 0: one is missing."""

@@ -141,7 +141,8 @@ class Compiler:
             enter = 'mount --bind "$1" "$2/mnt" && shift && exec chroot "$@"'
             command = ["unshare", "--mount", "sh", "-c", enter, "sh", str(site), str(self.root), *inside]
         # It fails for templates of modules that some libraries ship: those are no modules.
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        fixed = {**os.environ, "PYTHONHASHSEED": "0"}  # or sets of constants are in another order each time
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=fixed)
         if not any(site.joinpath(below).rglob("*.pyc")):
             raise BuildFailed(f"the bytecode can't be made by {command[0]}: is Python {self.target.minor} there?")
 
@@ -163,7 +164,7 @@ def imported(target: Target, cache: Path, compiler: Compiler | None) -> Path:
             "install", "--target", str(site), "--no-deps", "--require-hashes", "--only-binary=:all:",
             f"--python-version={target.minor}", "--implementation=cp", *platforms, "-r", str(requirements),
         )  # fmt: skip
-        shutil.rmtree(site / "bin", ignore_errors=True)
+        _unrecorded(site)
         if compiler is not None:
             compiler.compile(site)
         os.replace(site, kept)
@@ -207,9 +208,15 @@ def wheel(out: Path, project: Path = CHECKOUT) -> Path:
 def install_wheel(made: Path, site: Path) -> None:
     """What a wheel holds, in `site`. Raises BuildFailed."""
     _pip("install", "--target", str(site), "--no-deps", "--no-index", "--upgrade", str(made))
+    _unrecorded(site)
+
+
+def _unrecorded(site: Path) -> None:
+    """Take away what pip leaves for itself: files are the package manager's, and where they were made tells nothing."""
     shutil.rmtree(site / "bin", ignore_errors=True)
-    for record in site.glob("tidegate*.dist-info/direct_url.json"):
-        record.unlink()  # where it was built concerns nobody
+    for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
+        for path in site.glob(f"*.dist-info/{name}"):
+            path.unlink()
 
 
 def _environment(tree: Path, target: Target) -> None:

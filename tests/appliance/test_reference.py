@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-
-from tests.appliance.programs import Programs
 from tidegate_appliance.places import Places
 from tidegate_appliance.provisioning import MachineTables
 from tidegate_appliance.tables import MachineTable, NetworkTable, SshTable, TimeTable, UpdateTable
+
+from tests.appliance.programs import Programs
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/provisioning.md").read_text()
 MODELS: dict[str, type[BaseModel]] = {

@@ -1,6 +1,7 @@
 """An image as its maker writes it, but its slots are files in a directory: ``SLOTS`` names it.
 
-A bundle is a text file: ``sound VERSION``, ``slow VERSION``, ``flaw`` or anything else, which isn't trusted.
+A bundle is a text file, whatever white space is behind it: ``sound VERSION``, ``slow VERSION``, ``flaw`` or anything
+else, which isn't trusted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ class FileSlots:
     def incoming(self) -> Path:
         return self._directory
 
+    @property
+    def address(self) -> str | None:
+        return self._read("address")
+
     async def trial(self) -> Trial | None:
+        if (fallen := self._read("fallen")) is not None:
+            return Trial(fallen, "B", "fallen", f"{fallen} didn't work: no device answered; 1.0 runs again")
         waits = self._read("next") == "B"
         return Trial(self._read("B") or "", "B", "waiting", "it waits for a restart") if waits else None
 
@@ -41,7 +48,7 @@ class FileSlots:
         ]
 
     async def install(self, bundle: Path, well: Collection[str]) -> AsyncGenerator[Step]:
-        kind, _, version = bundle.read_text().partition(" ")
+        kind, *version = bundle.read_text().split()
         yield Step(10, "checking the signature")
         if kind == "flaw":
             raise RuntimeError("a flaw")
@@ -52,8 +59,11 @@ class FileSlots:
             if kind == "slow":
                 await asyncio.Event().wait()
         (self._directory / "well").write_text(" ".join(sorted(well)))
-        (self._directory / "B").write_text(version)
+        (self._directory / "B").write_text(" ".join(version))
         (self._directory / "next").write_text("B")
+
+    async def leaving(self, well: Collection[str]) -> None:
+        (self._directory / "left").write_text(" ".join(sorted(well)))
 
     async def mark_good(self) -> None:
         (self._directory / "good").write_text("A")

@@ -92,7 +92,7 @@ class Machine:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=100,
+            timeout=400,
         )
 
     def place(self, path: str) -> Path:

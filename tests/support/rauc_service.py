@@ -105,6 +105,8 @@ class RaucBox:
     def __init__(self, directory: Path, command: Sequence[str]) -> None:
         self.directory = directory
         self._command = command
+        self.command = [*command, f"--conf={directory}/system.conf"]
+        """How its RAUC is asked without the service."""
         self.boot = directory / "boot"
         self.conf = directory / "system.conf"
         directory.joinpath("data").mkdir(parents=True)

@@ -6,6 +6,7 @@ Prints one line for each thing that can't.
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import os
 import pkgutil
@@ -37,6 +38,20 @@ def a_serial_port_opens() -> None:
     with serial.Serial(os.ttyname(line[1]), 19200, timeout=1) as port:
         os.write(line[0], b"x")
         assert port.read(1) == b"x"
+
+
+def devices_open_if_they_are_serial_ports() -> None:
+    """Two that the test has made, for everybody. Neither need be there: only that it may be looked for counts."""
+
+    def refusal(path: str) -> int | None:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY))
+        except OSError as error:
+            return error.errno
+        return None
+
+    assert refusal("/dev/probe-frame-buffer") == errno.EPERM
+    assert refusal("/dev/probe-serial") != errno.EPERM
 
 
 def tables_are_read_by_a_process_of_their_own() -> None:
@@ -124,6 +139,7 @@ TRIED: dict[str, list[Callable[[], None]]] = {
         every_module_loads,
         libraries_load,
         a_serial_port_opens,
+        devices_open_if_they_are_serial_ports,
         passwords_are_hashed,
         the_clock_is_asked_without_harm,
         names_are_looked_up,

@@ -71,6 +71,7 @@ print(version, answer.decode().splitlines()[0])
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.timeout(400),  # for the first, where nothing that the package imports was fetched yet
     pytest.mark.skipif(os.geteuid() != 0, reason="booting a machine takes root"),
 ]
 
@@ -105,6 +106,7 @@ def machine(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
             booted.put(package, f"/root/tidegate-{version}.deb")
         booted.put(ROOT / "install.sh", "/root/install.sh")
         booted.write("/root/knock.py", KNOCK)
+        booted.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
         said = booted.run("/root/install.sh", "--port", "8443", "/root/tidegate-0.1.0.deb")
         assert re.search(r"^Tidegate runs\. Its page: https://\S+\.local:8443/$", said, re.MULTILINE), said
         assert re.search(CLAIM, said), said
@@ -116,6 +118,13 @@ def test_the_gateway_and_the_pages_address_are_up_and_stay_so_after_a_restart(ma
     assert machine.run("systemctl", "is-enabled", "tidegate.service", "tidegate-web.socket") == "enabled\nenabled"
     assert machine.shown("tidegate.service", "StatusText") == "runs; no device and no broker is configured"
     assert "tidegate" not in machine.run("systemctl", "--failed", "--no-legend")
+
+
+def test_systemds_log_knows_what_is_a_warning(machine: Machine) -> None:
+    said = machine.run("journalctl", "--no-pager", "--output=cat", "--unit=tidegate.service", "--priority=warning")
+    assert "nobody can log in yet" in said
+    assert "started, boot" not in said
+    assert "started, boot" in machine.run("journalctl", "--no-pager", "--output=cat", "--unit=tidegate.service")
 
 
 def test_the_command_line_finds_the_gateway_without_an_option(machine: Machine) -> None:
@@ -141,6 +150,14 @@ def test_only_the_page_and_root_may_open_the_control_socket(machine: Machine) ->
     assert "version" in machine.run(*page, "tidegate", "status", "--socket", "/run/tidegate/control.sock")
     for secret in ("/etc/tidegate/tidegate.toml", "/var/lib/tidegate/accounts.json"):
         assert machine.attempt(*page, "cat", secret).returncode != 0
+
+
+def test_the_gateway_may_look_at_the_pages_certificate_and_at_nothing_else_of_it(machine: Machine) -> None:
+    gateway = ["setpriv", "--reuid=tidegate", "--regid=tidegate", "--init-groups"]
+    assert "page" in machine.run("tidegate", "cert", "list")
+    assert "BEGIN CERTIFICATE" in machine.run(*gateway, "cat", "/var/lib/tidegate-web/tls/certificate.pem")
+    for closed in ("cat /var/lib/tidegate-web/tls/key.pem", "ls /var/lib/tidegate-web"):
+        assert machine.attempt(*gateway, *closed.split()).returncode != 0
 
 
 def test_the_page_comes_when_somebody_knocks_and_goes_when_nobody_is_left(machine: Machine) -> None:
@@ -183,6 +200,9 @@ def test_everything_a_service_does_can_be_done_where_it_is_closed_in(machine: Ma
     unit = re.sub(r"^(Type|Restart|WatchdogSec|Requires|After)=.*\n", "", unit, flags=re.MULTILINE)
     unit = re.sub(r"^ExecStart=.*", start, unit, flags=re.MULTILINE)
     machine.write(f"/run/systemd/system/{probe}", unit)
+    for device, major, minor in (("frame-buffer", "29", "0"), ("serial", "4", "67")):
+        machine.run("rm", "--force", f"/dev/probe-{device}")
+        machine.run("mknod", "--mode=666", f"/dev/probe-{device}", "c", major, minor)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", probe)
     said = machine.run("journalctl", "--no-pager", f"--unit={probe}", "--output=cat")
@@ -198,9 +218,7 @@ def test_the_units_are_as_closed_for_the_systemd_that_runs_there(machine: Machin
 
 
 def test_an_upgrade_keeps_what_was_collected_and_restarts_only_what_ran(machine: Machine) -> None:
-    machine.write("/etc/tidegate/tidegate.toml", CONFIGURATION)
-    machine.run("systemctl", "restart", "tidegate.service")
-    machine.until(lambda: _pending(machine) > 0, "values that wait for the broker")
+    _collect(machine)
     machine.until(lambda: "0 of 1 devices" in machine.shown("tidegate.service", "StatusText"), "its own words", 40)
     before, boot = _pending(machine), _boot(machine)
     said = machine.run("/root/install.sh", "--port=443", "/root/tidegate-0.1.1.deb")
@@ -238,7 +256,26 @@ def test_what_can_not_be_installed_is_said_in_one_sentence(
     assert mend in second
 
 
+def test_a_system_that_it_is_not_for_is_told_so(machine: Machine) -> None:
+    kept = machine.place("/usr/lib/os-release").read_text()
+    machine.write("/usr/lib/os-release", 'ID=fedora\nPRETTY_NAME="Fedora Linux 43"\n')
+    try:
+        done = machine.attempt("/root/install.sh", "/root/tidegate-0.1.0.deb")
+    finally:
+        machine.write("/usr/lib/os-release", kept)
+    assert done.returncode == 1
+    assert done.stdout.startswith("install.sh: Fedora Linux 43 isn't Debian or Raspberry Pi OS\n  → use one of these")
+
+
+def test_who_is_not_root_is_told_how_to_be(machine: Machine) -> None:
+    machine.put(ROOT / "install.sh", "/usr/local/bin/install.sh")
+    done = machine.attempt("setpriv", "--reuid=nobody", "--clear-groups", "/usr/local/bin/install.sh")
+    assert done.returncode == 1
+    assert done.stdout == "install.sh: only root may do this\n  → call it as: sudo /usr/local/bin/install.sh\n"
+
+
 def test_it_is_taken_off_without_a_trace_but_what_is_ones_own(machine: Machine) -> None:
+    _collect(machine)
     kept = machine.run("/root/install.sh", "--uninstall")
     assert "stay in /etc/tidegate" in kept
     assert machine.run("systemctl", "list-units", "--all", "--no-legend", "tidegate*") == ""
@@ -260,6 +297,13 @@ def _override(machine: Machine, unit: str, settings: str | None) -> None:
     else:
         machine.write(f"/run/systemd/system/{unit}.d/test.conf", f"[Service]\n{settings}")
     machine.run("systemctl", "daemon-reload")
+
+
+def _collect(machine: Machine) -> None:
+    """Have it take values that no broker takes from it."""
+    machine.write("/etc/tidegate/tidegate.toml", CONFIGURATION)
+    machine.run("systemctl", "restart", "tidegate.service")
+    machine.until(lambda: _pending(machine) > 0, "values that wait for the broker")
 
 
 def _status(machine: Machine) -> str:

@@ -17,7 +17,6 @@ from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Re
 from gateway.ops.machine import (
     Clock,
     Interface,
-    Machine,
     MachineRefused,
     Machines,
     Network,
@@ -152,9 +151,8 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
 
     async def restart_machine(call: Call[NoQuery, None]) -> None:
         with _appliance(machines):
-            await done(
-                call.actor, "machine.restart", socket.gethostname(), partial(machines.do, Machine.restart), "under way"
-            )
+            restart = partial(machines.do, lambda found: found.restart())
+            await done(call.actor, "machine.restart", socket.gethostname(), restart, "under way")
 
     async def reset_machine(call: Call[NoQuery, Meant]) -> None:
         await erase(call, "reset")
@@ -169,8 +167,8 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
                 raise MachineRefused(
                     f"{call.body.hostname!r} isn't this machine's host name", "type its host name", "hostname"
                 )
-            work = Machine.reset if how == "reset" else Machine.wipe
-            await done(call.actor, f"machine.{how}", name, partial(machines.do, work), "under way")
+            work = partial(machines.do, lambda found: found.reset() if how == "reset" else found.wipe())
+            await done(call.actor, f"machine.{how}", name, work, "under way")
 
     def changing(method: str, path: str, name: str, summary: str, handle: Any, answer: Answer, body: Any = None) -> Any:
         return Operation(

@@ -40,7 +40,7 @@ def issue(places: Places) -> str:
         lines += [
             "",
             f"  claim code   {code}",
-            "               Nobody owns this gateway yet: enter the code on its page.",
+            "               Nobody owns this gateway yet: type it on the page.",
         ]
     lines += _provisioned(places)
     return "\n".join([*lines, "", ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 
@@ -41,5 +42,6 @@ def first_boot(places: Places) -> bool:
 
 
 if __name__ == "__main__":
+    os.umask(0o022)  # name and machine id are for everybody; what isn't says so by its mode
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     sys.exit(0 if first_boot(Places()) else 1)

@@ -109,6 +109,9 @@ class Health:
             log.error("%s", attempt.sentence(phase))
             if attempt.state != "fallen":
                 self._trial.change(attempt, state="fallen")
+        elif self.on_trial and attempt.state == "writing":
+            # It runs, so it was written wholly, though nobody was there to see that.
+            attempt = self._trial.change(attempt, state="installed")
         return attempt if self.on_trial else None
 
     async def _missing(self, before: Collection[str]) -> str:
@@ -137,8 +140,8 @@ def main() -> int:
     health = Health(Places(given.root), lambda: asyncio.to_thread(client.status), within_s=given.within)
     try:
         return 0 if asyncio.run(health.check()) else 1
-    except OSError as error:
-        log.error("the slot can't be checked: %s", error)
+    except Exception:
+        log.exception("the slot can't be checked")
         return 1 if health.on_trial else 0
 
 

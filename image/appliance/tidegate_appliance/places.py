@@ -37,7 +37,7 @@ class Places:
     @property
     def authorized_keys(self) -> Path:
         """Who may come in by SSH. Without this file nothing listens on port 22."""
-        return self.identity / "ssh" / "authorized_keys"
+        return self.data / "config" / "ssh" / "authorized_keys"
 
     @property
     def localtime(self) -> Path:
