@@ -26,6 +26,7 @@ from gateway.secrets import keep_to_itself
 from gateway.settings import GatewaySettings, MqttSettings
 from gateway.southbound import DeviceHealth, Supervisor, Trial, rehearse, try_out
 from gateway.southbound.demand import Reading
+from gateway.southbound.health import HealthState
 from gateway.status import Status
 
 log = logging.getLogger(__name__)
@@ -431,6 +432,25 @@ class Runtime:
             self._taps.discard(tap)
             if tap.missed:
                 log.info("a watcher of values read too slowly and missed %d of them", tap.missed)
+
+    # -- for the service manager, see gateway.ops.pulse
+
+    async def answered(self) -> None:
+        """Return once the journal's thread has answered."""
+        await self._journal.answered()
+
+    def stuck(self) -> str | None:
+        """What stands still and can't be ended from here, in one sentence."""
+        return self._supervisor.stuck()
+
+    def summary(self) -> str:
+        """How it is doing, in a line."""
+        devices = [device.name for link in self.settings.links for device in link.devices]
+        if not devices and not self._sinks:
+            return "runs; no device and no broker is configured"
+        fine = sum(name in self._health and self._health[name].state is HealthState.NORMAL for name in devices)
+        connected = sum(running.sink.connected for running in self._sinks.values())
+        return f"collects from {fine} of {len(devices)} devices, delivers to {connected} of {len(self._sinks)} brokers"
 
     @property
     def clock(self) -> Clock:

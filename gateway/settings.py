@@ -14,6 +14,15 @@ from gateway.driver import DriverKind, PollGroup, Site
 from gateway.model import DataType
 from gateway.secrets import Secret
 
+SERVICE_DATA_DIR = Path("/var/lib/tidegate")
+SERVICE_SOCKET = Path("/run/tidegate/control.sock")
+"""Where the packaged service keeps its data and listens: its units make both. The command line looks there."""
+
+
+def page_directory(socket: Path) -> Path:
+    """Where the page of the gateway behind `socket` keeps what is its own, unless it was told another place."""
+    return Path("/var/lib/tidegate-web") if socket == SERVICE_SOCKET else socket.parent / "web"
+
 
 @dataclass(frozen=True, slots=True)
 class ReportPolicy:

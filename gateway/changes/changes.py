@@ -26,11 +26,11 @@ from gateway.changes.pending import Pending
 from gateway.changes.ports import Audit, How, Plant
 from gateway.changes.records import Records
 from gateway.changes.start import Start
-from gateway.changes.wellness import configured
 from gateway.config.archive import Damaged
 from gateway.config.tree import Tree, trimmed
 from gateway.delta import Applied, ApplyFailed, Delta, NothingRuns
 from gateway.ops.events import ConfigChanged
+from gateway.ops.wellness import configured
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ class Plant:
     try_out: Callable[[GatewaySettings], Awaitable[Sequence[Any]]]
     """Reads what would be new or changed once, and applies nothing."""
     well: Callable[[], frozenset[str]]
-    """What is well now, see `gateway.changes.wellness`."""
+    """What is well now, see `gateway.ops.wellness`."""
 
 
 @dataclass(frozen=True, slots=True)

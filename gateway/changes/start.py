@@ -21,11 +21,9 @@ from gateway.config.document import in_place, unreadable
 from gateway.config.reading import marker_of
 from gateway.config.tree import Tree
 from gateway.ops.files import write_atomically
-from gateway.settings import GatewaySettings
+from gateway.settings import SERVICE_DATA_DIR, GatewaySettings
 
 log = logging.getLogger(__name__)
-
-DEFAULT_DATA_DIR = "/var/lib/tidegate"
 
 Load = Callable[[Tree], GatewaySettings]
 """Checks a tree as if it stood in place. Blocking; raises ConfigErrors."""
@@ -153,7 +151,7 @@ def _write_starter(main: Path) -> None:
 
 def _default_data_dir() -> str:
     """systemd names the directory it made for the service (``StateDirectory=``)."""
-    return os.environ.get("STATE_DIRECTORY", DEFAULT_DATA_DIR).partition(":")[0]
+    return os.environ.get("STATE_DIRECTORY", str(SERVICE_DATA_DIR)).partition(":")[0]
 
 
 def _host_name() -> str:

@@ -31,6 +31,7 @@ _TOPICS = {
         "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
         "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
         "tags": ("gateway.cli.tags:tags", "Tags from and for a spreadsheet."),
+        "pull": ("gateway.cli.pull:pull", "Take a signed configuration from a stick or a server."),
         "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     },
     "Devices": {
@@ -59,6 +60,7 @@ _TOPICS = {
         "backup": ("gateway.cli.backup:backup", "Write all that makes this gateway this gateway to one file."),
         "restore": ("gateway.cli.backup:restore", "Restore a backup, all of it or nothing."),
         "update": ("gateway.cli.update:update", "Update an image that runs from two slots."),
+        "machine": ("gateway.cli.machine:machine", "Network, time and name of the machine itself; restart, reset."),
         "completion": ("gateway.cli.completion:completion", "Complete commands in bash, zsh or fish."),
     },
 }

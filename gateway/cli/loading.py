@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
-from gateway.cli.output import Exit, colourful, fail
+from gateway.cli.output import DEFAULT_CONFIG, Exit, colourful, fail
 from gateway.config import ConfigErrors, Problem, load
-from gateway.settings import GatewaySettings
+from gateway.settings import SERVICE_SOCKET, GatewaySettings
 
 
 def load_or_exit(path: Path, *, check_secrets: bool = True, unfinished: bool = False) -> GatewaySettings:
@@ -34,10 +35,18 @@ def print_problems(problems: tuple[Problem, ...]) -> None:
 
 
 def socket_of(config_path: Path, socket: Path | None) -> Path:
-    """Where the running gateway listens: as told, or as its configuration says."""
+    """Where the running gateway listens: as told, or as its configuration says.
+
+    The service runs whatever its configuration is: where that doesn't tell, it listens on its own socket.
+    """
     if socket is not None:
         return socket
-    if not config_path.exists():
+    if config_path == DEFAULT_CONFIG and os.path.exists(SERVICE_SOCKET):
+        try:
+            return load(config_path, check_secrets=False).socket
+        except ConfigErrors:
+            return SERVICE_SOCKET
+    if not os.path.exists(config_path):
         fail(
             f"there is no configuration at {config_path}, so the gateway's socket isn't known",
             "name it with --config FILE, or the socket itself with --socket PATH",

@@ -25,6 +25,7 @@ from gateway.ops.files import write_atomically
 from gateway.ops.fingerprints import fingerprint
 from gateway.ops.provisioning import Provisions, Setting
 from gateway.ops.published import published
+from gateway.settings import page_directory
 from gateway.web.certificate import Pair
 from gateway.web.provisioned import REPORT
 
@@ -41,7 +42,7 @@ _ASK_AGAIN_S: Final = 0.5
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="The page's own directory, as tidegate web has it. Default: web, beside the control socket.",
+    help="The page's own directory. Default: /var/lib/tidegate-web; for another socket web beside it.",
 )
 @click.option("--again", is_flag=True, help="Even if this very file was applied before.")
 @click.option(
@@ -71,7 +72,7 @@ def provision(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fail(f"{file} isn't TOML: {error}", "mend the file", Exit.CONFIG)
     # At every start of a machine this ends here: before the configuration is looked at, which takes its time.
-    state = state or (socket or socket_of(config_path, None)).parent / "web"
+    state = state or page_directory(socket or socket_of(config_path, None))
     digest = _digest(body, wanted, file.parent)
     before = _applied(state)
     if not again and digest in before:

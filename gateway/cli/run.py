@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -22,7 +23,9 @@ from gateway.config import ConfigErrors, load
 from gateway.delta import ApplyFailed
 from gateway.journal import JournalError
 from gateway.ops.backup.restore import plan_of, resume
-from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
+from gateway.ops.logs import LogRing, formatter_for
+from gateway.ops.pulse import Pulse
+from gateway.ops.service import ServiceManager
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime
@@ -53,12 +56,19 @@ def run(config_path: Path, log_level: str, unattended: bool) -> None:
     machine where nobody would read that there is --unattended.
     """
     os.umask(os.umask(0o022) | 0o022)  # whatever starts this: nobody else may put files into its directories
+    faulthandler.enable(2)  # stderr; a service manager ends what hangs by SIGABRT: then the log shows where it hung
     ring = _log_to_stderr(log_level)
-    _finish_restore(config_path)
-    beginning = _beginning(config_path, unattended=unattended)
+    with contextlib.ExitStack() as starting:
+        manager = ServiceManager.of(os.environ)
+        starting.enter_context(manager.patient())
+        _finish_restore(config_path)
+        _run(_beginning(config_path, unattended=unattended), ring, manager, starting)
+
+
+def _run(beginning: Start, ring: LogRing, manager: ServiceManager, starting: contextlib.ExitStack) -> None:
     settings = beginning.settings
     try:
-        uvloop.run(_serve(beginning, ring))
+        uvloop.run(_serve(beginning, ring, manager, starting))
     except JournalError as error:
         fail(str(error), "see: tidegate journal verify")
     except PermissionError as error:
@@ -85,7 +95,7 @@ def _beginning(path: Path, *, unattended: bool) -> Start:
 def _log_to_stderr(level: str) -> LogRing:
     """From now on; the last records are kept, too."""
     stream, ring = logging.StreamHandler(sys.stderr), LogRing()
-    stream.setFormatter(RedactingFormatter(FORMAT))
+    stream.setFormatter(formatter_for(sys.stderr))
     logging.basicConfig(level=level.upper(), handlers=[stream, ring])
     return ring
 
@@ -105,7 +115,8 @@ def _finish_restore(config: Path) -> None:
         )
 
 
-async def _serve(beginning: Start, ring: LogRing) -> None:
+async def _serve(beginning: Start, ring: LogRing, manager: ServiceManager, starting: contextlib.ExitStack) -> None:
+    """`starting` is closed once collecting has started."""
     from gateway.ops.lock import AlreadyRunning
     from gateway.runtime import Runtime
 
@@ -114,17 +125,27 @@ async def _serve(beginning: Start, ring: LogRing) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with Runtime(beginning.settings) as runtime:
-            await _until_stopped(beginning, runtime, ring, stop)
+        with contextlib.ExitStack() as ending:
+            async with Runtime(beginning.settings) as runtime:
+                starting.close()
+                manager.ready(runtime.summary())
+                try:
+                    await _until_stopped(beginning, runtime, ring, manager, stop)
+                finally:
+                    manager.stopping("stopping")
+                    ending.enter_context(manager.patient())
     except AlreadyRunning as error:
         fail(str(error), "stop it first, or give this one another data_dir", Exit.CONFLICT)
 
 
-async def _until_stopped(beginning: Start, runtime: Runtime, ring: LogRing, stop: asyncio.Event) -> None:
+async def _until_stopped(
+    beginning: Start, runtime: Runtime, ring: LogRing, manager: ServiceManager, stop: asyncio.Event
+) -> None:
     control = asyncio.create_task(_control(beginning, runtime, ring), name="control")
     failed = asyncio.create_task(runtime.failed_sink(), name="sinks")
     stopped = asyncio.create_task(stop.wait(), name="signal")
-    waiting: set[asyncio.Task[Any]] = {control, failed, stopped}
+    pulse = asyncio.create_task(Pulse(manager, runtime).run(), name="pulse")
+    waiting: set[asyncio.Task[Any]] = {control, failed, stopped, pulse}
     try:
         # Without a control API collection goes on.
         while not failed.done() and not stopped.done():
@@ -132,10 +153,10 @@ async def _until_stopped(beginning: Start, runtime: Runtime, ring: LogRing, stop
             for task in done:
                 task.result()
     finally:
-        for task in (control, failed, stopped):
+        for task in (control, failed, stopped, pulse):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(control, failed, stopped, return_exceptions=True)
+            await asyncio.gather(control, failed, stopped, pulse, return_exceptions=True)
 
 
 async def _control(beginning: Start, runtime: Runtime, ring: LogRing) -> None:

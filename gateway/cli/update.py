@@ -23,6 +23,9 @@ from gateway.cli.output import (
 from gateway.cli.stream import Stream
 from gateway.control.client import ControlClient
 
+_PART = 4 << 20
+"""Bytes that are handed over at once."""
+
 
 @click.group()
 def update() -> None:
@@ -44,20 +47,31 @@ def status(config_path: Path, socket: Path | None, as_json: bool) -> None:
 
 
 @update.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", required=False)
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificates (PEM) of the authority of the server that BUNDLE is downloaded from, readable by the gateway.",
+)
 @config_option
 @socket_option
 @json_option
-def install(bundle: Path, config_path: Path, socket: Path | None, as_json: bool) -> None:
-    """Install the signed BUNDLE into the slot that doesn't run. It runs after the next restart.
+def install(bundle: str | None, ca: Path | None, config_path: Path, socket: Path | None, as_json: bool) -> None:
+    """Install the signed BUNDLE, a file or an HTTPS address, into the slot that doesn't run.
 
-    Ctrl-C stops only the watching: the installation goes on.
+    Without BUNDLE it comes from the address that was set for this machine. It runs after the next restart. Ctrl-C stops
+    only the watching: the installation goes on.
     """
-    if not bundle.is_file():
-        fail(f"there is no file {bundle}", "name the bundle that was downloaded", Exit.USAGE)
-    client = client_for(config_path, socket)
+    client = client_for(config_path, socket, timeout_s=60.0)  # a slow disk may take a while over a part
     with answering():
-        client.post("/v1/update/install", {"path": str(bundle.resolve())})
+        if bundle is None and (bundle := client.get("/v1/update")["address"]) is None:
+            fail("no address is set for this machine", "name a bundle: a file, or an HTTPS address", Exit.USAGE)
+        wish = (
+            {"url": bundle, "ca": str(ca.resolve()) if ca else None}
+            if "://" in bundle
+            else _handed_over(client, bundle)
+        )
+        client.post("/v1/update/install", wish)
         try:
             _watch(client)
         except KeyboardInterrupt:
@@ -97,6 +111,24 @@ def rollback(config_path: Path, socket: Path | None, as_json: bool, yes: bool) -
     note("  → restart when it suits: systemctl reboot")
 
 
+def _handed_over(client: ControlClient, bundle: str) -> dict[str, Any]:
+    """Send a file to the gateway, which may not be allowed to read it where it is."""
+    path = Path(bundle)
+    if not path.is_file():
+        fail(f"there is no file {path}", "name the bundle that was downloaded", Exit.USAGE)
+    size, sent, kept = path.stat().st_size, 0, None
+    stream = Stream()
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            kept = client.call("PUT", "/v1/update/upload", {"offset": sent, "size": size}, part)
+            sent += len(part)
+            stream.progress("handing the bundle over", sent * 100 // size, 100)
+    stream.end()
+    if kept is None:
+        fail(f"{path} is empty", "download the bundle again", Exit.USAGE)
+    return {"path": kept["path"]}
+
+
 def _watch(client: ControlClient) -> None:
     stream = Stream()
     try:
@@ -120,6 +152,8 @@ def _show(body: dict[str, Any], *, as_json: bool) -> None:
         ["slot", "version", "state", "installed"],
         ((slot["name"], slot["version"] or "empty", _state(slot), _installed(slot)) for slot in body["slots"]),
     )
+    if body["trial"] is not None:
+        click.echo(f"\n{body['trial']['sentence']}")
     latest = body["installation"]
     if latest is not None:
         click.echo(f"\n{latest['bundle']}: {latest['state']} {latest['detail'] or latest['doing']}")

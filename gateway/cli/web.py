@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.output import config_option, fail
+from gateway.settings import page_directory
 
 _LISTEN = "127.0.0.1:8443"
 
@@ -23,7 +24,7 @@ _LISTEN = "127.0.0.1:8443"
     type=click.Path(path_type=Path),
     envvar="STATE_DIRECTORY",
     show_envvar=True,
-    help="The page's own directory: certificate, sessions. Default: web, beside the control socket.",
+    help="Where certificate and sessions are. Default: /var/lib/tidegate-web; for another socket web beside it.",
 )
 @click.option(
     "--listen",
@@ -63,7 +64,7 @@ def web(
         from gateway.cli.loading import socket_of
 
         socket = socket_of(config_path, None)
-    state = state or socket.parent / "web"
+    state = state or page_directory(socket)
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure(state)

@@ -33,6 +33,8 @@ from gateway.driver import DriverKind, Point, PollGroup, Site
 from gateway.model import Layout
 from gateway.sentences import with_mend
 from gateway.settings import (
+    SERVICE_DATA_DIR,
+    SERVICE_SOCKET,
     BreakerSettings,
     DeviceSettings,
     GatewaySettings,
@@ -148,7 +150,7 @@ class Builder:
         return table
 
     def _socket(self, gateway: GatewayTable, data_dir: Path) -> Path:
-        socket = self._context.path(gateway.socket) if gateway.socket else data_dir / "control.sock"
+        socket = self._context.path(gateway.socket) if gateway.socket else _default_socket(data_dir)
         if len(bytes(socket)) > _LONGEST_SOCKET_PATH:
             key = "socket" if gateway.socket else "data_dir"
             self._report.add(
@@ -360,6 +362,11 @@ class Builder:
                 message, hint = with_mend(error.message)
                 place = group.tags.place_of(columns[error.path])
                 self._report.add(place, f"tag {quote(error.path)}: {message}", hint or "mend the tag")
+
+
+def _default_socket(data_dir: Path) -> Path:
+    """The service's has its place apart from what it keeps: whoever may open it needs no way into that."""
+    return SERVICE_SOCKET if data_dir == SERVICE_DATA_DIR else data_dir / "control.sock"
 
 
 def _location(table: GatewayTable) -> tuple[str, ...]:

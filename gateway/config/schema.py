@@ -15,6 +15,7 @@ from gateway.config.names import LEVEL, PATH, check_host, check_level, check_nam
 from gateway.config.units import check_unit
 from gateway.fields import SecretReference
 from gateway.model import DataType
+from gateway.settings import SERVICE_DATA_DIR, SERVICE_SOCKET
 
 
 class Table(BaseModel):
@@ -50,11 +51,13 @@ class GatewayTable(Table):
     line: Name | None = Field(default=None, description="ISA-95 production line; needs `area`.")
     cell: Name | None = Field(default=None, description="ISA-95 work cell; needs `line`.")
     data_dir: Text = Field(
-        default="/var/lib/tidegate",
+        default=str(SERVICE_DATA_DIR),
         description="Directory for the journal and other state. A relative path starts at this file's directory.",
     )
     socket: Text | None = Field(
-        default=None, description="Unix socket of the control API. Default: `control.sock` in `data_dir`."
+        default=None,
+        description=f"Unix socket of the control API. Default: `{SERVICE_SOCKET}` where `data_dir` is "
+        f"`{SERVICE_DATA_DIR}`, as the service has it; elsewhere `control.sock` in `data_dir`.",
     )
     clock: Literal["auto", "trusted"] = Field(
         default="auto",

@@ -15,7 +15,6 @@ from gateway.audit import AuditError, AuditLog
 from gateway.changes.changes import Changes
 from gateway.changes.ports import Plant
 from gateway.changes.start import Start
-from gateway.changes.wellness import well
 from gateway.commands import WriteDesk
 from gateway.config.tree import Tree
 from gateway.control.operation import Operation
@@ -55,7 +54,8 @@ from gateway.ops.events import MachineChanged
 from gateway.ops.keeper import Keeper
 from gateway.ops.logs import LogRing
 from gateway.ops.machine import Machines, Turn
-from gateway.ops.slots import Updates
+from gateway.ops.updates import Updates
+from gateway.ops.wellness import well
 from gateway.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -106,11 +106,14 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
         changes = Changes(start, plant, log, runtime.events.tell)
         await changes.open()
         stack.push_async_callback(changes.close)
-        room = stack.enter_context(Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left))
-        updates = Updates()
+        updates = Updates(well=lambda: well(runtime.status()))
         stack.push_async_callback(updates.close)
+        room = stack.enter_context(
+            Diagnostics(runtime, start.main, unconfirmed_s=lambda: changes.seconds_left, update=updates.trial)
+        )
         machines = Machines(partial(_tell, runtime, log))
         stack.push_async_callback(machines.close)
+        machines.start()
         restorer = Restorer(
             places_of(start.main, data_dir), RunningConfiguration(start.main, changes), RunningAccounts(users)
         )
@@ -123,7 +126,7 @@ async def opened(start: Start, runtime: Runtime, logs: LogRing) -> AsyncIterator
 
 async def _tell(runtime: Runtime, log: AuditLog, turn: Turn) -> None:
     """How it stands with a change of the machine. What somebody does is recorded by the operation that does it."""
-    what = "time" if turn.change.what == "time" else f"network of {turn.change.subject}"
+    what = "machine's time" if turn.change.what == "time" else f"network of {turn.change.subject}"
     match turn.state:
         case "pending":
             runtime.events.tell(MachineChanged("pending", f"the {what} has changed and waits to be confirmed"))

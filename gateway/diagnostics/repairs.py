@@ -15,6 +15,7 @@ from urllib.parse import quote
 from gateway.diagnostics.backlog import Forecast, Phase
 from gateway.durations import duration
 from gateway.model import Quality, quality_name
+from gateway.ops.slots import Trial
 from gateway.sentences import with_mend
 from gateway.southbound.status import DeviceStatus, GroupStatus, LinkStatus
 from gateway.status import Status
@@ -90,8 +91,8 @@ class Known:
     """Time until a change that was applied is taken back unless somebody confirms it."""
     differs: bool = False
     """The configuration file is another than the one that runs."""
-    update: str = ""
-    """What an update waits for, in one sentence; empty if nothing."""
+    update: Trial | None = None
+    """The release that was installed last, until it has proved itself."""
 
 
 _ORDER = [Severity.ERROR, Severity.WARNING, Severity.NOTICE]
@@ -143,9 +144,20 @@ def _changes(known: Known) -> Iterator[Repair]:
             "/changes",
             "tidegate config confirm",
         )
-    if known.update:
+    if known.update is not None:
+        fallen = known.update.state == "fallen"
         yield Repair(
-            "update", Severity.NOTICE, known.update, "", "see to the update", "/system", "tidegate update status"
+            f"update:{known.update.state}",
+            Severity.WARNING if fallen else Severity.NOTICE,
+            known.update.sentence,
+            "",
+            {
+                "waiting": "restart when it suits",
+                "running": "wait until it has proved itself, or keep it",
+                "fallen": "look into the log of that start; keep what runs, or install another release",
+            }[known.update.state],
+            "/system/updates",
+            "tidegate update status",
         )
 
 

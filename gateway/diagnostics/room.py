@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from gateway.diagnostics.trace import Trace, Tracing
 from gateway.diagnostics.why import Answer, why
 from gateway.driver import Decoding, Finding, Item, Progress
 from gateway.ops.events import RepairsChanged
+from gateway.ops.slots import Trial
 from gateway.runtime import Runtime
 from gateway.settings import LinkSettings, site_of
 from gateway.southbound import demand
@@ -45,14 +46,16 @@ class Diagnostics:
         config: Path | None = None,
         *,
         unconfirmed_s: Callable[[], float | None] = lambda: None,
+        update: Callable[[], Awaitable[Trial | None]] | None = None,
     ) -> None:
         """`config`: the file that the gateway was started with, if it is known. `unconfirmed_s`: time until a change is
-        taken back unless somebody confirms it; None: there is none."""
+        taken back unless somebody confirms it; None: there is none. `update`: what became of the latest one."""
         self._runtime = runtime
         self._config = config
         self._disk = OnDisk(config) if config is not None else None
         self._reading = asyncio.Lock()
         self._unconfirmed_s = unconfirmed_s
+        self._update = update
         self._backlog = Backlog(runtime.settings.journal.max_age_s)
         self._pace = Pace()
         self._timer: asyncio.TimerHandle | None = None
@@ -121,6 +124,7 @@ class Diagnostics:
                 await asyncio.to_thread(expiry.quarantined, settings),
                 left_s,
                 disk.differs and left_s is None,  # while a change is unconfirmed they differ as they should
+                None if self._update is None else await self._update(),
             )
         )
         seen = frozenset((each.id, each.severity) for each in found)

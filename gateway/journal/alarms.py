@@ -14,7 +14,7 @@ class Alarm:
     """A transition of one condition."""
 
     name: str
-    """``refused``, ``dropping``, ``disk``, ``corrupt`` or ``memory``; for a sink's own, ``refused:{sink}``."""
+    """``refused``, ``dropping``, ``disk``, ``corrupt``, ``newer``, ``memory``; for a sink's own, ``refused:{sink}``."""
     active: bool
     message: str
 

@@ -142,6 +142,14 @@ class Progress:
             self.ahead.remove(*reached)
             self.watermark = reached[1]
 
+    def reopen(self, first: int, last: int) -> None:
+        """No id of first..last is settled."""
+        if first <= self.watermark:
+            if last < self.watermark:
+                self.ahead.add(last + 1, self.watermark)
+            self.watermark = first - 1
+        self.ahead.remove(first, last)
+
     def __contains__(self, number: int) -> bool:
         return number <= self.watermark or number in self.ahead
 

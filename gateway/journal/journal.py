@@ -47,6 +47,8 @@ from gateway.settings import JournalSettings
 
 _log = logging.getLogger(__name__)
 
+_NEWER: Final = "newer"
+
 T = TypeVar("T")
 
 _LEDGER_NS: Final = 60_000_000_000
@@ -151,10 +153,12 @@ class Journal:
             {name: progress[name].__contains__ for name in self._names if name in rows or name in found.unknown},
         )
         for name in self._names:
+            for first, last in found.reopened.get(name, ()):
+                progress[name].reopen(first, last)
             if not found.asides:
                 progress[name].settle(opened.newest_id + 1, self.assigned)
             feed = JournalFeed(self, name, progress[name], opened.refused.get(name, {}))
-            feed.dirty = name not in rows  # its row must be there before the first chunk is
+            feed.dirty = name not in rows or name in found.reopened  # its row must be there before the first chunk is
             self.feeds[name] = feed
             if feed.refused_records:
                 self.alarms.raise_(
@@ -166,6 +170,12 @@ class Journal:
         self._ledger_dirty = bool(self.accounts.changed)
         if opened.newest_id and self._each:
             self._trims.add((0, min(feed.progress.watermark for feed in self._each)))
+        if found.newer:
+            self.alarms.raise_(
+                _NEWER,
+                f"a later release wrote a journal that this one can't use: {', '.join(map(str, found.newer))}; nothing "
+                "of it is lost, and it is delivered once that release runs again",
+            )
         self.space = opened.space
         self._ledger_ns = self._clock_ns = self.clock.mono_ns()
         self.doubt()
@@ -316,6 +326,11 @@ class Journal:
             "alarms": dict(self.alarms.active),
             "sinks": {feed.sink: {**self.accounts.totals(feed.sink), **feed.status()} for feed in self._each},
         }
+
+    async def answered(self) -> None:
+        """Return once the thread that owns the file has done all it was given so far; at once if there is none."""
+        if self._owner is not None:
+            await self._owner.call(lambda store: None)
 
     async def close(self) -> None:
         """Write everything unsettled, and stop. Does nothing if `start` failed or was never called."""

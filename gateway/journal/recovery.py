@@ -16,14 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from gateway.journal import versions
 from gateway.journal.alarms import Alarms
 from gateway.journal.boot import next_boot
 from gateway.journal.feed import JournalFeed
 from gateway.journal.intervals import IntervalSet
 from gateway.journal.ledger import Account, Ledger
 from gateway.journal.record import BOOT_SHIFT
-from gateway.journal.salvage import Basics, Rows, read_basics, salvage
-from gateway.journal.store import Chunk, ChunkRow, Corrupt, DiskTrouble, JournalError, Opened, Store
+from gateway.journal.salvage import Basics, Rows, chunk_ranges, read_basics, salvage
+from gateway.journal.store import Chunk, ChunkRow, Corrupt, DiskTrouble, JournalError, Newer, Opened, Store
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,10 @@ class Found:
     boot: int
     asides: list[Path]
     """Files to be salvaged, oldest first."""
+    newer: list[Path]
+    """Files of later releases, which this one can't use."""
+    reopened: dict[str, list[tuple[int, int]]]
+    """By sink: ids that a later release left pending, and of which what ran since knew nothing."""
     unknown: set[str]
     """Sinks of which isn't known how far they were: everything salvaged is pending for them."""
 
@@ -49,7 +54,7 @@ class Found:
 def open_journal(store: Store, sinks: Iterable[str]) -> Found:
     """Open the journal, whatever state it is in, and count the boot. Runs on the owner thread.
 
-    Raises JournalError if the disk or a newer schema forbids it, OSError if the boot can't be counted.
+    Raises JournalError if the disk forbids it, OSError if the boot can't be counted.
     """
     names = tuple(sinks)
     try:
@@ -74,7 +79,13 @@ def _unusable(store: Store, error: Exception) -> Exception:
 
 def _open(store: Store, sinks: Sequence[str]) -> Found:
     """Raises JournalError, DiskTrouble or OSError."""
+    store.go_back()
     try:
+        opened = store.open()
+    except Newer as error:
+        aside = store.set_newer_aside(error.schema)
+        _log.error("a later release wrote the journal (%s): it is set aside for that one as %s", error, aside)
+        store.go_back()
         opened = store.open()
     except Corrupt as error:
         _log.error("the journal %s is corrupt (%s): set aside as %s", store.path, error, store.set_aside())
@@ -83,6 +94,7 @@ def _open(store: Store, sinks: Sequence[str]) -> Found:
     rows = {row.name for row in opened.sinks}
     unknown = {name for name in sinks if name not in rows and _pending(opened.ledgers, name)}
     newest = opened.newest_id >> BOOT_SHIFT
+    reopened = _reopened([aside for aside in asides if versions.is_newer(aside)], opened)
     for basics in (read_basics(aside) for aside in reversed(asides)):
         newest = max(newest, basics.newest_boot)
         store.insert_layouts(basics.layouts)
@@ -90,7 +102,21 @@ def _open(store: Store, sinks: Sequence[str]) -> Found:
         if basics.sinks is None:
             unknown |= {name for name in sinks if all(row.name != name for row in opened.sinks)}
     boot = next_boot(store.path.with_suffix(".boot"), max([newest, *opened.ledgers]))
-    return Found(opened, boot, asides, unknown)
+    return Found(opened, boot, asides, store.left_by_newer(), reopened, unknown)
+
+
+def _reopened(asides: Sequence[Path], opened: Opened) -> dict[str, list[tuple[int, int]]]:
+    """What wasn't delivered when an older release took over. What that one knew of is told by the open file."""
+    pending: dict[str, IntervalSet] = {}
+    for aside in asides:
+        ranges = [span for span in chunk_ranges(aside) if span[0] >> BOOT_SHIFT not in opened.ledgers]
+        for row in read_basics(aside).sinks or ():
+            waits = pending.setdefault(row.name, IntervalSet())
+            for first, last in ranges:
+                waits.add(first, last)
+            for first, last in ((0, row.watermark), *row.ahead):
+                waits.remove(first, last)
+    return {sink: list(waits) for sink, waits in pending.items()}
 
 
 def _fill_in(opened: Opened, older: Basics) -> None:
@@ -180,9 +206,12 @@ class Recovery:
         self._journal.commit_promptly()
 
     def _add(self, aside: Path) -> None:
-        self._journal.alarms.raise_(
-            CORRUPT, f"the journal was corrupt: it is set aside as {aside}, and what can be read of it is salvaged"
-        )
+        if versions.is_newer(aside):
+            _log.warning("what this release wrote before an older one ran is brought in again: %s", aside)
+        else:
+            self._journal.alarms.raise_(
+                CORRUPT, f"the journal was corrupt: it is set aside as {aside}, and what can be read of it is salvaged"
+            )
         self._journal.doubt()
         self._waiting.append(aside)
         if self._salvage is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -84,6 +85,16 @@ def read_basics(path: Path) -> Basics:
     finally:
         connection.close()
     return basics
+
+
+def chunk_ranges(path: Path) -> list[tuple[int, int]]:
+    """(first, last) id of every chunk of a set-aside file, as far as they can be read."""
+    try:
+        with closing(_open(path)) as connection:
+            return connection.execute("SELECT first, last FROM chunk ORDER BY first").fetchall()
+    except sqlite3.Error as error:
+        _log.warning("%s: which records it holds can't be read: %s", path, error)
+        return []
 
 
 def salvage(path: Path, keep: Callable[[Rows], None]) -> int:

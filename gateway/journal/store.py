@@ -7,19 +7,22 @@ finds is really there. Every statement is idempotent, so a job that failed is si
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
 import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.journal import versions
 from gateway.journal.record import (
     MAX_RECORDS,
     MAX_WEIGHT,
@@ -64,6 +67,7 @@ _DAMAGE: Final = frozenset(
 )
 _VERSIONS: Final = 1000
 """No schema is that far ahead: such a number is damage."""
+_ONLY_ADDS: Final = "-- Only adds"
 _CORRUPT: Final = "corrupt"
 _SALVAGED: Final = "salvaged"
 _PARTS: Final = ("-wal", "-shm", "")
@@ -83,6 +87,14 @@ class DiskTrouble(Exception):
 
 class Undecodable(Exception):
     """A row that isn't what was written."""
+
+
+class Newer(Exception):
+    """A later release wrote the file, in a schema that this one can't use."""
+
+    def __init__(self, schema: int) -> None:
+        super().__init__(f"schema {schema}")
+        self.schema = schema
 
 
 class Corrupt(Exception):
@@ -240,10 +252,16 @@ def migrations() -> list[tuple[int, str]]:
     )
 
 
-def migrate(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]] | None = None) -> int:
+def migrate(
+    connection: sqlite3.Connection,
+    steps: Sequence[tuple[int, str]] | None = None,
+    keep: Callable[[int], None] = lambda _: None,
+) -> int:
     """Bring a database to the newest schema, each step in its own transaction; returns the version it had.
 
-    Raises JournalError if a newer version wrote it, Corrupt if none did.
+    `keep`: told the schema there is before it is changed. A newer schema is used as it is if every step since this
+    one's only added to it, which the first line of such a step says (``-- Only adds``). Raises Newer otherwise, Corrupt
+    if no release wrote it.
     """
     steps = migrations() if steps is None else steps
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -251,14 +269,29 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]] | N
     if not 0 <= found < newest + _VERSIONS:
         raise Corrupt(f"schema {found}")
     if found > newest:
-        raise JournalError(
-            f"the journal has schema {found} and this version knows {newest}: install the version that wrote it, or "
-            "move the file away"
-        )
+        if _readable_from(connection) > newest:
+            raise Newer(found)
+        return found
+    if 0 < found < newest:
+        keep(found)
     for version, script in steps:
         if version > found:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {version};\nCOMMIT;")
+            adds = script.startswith(_ONLY_ADDS)
+            from_here = f"INSERT OR {'IGNORE' if adds else 'REPLACE'} INTO state (key, value) VALUES ('readable_from', "
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\n;{from_here}{version - 1 if adds else version});"
+                f"PRAGMA user_version = {version};\nCOMMIT;"
+            )
     return found
+
+
+def _readable_from(connection: sqlite3.Connection) -> float:
+    """The oldest schema whose releases can use a newer one, as that one says."""
+    try:
+        said = connection.execute("SELECT value FROM state WHERE key = 'readable_from'").fetchone()
+    except sqlite3.OperationalError:  # it has no such table any more
+        return math.inf
+    return math.inf if said is None else int(said[0])
 
 
 class Store:
@@ -306,6 +339,21 @@ class Store:
         with self._guard():
             self._connect().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def go_back(self) -> None:
+        """Go on with what this release left when another one took over, where no journal is. Raises OSError."""
+        if versions.take_back(self.path, migrations()[-1][0]):
+            _log.warning("the journal is the one from before the newer release")
+        versions.forget_old_copies(self.path)
+
+    def set_newer_aside(self, schema: int) -> Path:
+        """Put the file of a later release aside, for that one. Returns where it is now. Raises OSError."""
+        self.close()
+        return versions.set_aside(self.path, schema)
+
+    def left_by_newer(self) -> list[Path]:
+        """What later releases wrote and this one can't use."""
+        return [path for schema, path in versions.asides(self.path) if schema > migrations()[-1][0]]
+
     def set_aside(self) -> Path:
         """Close the file and rename it, with its log, to the next free ``.corrupt-N``. Returns the new path."""
         self.close()
@@ -320,10 +368,19 @@ class Store:
         return aside
 
     def asides(self) -> list[Path]:
-        """Files set aside that were not salvaged to the end, oldest first."""
+        """Files set aside that were not salvaged to the end, oldest first; before them those an older release left."""
+        newest = migrations()[-1][0]
+        known = [path for schema, path in versions.asides(self.path) if schema <= newest]
+        for path in known:
+            try:
+                with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                    migrate(connection)
+            except (sqlite3.Error, Corrupt) as error:
+                _log.warning("%s can't be brought to this release's schema; it is salvaged as it is: %s", path, error)
         found = self.path.parent.glob(f"{self.path.name}.{_CORRUPT}-*")
         numbered = [(path.name.rpartition("-")[2], path) for path in found]
-        return [path for _, path in sorted((int(number), path) for number, path in numbered if number.isdigit())]
+        corrupt = sorted((int(number), path) for number, path in numbered if number.isdigit())
+        return [*known, *(path for _, path in corrupt)]
 
     def finish_aside(self, aside: Path, *, keep: bool) -> Path | None:
         """A set-aside file was salvaged: delete it, or keep it, as the only one, for whoever looks into the damage.
@@ -358,7 +415,7 @@ class Store:
             connection.execute("PRAGMA cache_size = -512")
             connection.execute("PRAGMA temp_store = MEMORY")
             self._bound_pages(connection)
-            migrate(connection)
+            migrate(connection, keep=lambda schema: versions.keep(connection, self.path, schema, self._min_free_bytes))
             if self._suspect:
                 # What a failed sync left in the page cache looks written and may not be: write it again.
                 busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

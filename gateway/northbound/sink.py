@@ -194,9 +194,13 @@ class MqttSink:
         except TimeoutError:
             session.abort(ConnectionLost(f"{self._where} took no goodbye within {_GOODBYE_S:g} s"))
 
+    @property
+    def connected(self) -> bool:
+        return self._session is not None and self._session.alive
+
     def status(self) -> MqttStatus:
         session = self._session
-        live = session is not None and session.alive
+        live = self.connected
         latencies = sorted(session.latencies_s) if session is not None else []
         return {
             "type": "mqtt",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.driver import Certificate, Certificates
-from gateway.settings import GatewaySettings, site_of
+from gateway.settings import GatewaySettings, page_directory, site_of
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate as Certificate509
@@ -85,7 +85,7 @@ def known_of_page(file: Path) -> Iterator[KnownCertificate]:
 
 def page_certificate(socket: Path) -> Path:
     """Where the page keeps its own, unless it was told another place. `socket`: of the gateway."""
-    return socket.parent / "web" / "tls" / "certificate.pem"
+    return page_directory(socket) / "tls" / "certificate.pem"
 
 
 def described(driver: str, certificate: Certificate) -> KnownCertificate:

@@ -84,6 +84,8 @@ T = TypeVar("T")
 
 CALL_LIMIT_S = 60.0
 """Drivers bound their own calls; this only ends one that broke that promise."""
+STUCK_LIMITS = 3
+"""So many times that, and a call outlived every attempt to end it: nothing but another process helps."""
 CLOSE_LIMIT_S = 2.0
 REASONS_SAID = 5
 """Most reasons that the log is told of in one outage."""
@@ -917,6 +919,19 @@ class Link:
         bus: object = self._bus
         if isinstance(bus, Traces):
             bus.trace(take)
+
+    def stuck(self, now: float) -> str | None:
+        """Why this link does nothing any more, although nothing told it to stop; None: it does what it should."""
+        limit_s = STUCK_LIMITS * self._watchdog.limit_s
+        if self._stopping or self._task is None:
+            return None
+        if self._task.done():
+            return f"link {self.name} has ended"
+        if self._watchdog.busy:
+            return f"a driver's call on link {self.name} can't be ended" if self._watchdog.age(now) > limit_s else None
+        if self._connected and now - self._timetable.next_due > limit_s:
+            return f"link {self.name} doesn't do what is due"
+        return None
 
     # -- status --------------------------------------------------------------------------------------------------------
 

@@ -142,6 +142,14 @@ class Supervisor:
             if link not in self._tasks:
                 link.forget()
 
+    def stuck(self) -> str | None:
+        """The first link that stands still although there is something to do, in one sentence; None: there is none.
+
+        Not one that is down, nor a driver's call that takes long: those are seen to. Only what nothing here can end.
+        """
+        now = self._clock()
+        return next((sentence for link in self._links if (sentence := link.stuck(now)) is not None), None)
+
     def refresh(self) -> None:
         """Hand on once more what holds now, because a destination may have missed it.
 

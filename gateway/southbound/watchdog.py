@@ -23,6 +23,10 @@ class Watchdog:
     def busy(self) -> bool:
         return bool(self._since)
 
+    def age(self, now: float) -> float:
+        """How long the call under way has taken, s; of no meaning if there is none."""
+        return now - self._since
+
     @property
     def sentence(self) -> str:
         return f"a call didn't return within {self.limit_s:.0f} s"

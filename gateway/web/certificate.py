@@ -41,9 +41,11 @@ class Pair:
 
     def keep(self, certificate: bytes, key: bytes) -> None:
         """Write both, the key for its owner alone. Raises OSError."""
-        self.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.key.parent.mkdir(parents=True, exist_ok=True)
+        self.key.parent.chmod(0o711)
         write_atomically(self.key, key, 0o600)
-        write_atomically(self.certificate, certificate, 0o600)
+        write_atomically(self.certificate, certificate)
+        self.certificate.chmod(0o644)  # whatever the umask: every visitor is shown it, and the gateway tells its end
 
     def changed_ns(self) -> int:
         """When a file was last changed; 0: one is missing."""
@@ -85,11 +87,9 @@ def names() -> tuple[list[str], list[str]]:
         for *_, place in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
             addresses.add(str(place[0]).partition("%")[0])
     for target in (("192.0.2.1", 9), ("2001:db8::1", 9)):  # reserved for documentation: nothing is sent
-        with socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(target)
-            except OSError:
-                continue
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)
             addresses.add(probe.getsockname()[0])
     return hosts, sorted(addresses)
 

@@ -43,7 +43,8 @@ def serve(settings: WebSettings) -> None:
     """
     os.umask(os.umask(0o022) | 0o022)
     # Whoever is attacked from the network comes after what collects; so do the processes that this one starts.
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+    if os.getpriority(os.PRIO_PROCESS, 0) < NICE:  # a unit may have seen to it, and forbid the call
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
     listeners = _handed_over() or _bound(settings.listen)
     uvloop.run(_serve(settings, listeners))
 

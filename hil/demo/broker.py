@@ -1,4 +1,4 @@
-"""A private Mosquitto on a free loopback port. Why Mosquitto: docs/adr/0006-demo-broker.md."""
+"""A private Mosquitto on a free port, usually of the loopback. Why Mosquitto: docs/adr/0006-demo-broker.md."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def find_mosquitto() -> str:
 class Broker:
     """Stops and starts again on the same port, with its sessions and retained messages as they were."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, host: str = HOST) -> None:
+        self.host = host
         self._executable = find_mosquitto()
         self._directory = directory / "mosquitto"
         self._directory.mkdir()
@@ -50,7 +51,7 @@ class Broker:
         """Returns once it takes connections. Raises ChildFailed."""
         # Between finding a port and using it somebody else may take it, so the first start tries a few.
         for _ in range(_ATTEMPTS if not self.port else 1):
-            port = self.port or _free_port()
+            port = self.port or _free_port(self.host)
             try:
                 self._launch(port)
             except ChildFailed as error:
@@ -76,7 +77,7 @@ class Broker:
         config.write_text(
             "\n".join(
                 (
-                    f"listener {port} {HOST}",
+                    f"listener {port} {self.host}",
                     "allow_anonymous true",
                     f"user {pwd.getpwuid(os.getuid()).pw_name}",  # as root it would become another user otherwise
                     "set_tcp_nodelay true",
@@ -95,7 +96,7 @@ class Broker:
         )
         child = Child("broker", [self._executable, "-c", str(config)], self._directory / "log")
         give_up = time.monotonic() + _START_TIMEOUT_S
-        while not _answers(port):
+        while not _answers(self.host, port):
             try:
                 child.check()
                 if time.monotonic() > give_up:
@@ -107,17 +108,17 @@ class Broker:
         self._child = child
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
     assert isinstance(port, int)
     return port
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     try:
-        socket.create_connection((HOST, port), timeout=1.0).close()
+        socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
         return False
     return True

@@ -13,6 +13,11 @@ from hil.demo import tether
 _TAIL_LINES = 8
 
 
+def tethered(command: Sequence[str]) -> list[str]:
+    """The command, tied to this process: see :mod:`hil.demo.tether`. To be started by the main thread."""
+    return [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command]
+
+
 class ChildFailed(Exception):
     """A subprocess ended by itself. The message is one sentence, followed by its last lines."""
 
@@ -26,7 +31,7 @@ class Child:
         self._log = log
         with log.open("ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command],
+                tethered(command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if pipe else sink,
                 stderr=sink,

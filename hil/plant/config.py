@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hil.plant.maps import DEVICES, ENDPOINTS
+from hil.plant.maps import DEVICES
 from hil.plant.opcua import NAMESPACE
 from hil.plant.registers import DeviceMap, Row
 
 INTERVALS_MS = {"fast": 500, "slow": 2000}
-_DRIVERS = {"modbus": "modbus", "opcua": "opcua", "sics": "serial"}
+_DRIVERS = {"modbus": "modbus", "rtu": "modbus", "opcua": "opcua", "sics": "serial"}
 """Protocol → driver."""
 GATEWAY, ENTERPRISE, SITE, SINK = "demo", "tidewater", "bottling", "broker"
 
@@ -27,8 +27,10 @@ def gateway_config(
     granularity: str = "tag",
     ledger_interval_s: float = 2.0,
     intervals_ms: Mapping[str, int] | None = None,
+    devices: Sequence[DeviceMap] = DEVICES,
+    clock: str = "trusted",
 ) -> str:
-    """A `tidegate.toml` that collects every tag of the plant.
+    """A `tidegate.toml` that collects every tag of the devices.
 
     `ports` maps endpoints to TCP ports, `paths` to serial ones.
     """
@@ -39,7 +41,7 @@ def gateway_config(
         f"enterprise = {_text(ENTERPRISE)}",
         f"site = {_text(SITE)}",
         f"data_dir = {_text(str(data_dir))}",
-        'clock = "trusted"',
+        f"clock = {_text(clock)}",
         "",
         "[[sink]]",
         f"name = {_text(SINK)}",
@@ -49,24 +51,26 @@ def gateway_config(
         f"ledger_interval_s = {ledger_interval_s}",
         "reconnect_max_s = 2",
     ]
-    for endpoint, protocol in ENDPOINTS.items():
+    for endpoint, protocol in {device.endpoint: device.protocol for device in devices}.items():
         lines += ["", "[[link]]", f"name = {_text(endpoint)}", f"driver = {_text(_DRIVERS[protocol])}"]
         match protocol:
             case "modbus":
                 lines += ['transport = "tcp"', f"host = {_text(host)}", f"port = {ports[endpoint]}"]
+            case "rtu":
+                lines += ['transport = "rtu"', f"device = {_text(paths[endpoint])}"]
             case "opcua":
                 url = f"opc.tcp://{host}:{ports[endpoint]}/"
                 lines += [f"url = {_text(url)}", 'security_policy = "None"']
             case "sics":
                 lines += [f"device = {_text(paths[endpoint])}"]
     kinds: dict[str, DeviceMap] = {}
-    for device in DEVICES:
+    for device in devices:
         kinds.setdefault(device.kind, device)
         lines += ["", "[[device]]", f"name = {_text(device.name)}", f"link = {_text(device.endpoint)}"]
         lines += [f"area = {_text(device.area)}"] + ([f"line = {_text(device.line)}"] if device.line else [])
         lines += [f"template = {_text(device.kind)}"]
         match device.protocol:
-            case "modbus":
+            case "modbus" | "rtu":
                 lines += [f"unit = {device.unit}", f"word_order = {_text(device.order)}"]
             case "sics":
                 lines += ['preset = "sics"']
@@ -85,7 +89,7 @@ def gateway_config(
 def _tag(device: DeviceMap, row: Row) -> Iterator[str]:
     yield f"name = {_text(row.path)}"
     match device.protocol:
-        case "modbus":
+        case "modbus" | "rtu":
             yield f"address = {_text(row.address)}"
         case "opcua":
             yield f"node = {_text(f'nsu={NAMESPACE};s={row.address}')}"

@@ -174,6 +174,11 @@ DEVICES = (
 )
 """`pump1` and `pump2` are two units behind one gateway; everything else has a server of its own."""
 
-ENDPOINTS = {device.endpoint: device.protocol for device in DEVICES}
-"""Endpoint → protocol."""
+ONE_OF_EACH = (
+    DEVICES[0],
+    DeviceMap("pump1", "pump", "pumps.0", "fieldbus", PUMP, protocol="rtu", unit=1, area="mixing"),
+    *(device for device in DEVICES if device.protocol in ("sics", "opcua")),
+)
+"""A smaller plant: a device for each protocol, with the pump on a serial line."""
+
 TAGS = sum(len(device.rows) for device in DEVICES)

@@ -100,7 +100,7 @@ class DeviceMap:
     """What it is reached through; several units may share one."""
     rows: tuple[Row, ...]
     protocol: str = "modbus"
-    """``modbus``, ``opcua`` or ``sics`` (a scale on a serial line)."""
+    """``modbus`` (TCP), ``rtu`` (Modbus on a serial line), ``opcua`` or ``sics`` (a scale on a serial line)."""
     unit: int = 1
     order: str = "ABCD"
     area: str = ""

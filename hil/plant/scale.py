@@ -7,15 +7,8 @@ and again on every measurement), ``@`` (reset, ends ``SIR``) and ``I4`` (the ser
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import tty
-
 from hil.plant.checkweigher import Checkweigher
-
-_MOST_UNSENT = 4096
-"""A reader that has stopped reading misses measurements, as on a wire."""
+from hil.plant.terminal import Terminal
 
 
 class Scale:
@@ -23,33 +16,29 @@ class Scale:
 
     def __init__(self, machine: Checkweigher) -> None:
         self._machine = machine
-        self.path = ""
-        self._master = self._slave = -1
+        self._terminal = Terminal(self._received)
         self._line = bytearray()
-        self._unsent = bytearray()
         self._repeating = False
+
+    @property
+    def path(self) -> str:
+        return self._terminal.path
 
     async def __aenter__(self) -> Scale:
         """Raises OSError."""
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.path = os.ttyname(self._slave)
-        asyncio.get_running_loop().add_reader(self._master, self._readable)
+        await self._terminal.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
-        os.close(self._slave)
+        await self._terminal.__aexit__()
 
     def refresh(self) -> None:
         """One measurement has been made."""
         if self._repeating:
             self._send(self._weight())
 
-    def _readable(self) -> None:
-        self._line += os.read(self._master, 4096)
+    def _received(self, data: bytes) -> None:
+        self._line += data
         while (end := self._line.find(b"\n")) >= 0:
             command = bytes(self._line[:end]).strip()
             del self._line[: end + 1]
@@ -77,7 +66,4 @@ class Scale:
         return b"S %b %10.2f g" % (b"S" if self._machine.stable else b"D", self._machine.reading_g)
 
     def _send(self, line: bytes) -> None:
-        if len(self._unsent) < _MOST_UNSENT:
-            self._unsent += line + b"\r\n"
-        with contextlib.suppress(BlockingIOError):
-            del self._unsent[: os.write(self._master, self._unsent)]
+        self._terminal.send(line + b"\r\n")

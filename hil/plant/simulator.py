@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from hil.plant.maps import DEVICES, ENDPOINTS
+from hil.plant.line import RtuLine
+from hil.plant.maps import DEVICES
 from hil.plant.opcua import OpcUaServer
 from hil.plant.process import Process
-from hil.plant.registers import Bank
+from hil.plant.registers import Bank, DeviceMap
 from hil.plant.scale import Scale
 from hil.plant.server import ModbusServer
 
@@ -21,32 +22,42 @@ WARM_UP_S = 40.0
 
 
 class Plant:
-    """The process, a Modbus TCP server for each Modbus endpoint, an OPC UA server and a scale on a serial port.
+    """The process, and what its devices are reached through: a Modbus TCP or OPC UA server each, a serial port each.
 
     ``async with`` starts and stops the servers; ``run`` moves time.
     """
 
-    def __init__(self, seed: int = 1, host: str = "127.0.0.1", ports: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        host: str = "127.0.0.1",
+        ports: Mapping[str, int] | None = None,
+        devices: Sequence[DeviceMap] = DEVICES,
+    ) -> None:
         """`ports` fixes endpoints' ports; the others take any free one."""
         self.process = Process(seed)
         self.process.step(WARM_UP_S)
-        self.banks = {device.name: Bank(device, self.process) for device in DEVICES if device.protocol == "modbus"}
+        fixed = ports or {}
+        self.banks = {
+            device.name: Bank(device, self.process) for device in devices if device.protocol in ("modbus", "rtu")
+        }
+        units: dict[tuple[str, str], dict[int, Bank]] = {}
+        for device in devices:
+            if device.name in self.banks:
+                units.setdefault((device.protocol, device.endpoint), {})[device.unit] = self.banks[device.name]
         self._modbus = {
-            endpoint: ModbusServer(
-                {device.unit: self.banks[device.name] for device in DEVICES if device.endpoint == endpoint},
-                host,
-                (ports or {}).get(endpoint, 0),
-            )
-            for endpoint, protocol in ENDPOINTS.items()
+            endpoint: ModbusServer(banks, host, fixed.get(endpoint, 0))
+            for (protocol, endpoint), banks in units.items()
             if protocol == "modbus"
         }
+        self._lines = {endpoint: RtuLine(banks) for (protocol, endpoint), banks in units.items() if protocol == "rtu"}
         self._opcua = {
-            device.endpoint: OpcUaServer(device, self.process, host, (ports or {}).get(device.endpoint, 0))
-            for device in DEVICES
+            device.endpoint: OpcUaServer(device, self.process, host, fixed.get(device.endpoint, 0))
+            for device in devices
             if device.protocol == "opcua"
         }
         self._scales = {
-            device.endpoint: Scale(self.process.checkweigher) for device in DEVICES if device.protocol == "sics"
+            device.endpoint: Scale(self.process.checkweigher) for device in devices if device.protocol == "sics"
         }
         self._stack = AsyncExitStack()
 
@@ -58,13 +69,14 @@ class Plant:
     @property
     def paths(self) -> dict[str, str]:
         """Endpoint → serial port, once started."""
-        return {endpoint: scale.path for endpoint, scale in self._scales.items()}
+        return {endpoint: port.path for endpoint, port in (self._scales | self._lines).items()}
 
     async def __aenter__(self) -> Plant:
         """Raises OSError if a port can't be had."""
         async with AsyncExitStack() as stack:
             parts: list[AbstractAsyncContextManager[object]] = [
                 *self._modbus.values(),
+                *self._lines.values(),
                 *self._opcua.values(),
                 *self._scales.values(),
             ]

@@ -19,6 +19,7 @@ from gateway.diagnostics.pace import Pace
 from gateway.diagnostics.repairs import ExpiringCertificate, Flaw, Known, Repair, Severity, repairs
 from gateway.diagnostics.room import Diagnostics
 from gateway.ops.events import Change, RepairsChanged
+from gateway.ops.slots import Trial
 from gateway.runtime import Runtime
 from gateway.settings import GatewaySettings
 from tests.diagnostics.test_why import CONFIGURATION
@@ -223,8 +224,13 @@ def test_reads_left_out_while_a_device_was_away_dont_make_it_slow(well: Any) -> 
 def test_clock_journal_change_and_update(well: Any) -> None:
     well["gateway"]["clock_trusted"] = False
     well["journal"]["alarms"]["disk"] = "the disk is full: make room"
-    found = of(well, unconfirmed_s=42.0, update="an update waits for a restart", flaws=(Flaw("f:3", "bad", None),))
-    assert {"clock:untrusted", "journal:disk", "config:unconfirmed", "update", "config:invalid"} == found.keys()
+    found = of(
+        well,
+        unconfirmed_s=42.0,
+        update=Trial("0.2.0", "B", "waiting", "an update waits for a restart"),
+        flaws=(Flaw("f:3", "bad", None),),
+    )
+    assert {"clock:untrusted", "journal:disk", "config:unconfirmed", "update:waiting", "config:invalid"} == found.keys()
     assert found["journal:disk"].mend == "make room"
     assert "in 42 s" in found["config:unconfirmed"].sentence
 

@@ -35,7 +35,7 @@ name = "line1"
 driver = "modbus"
 host = "127.0.0.1"
 port = {port}
-timeout_ms = 200
+timeout_ms = 1000
 [[device]]
 name = "press"
 link = "line1"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.ble.kind import PORT_VARIABLE
-from tests.support.ble.process import WorldProcess
-from tests.support.ble.world import SENSOR, SETPOINT, advert
+from hil.radio.kind import PORT_VARIABLE
+from hil.radio.process import WorldProcess
+from hil.radio.world import SENSOR, SETPOINT, advert
 from tests.support.gateway import GatewayProcess
 from tests.support.mosquitto import Mosquitto
 from tests.support.subscriber import Subscriber
@@ -84,7 +84,7 @@ def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site" / "virtual_ble-1.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: virtual-ble\nVersion: 1\n")
-    (package / "entry_points.txt").write_text("[tidegate.drivers]\nvirtual-ble = tests.support.ble.kind:KIND\n")
+    (package / "entry_points.txt").write_text("[tidegate.drivers]\nvirtual-ble = hil.radio.kind:KIND\n")
     monkeypatch.setenv("PYTHONPATH", f"{package.parent}{os.pathsep}{ROOT}")
 
 

@@ -148,7 +148,8 @@ async def test_every_form_of_publishing_arrives(
         Subscriber(broker.port, topic) as subscriber,
         GatewayProcess(tmp_path, text_for(tmp_path, field, broker.port, sink=sink)),
     ):
-        # On a busy machine the device may be late once, which is reported, too.
-        messages = await subscriber.until(lambda m: any(value(x.json) == 1 for x in m), "the first value")
-    first = next(x.json for x in messages if value(x.json) == 1)
+        # On a busy machine the device may be late once, which is reported, too; it counts how often it was asked.
+        messages = await subscriber.until(lambda m: any(isinstance(value(x.json), int) for x in m), "the first value")
+    first = next(x.json for x in messages if isinstance(value(x.json), int))
+    assert value(first) in range(1, 10)
     assert ("seq" in first if isinstance(first, dict) else False) == (profile == "full")

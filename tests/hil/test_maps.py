@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gateway.config
 from hil.plant.config import gateway_config
-from hil.plant.maps import DEVICES, ENDPOINTS, TAGS
+from hil.plant.maps import DEVICES, ONE_OF_EACH, TAGS
 from hil.plant.process import Process
 from hil.plant.registers import Bank, DeviceMap, Refused, Row, decode, encode, resolve, shuffle
 
@@ -44,7 +44,7 @@ def test_register_tables_are_consistent(device: DeviceMap, process: Process) -> 
 
 def test_the_plant_is_as_large_and_as_varied_as_promised() -> None:
     assert TAGS >= 100
-    assert len(ENDPOINTS) >= 5
+    assert len({device.endpoint for device in DEVICES}) >= 5
     assert {row.type for device in DEVICES for row in device.rows} >= {
         *("bool", "int16", "uint16", "uint32", "int64", "uint64", "float32", "float64", "string"),
     }
@@ -121,19 +121,29 @@ def test_gaps_are_refused_or_zero_as_the_device_likes(process: Process) -> None:
         Bank(BY_NAME["filler1"], process).read_registers("hr", 225, 10)
 
 
+@pytest.mark.parametrize("devices", [DEVICES, ONE_OF_EACH], ids=["all", "one of each"])
 @pytest.mark.parametrize("granularity", ["tag", "asset"])
-def test_the_generated_configuration_is_taken_by_the_gateway(tmp_path: Path, granularity: str) -> None:
-    ports = {endpoint: 5020 + at for at, endpoint in enumerate(ENDPOINTS)}
-    paths = dict.fromkeys(ENDPOINTS, "/dev/ttyS9")
-    text = gateway_config(ports, paths, broker_port=1883, data_dir=tmp_path / 'with "quotes"', granularity=granularity)
+def test_the_generated_configuration_is_taken_by_the_gateway(
+    tmp_path: Path, granularity: str, devices: tuple[DeviceMap, ...]
+) -> None:
+    endpoints = list(dict.fromkeys(device.endpoint for device in devices))
+    ports = {endpoint: 5020 + at for at, endpoint in enumerate(endpoints)}
+    paths = {endpoint: f"/dev/ttyS{at}" for at, endpoint in enumerate(endpoints)}
+    text = gateway_config(
+        *(ports, paths),
+        broker_port=1883,
+        data_dir=tmp_path / 'with "quotes"',
+        granularity=granularity,
+        devices=devices,
+    )
     path = tmp_path / "tidegate.toml"
     path.write_text(text)
     settings = gateway.config.load(path)
-    assert len(settings.links) == len(ENDPOINTS)
+    assert len(settings.links) == len(endpoints)
     layouts = [group.poll.layout for link in settings.links for device in link.devices for group in device.groups]
     tags = {(layout.source, tag.path): tag for layout in layouts for tag in layout.tags}
-    assert len(tags) == TAGS
-    for device in DEVICES:
+    assert len(tags) == sum(len(device.rows) for device in devices)
+    for device in devices:
         for row in device.rows:
             assert (tags[device.name, row.path].unit, tags[device.name, row.path].writable) == (row.unit, row.writable)
     assert settings.sinks[0].granularity == granularity

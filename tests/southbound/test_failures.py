@@ -616,3 +616,64 @@ def test_bad_news_that_couldnt_be_handed_on_is_handed_on_later() -> None:
             assert field.transitions("a") == [0, NO_COMMUNICATION]
 
     run(main)
+
+
+# -- what only another process mends -----------------------------------------------------------------------------------
+
+
+def test_a_call_that_takes_no_end_is_said_to_be_stuck_and_nothing_less_is() -> None:
+    settings, wire = link("l", {"d": [1.0]})
+    unit = wire.units["d"]
+    released = asyncio.Event()
+
+    async def endless(_: float) -> None:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def main() -> None:
+        async with Field([settings], call_limit_s=10) as field:
+            await asyncio.sleep(5)
+            assert field.supervisor.stuck() is None
+            unit.pause = endless
+            await asyncio.sleep(25)
+            assert field.supervisor.stuck() is None
+            await asyncio.sleep(10)
+            assert field.supervisor.stuck() == "a driver's call on link l can't be ended"
+            unit.pause = asyncio.sleep
+            released.set()
+            await asyncio.sleep(5)
+            assert field.supervisor.stuck() is None
+
+    run(main)
+
+
+def test_neither_a_link_that_is_down_nor_a_silent_device_is_stuck() -> None:
+    down, wire = link("down", {"d": [1.0]})
+    wire.break_off()
+    silent, silent_wire = link("silent", {"e": [1.0]})
+    silent_wire.units["e"].fault = SILENT
+
+    async def main() -> None:
+        async with Field([down, silent], call_limit_s=10) as field:
+            for _ in range(20):
+                await asyncio.sleep(20)
+                assert field.supervisor.stuck() is None
+
+    run(main)
+
+
+def test_a_link_whose_task_has_ended_is_stuck() -> None:
+    settings, _ = link("l", {"d": [1.0]})
+
+    async def main() -> None:
+        async with Field([settings]) as field:
+            await asyncio.sleep(1)
+            (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "link l")
+            task.cancel()
+            await asyncio.sleep(1)
+            assert field.supervisor.stuck() == "link l has ended"
+
+    run(main)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.support.ble.bluetoothd import Bluetoothd, system_bus
+from tests.support.bluetoothd import Bluetoothd, system_bus
 from tests.support.browser import chromium, picture
 from tests.support.configuration import configuration
 from tests.support.gateway import GatewayProcess

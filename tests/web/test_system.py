@@ -215,7 +215,7 @@ async def test_without_slots_the_package_manager_updates(plant: Plant, browser: 
 async def test_what_somebody_may_not_see_isnt_shown_but_said(plant: Plant, browser: Chromium) -> None:
     page = await browser.open("/system", cookies=plant.viewer)
     tabs = page.get_by_role("navigation", name="System")
-    assert await tabs.get_by_role("link").all_inner_texts() == ["About", "Certificates", "Updates"]
+    assert await tabs.get_by_role("link").all_inner_texts() == ["About", "Certificates", "Machine", "Updates"]
     await page.get_by_text("Admins see users, tokens, sessions and backup.").wait_for()
     await page.get_by_text("Engineers and admins may download it.").wait_for()
     with Https(plant.page.url, plant.engineer) as engineer:

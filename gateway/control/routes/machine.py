@@ -13,11 +13,10 @@ from pydantic import Field
 
 from gateway.actors import Actor, Role
 from gateway.audit import AuditError, AuditLog
-from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Refusal
+from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Query, Refusal
 from gateway.ops.machine import (
     Clock,
     Interface,
-    Machine,
     MachineRefused,
     Machines,
     Network,
@@ -53,6 +52,15 @@ class TimeChange(Body):
         default_factory=list, description="NTP servers. None: those that DHCP names, or the system's own."
     )
     within_s: _Within = USUAL_S
+
+
+class Age(Query):
+    max_age_s: float = Field(
+        default=0,
+        ge=0,
+        le=3600,
+        description="What was seen so many seconds ago will do: asking costs the machine work.",
+    )
 
 
 class NewHostname(Body):
@@ -94,11 +102,11 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
         await audit.record(actor, action, subject, ending)
         return result
 
-    async def get_machine(_: Call[NoQuery, None]) -> MachineStatus:
+    async def get_machine(call: Call[Age, None]) -> MachineStatus:
         if not machines.here:
             return MachineStatus(False, socket.gethostname(), [], None, None)
         with _refusals():
-            state = await machines.look()
+            state = await machines.look(call.query.max_age_s)
             return MachineStatus(
                 True, state.hostname, list(state.interfaces), state.clock, await machines.unconfirmed()
             )
@@ -148,13 +156,12 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
             check_hostname(name)
             renamed = partial(machines.do, lambda found: found.set_hostname(name))
             await done(call.actor, "machine.hostname", name, renamed, "done")
-        return await get_machine(Call(call.actor, {}, NoQuery(), None, call.headers))
+        return await get_machine(Call(call.actor, {}, Age(), None, call.headers))
 
     async def restart_machine(call: Call[NoQuery, None]) -> None:
         with _appliance(machines):
-            await done(
-                call.actor, "machine.restart", socket.gethostname(), partial(machines.do, Machine.restart), "under way"
-            )
+            restart = partial(machines.do, lambda found: found.restart())
+            await done(call.actor, "machine.restart", socket.gethostname(), restart, "under way")
 
     async def reset_machine(call: Call[NoQuery, Meant]) -> None:
         await erase(call, "reset")
@@ -169,8 +176,8 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
                 raise MachineRefused(
                     f"{call.body.hostname!r} isn't this machine's host name", "type its host name", "hostname"
                 )
-            work = Machine.reset if how == "reset" else Machine.wipe
-            await done(call.actor, f"machine.{how}", name, partial(machines.do, work), "under way")
+            work = partial(machines.do, lambda found: found.reset() if how == "reset" else found.wipe())
+            await done(call.actor, f"machine.{how}", name, work, "under way")
 
     def changing(method: str, path: str, name: str, summary: str, handle: Any, answer: Answer, body: Any = None) -> Any:
         return Operation(
@@ -186,7 +193,7 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
         Operation(
             "GET", "/v1/machine", "get_machine", Role.VIEWER,
             "Say what the machine's network, time and name are, and what isn't confirmed of them.",
-            get_machine, Answer(MachineStatus), refusals=(409,),
+            get_machine, Answer(MachineStatus), Age, refusals=(409,),
         ),
         Operation(
             "GET", "/v1/machine/unconfirmed", "get_unconfirmed_change", Role.VIEWER,

@@ -5,22 +5,60 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway import __version__
 from gateway.actors import Role
 from gateway.audit import AuditLog
 from gateway.control.answers import as_json
-from gateway.control.operation import Answer, Body, Call, Event, NoQuery, Operation, Refusal, events
-from gateway.ops.slots import Appliance, Installation, Slot, UpdateRefused, Updates
+from gateway.control.operation import EXACT, Answer, Body, Call, Event, NoQuery, Operation, Query, Refusal, events
+from gateway.ops.download import Source
+from gateway.ops.slots import Appliance, Slot, Trial, UpdateRefused
+from gateway.ops.updates import Installation, OutOfPlace, Updates, Upload
+
+PART = 4 << 20
+"""Bytes of an upload that may come at once."""
+_PATH = r"^/[^\x00]*$"
 
 
 class Bundle(Body):
-    path: str = Field(
-        min_length=2, max_length=1000, pattern=r"^/[^\x00]*$", description="A signed bundle that the gateway can read."
+    path: str | None = Field(
+        default=None,
+        min_length=2,
+        max_length=1000,
+        pattern=_PATH,
+        description="A signed bundle that the gateway can read.",
     )
+    url: str | None = Field(default=None, max_length=2000, description="Where to download one: an HTTPS address.")
+    ca: str | None = Field(
+        default=None,
+        max_length=1000,
+        pattern=_PATH,
+        description="Certificates (PEM) of the authority of that server, where the machine doesn't know it.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give either path or url")
+        if self.ca is not None and self.url is None:
+            raise ValueError("ca goes with url")
+        return self
+
+    def source(self) -> Path | Source:
+        """Raises UpdateRefused."""
+        if self.url is None:
+            return Path(self.path or "")
+        return Source(self.url, None if self.ca is None else Path(self.ca))
+
+
+class Place(Query):
+    """Of a part in the whole."""
+
+    offset: int = Field(ge=0, le=EXACT, description="Bytes before this part. 0 begins a new upload.")
+    size: int = Field(ge=1, le=EXACT, description="Bytes of the whole bundle.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +67,11 @@ class UpdateStatus:
     """Of the software that runs."""
     image: str | None
     """None: there are no slots, and this installation is updated by its package manager."""
+    address: str | None
+    """Where bundles are downloaded from unless somebody says otherwise."""
     slots: list[Slot]
+    trial: Trial | None
+    """The release that was installed last, until it has proved itself."""
     installation: Installation | None
     """The latest since the gateway started."""
 
@@ -37,8 +79,19 @@ class UpdateStatus:
 def operations(updates: Updates, audit: AuditLog) -> list[Operation[Any, Any]]:
     async def status() -> UpdateStatus:
         image = updates.appliance
-        slots = [] if image is None else list(await image.slots())
-        return UpdateStatus(__version__, None if image is None else image.name, slots, updates.latest)
+        if image is None:
+            return UpdateStatus(__version__, None, None, [], None, updates.latest)
+        try:
+            return UpdateStatus(
+                __version__,
+                image.name,
+                image.address,
+                list(await image.slots()),
+                await image.trial(),
+                updates.latest,
+            )
+        except UpdateRefused as error:
+            raise _refused(error) from None
 
     async def get_update(_: Call[NoQuery, None]) -> UpdateStatus:
         return await status()
@@ -46,11 +99,30 @@ def operations(updates: Updates, audit: AuditLog) -> list[Operation[Any, Any]]:
     async def install_update(call: Call[NoQuery, Bundle]) -> UpdateStatus:
         _image(updates)
         try:
-            updates.install(Path(call.body.path))
+            source = call.body.source()
+            updates.check(source)
+            # Before it begins: what can't be put down isn't done.
+            await audit.record(call.actor, "update.install", str(source), "asked")
+            updates.install(
+                source,
+                lambda end: audit.record(call.actor, "update.install", str(source), end.state, detail=end.detail),
+            )
         except UpdateRefused as error:
             raise _refused(error) from None
-        await audit.record(call.actor, "update.install", call.body.path, "begun")
         return await status()
+
+    async def upload_update(call: Call[Place, bytes]) -> Upload:
+        _image(updates)
+        if call.query.offset == 0:
+            await audit.record(call.actor, "update.upload", f"{call.query.size} bytes", "begun")
+        try:
+            return await updates.receive(call.body, call.query.offset, call.query.size)
+        except OutOfPlace as error:
+            raise Refusal(
+                409, "out-of-place", str(error), "send what comes after them, or begin anew", received=error.received
+            ) from None
+        except UpdateRefused as error:
+            raise _refused(error) from None
 
     async def follow_update(_: Call[NoQuery, None]) -> AsyncIterator[Event]:
         return _told(updates.follow())
@@ -80,8 +152,13 @@ def operations(updates: Updates, audit: AuditLog) -> list[Operation[Any, Any]]:
             get_update, Answer(UpdateStatus),
         ),
         Operation(
+            "PUT", "/v1/update/upload", "upload_update", Role.ADMIN,
+            "Hand over a bundle, part by part; it is installed by the path in the answer.",
+            upload_update, Answer(Upload), query=Place, body=bytes, max_body=PART, refusals=(409, 501),
+        ),
+        Operation(
             "POST", "/v1/update/install", "install_update", Role.ADMIN,
-            "Begin to install a signed bundle into the slot that doesn't run.",
+            "Begin to install a signed bundle, from a file or an address, into the slot that doesn't run.",
             install_update, Answer(UpdateStatus, status=202, description="It has begun."), body=Bundle,
             refusals=(409, 501),
         ),

@@ -48,8 +48,10 @@ class Machines:
         self._found: list[Machine | None] = []
         self._pending: tuple[Unconfirmed, float] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._recalling: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._known = False
+        self._seen: tuple[State, float] | None = None
 
     @property
     def here(self) -> bool:
@@ -73,12 +75,18 @@ class Machines:
             )
         return found
 
-    async def look(self) -> State:
+    async def look(self, max_age_s: float = 0.0) -> State:
+        """`max_age_s`: what was seen so long ago will do. Asking a small machine costs it a second of work."""
+        if self._seen is not None and time.monotonic() - self._seen[1] < max_age_s:
+            return self._seen[0]
         with _flaws():
-            return await self.appliance.look()
+            state = await self.appliance.look()
+        self._seen = (state, time.monotonic())
+        return state
 
     async def do(self, what: Callable[[Machine], Awaitable[None]]) -> None:
         """Something that counts at once: ``do(lambda machine: machine.restart())``."""
+        self._seen = None
         with _flaws():
             await what(self.appliance)
 
@@ -108,12 +116,21 @@ class Machines:
     async def take_back(self) -> Unconfirmed:
         return await self._decide("taken back")
 
+    def start(self) -> None:
+        """Find out whether a change waits that an earlier start of the gateway made, so that its end is told, too."""
+        self._recalling = asyncio.create_task(self._recall(), name="unconfirmed change of the machine, from before")
+
     async def close(self) -> None:
         """What isn't confirmed goes on waiting, without us."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        for task in (self._recalling, self._watch):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _recall(self) -> None:
+        with contextlib.suppress(MachineRefused):  # asked again by whoever wants to know
+            await self.unconfirmed()
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -150,6 +167,7 @@ class Machines:
     async def _keep(self, change: Unconfirmed) -> Unconfirmed:
         self._pending = (change, time.monotonic() + change.seconds_left)
         self._known = True
+        self._seen = None
         self._watch = asyncio.create_task(self._watch_over(change), name="unconfirmed change of the machine")
         await self._tell(Turn(change, "pending"))
         return change
@@ -178,6 +196,7 @@ class Machines:
 
     async def _over(self, change: Unconfirmed, outcome: Literal["confirmed", "taken back"], *, by_itself: bool) -> None:
         self._pending = None
+        self._seen = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

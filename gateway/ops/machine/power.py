@@ -95,7 +95,7 @@ class Machine(Protocol):
         ...
 
     async def reset(self) -> None:
-        """Restart without a configuration, users and certificates; the journal goes, too."""
+        """Restart with the settings it came with: configuration, users and the journal are gone, its name stays."""
         ...
 
     async def wipe(self) -> None:

@@ -19,6 +19,9 @@ LONGEST_NAME = 63
 """Characters of a host name's one label (RFC 1035)."""
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]+")
+_WITH_PREFIX = re.compile(rf"{_ADDRESS.pattern}/(0|[1-9][0-9]{{0,2}})")
+"""What becomes a word of a file that systemd reads: ipaddress takes more, such as netmasks and names of interfaces."""
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")
 _LEAST_V4_PREFIX, _MOST_V4_PREFIX, _MOST_V6_PREFIX = 8, 31, 127
 _POINT_TO_POINT = 31
@@ -83,7 +86,6 @@ class Time:
                 f"{len(self.servers)} time servers are too many", f"name at most {MOST_SERVERS}", "servers"
             )
         for server in self.servers:
-            # What becomes a word of a file that systemd reads: no blank, no % and no quote can be in it.
             if not (is_host(server) and _HOST.fullmatch(server)):
                 raise MachineRefused(
                     f"{server!r} isn't a host", "give a name or an address alone: ntp.example.com", "servers"
@@ -120,9 +122,11 @@ def _interface(text: str | None) -> IPv4Interface | IPv6Interface:
     if "/" not in text:
         raise MachineRefused(f"{text} has no prefix", f"say how long it is: {text}/24", "address")
     try:
-        own = ipaddress.ip_interface(text)
+        own = ipaddress.ip_interface(text) if _WITH_PREFIX.fullmatch(text) else None
     except ValueError:
-        raise MachineRefused(f"{text!r} isn't an address", "write it as 192.168.1.20/24", "address") from None
+        own = None
+    if own is None:
+        raise MachineRefused(f"{text!r} isn't an address with its prefix", "write it as 192.168.1.20/24", "address")
     _check_station(own.ip, text, "address")
     prefix, network = own.network.prefixlen, own.network
     if own.version == 4:
@@ -154,11 +158,11 @@ def _check_gateway(gateway: IPv4Address | IPv6Address, own: IPv4Interface | IPv6
 
 def _station(text: str, field: str) -> IPv4Address | IPv6Address:
     try:
-        found = ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text) if _ADDRESS.fullmatch(text) else None
     except ValueError:
-        raise MachineRefused(f"{text!r} isn't an address", "write it as 192.168.1.1", field) from None
-    if isinstance(found, IPv6Address) and found.scope_id is not None:
-        raise MachineRefused(f"{text} names an interface", "leave out the % and what follows", field)
+        found = None
+    if found is None:
+        raise MachineRefused(f"{text!r} isn't an address", "write it as 192.168.1.1", field)
     _check_station(found, text, field)
     return found
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.actors import Role
 from gateway.control.client import Refused
+from gateway.web.pages import machine
 from gateway.web.visit import Page, Visit
 
 SEEN_COOKIE = "__Host-first-steps"
@@ -92,6 +93,13 @@ async def steps(visit: Visit, status: Mapping[str, Any]) -> Sequence[Step]:
             "Say where",
         )
         found.insert(0, place)
+    standing = await machine.standing(visit) if visit.may("admin") else None
+    if standing is not None:
+        well, about = standing
+        found.insert(
+            1 if unplaced else 0,
+            Step("Set network and time", about, well, "/system/machine", "Set network and time"),
+        )
     todo = "Apply the draft" if complete else next((each.title for each in found if not each.done), "")
     return [Step(each.title, each.about, each.done, each.href, each.link, each.title == todo) for each in found]
 

@@ -1,4 +1,4 @@
-"""System: people, tokens, sessions, the audit log, certificates, backup, updates, and what this is."""
+"""System: people, tokens, sessions, the audit log, certificates, backup, the machine, updates, and what this is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.actors import Role
-from gateway.web.pages import audit, certificates, people, safekeeping
+from gateway.web.pages import audit, certificates, machine, people, safekeeping
 from gateway.web.visit import Page, Section, Visit
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -81,7 +81,8 @@ async def _update(visit: Visit) -> Response:
     form = await visit.form()
     match str(form.get("action")):
         case "install":
-            await visit.post("/v1/update/install", {"path": str(form.get("path", "")).strip()})
+            ca = str(form.get("ca", "")).strip() or None
+            await visit.post("/v1/update/install", {"url": str(form.get("url", "")).strip(), "ca": ca})
         case "mark-good" | "roll-back" as action:
             await visit.post(f"/v1/update/{action}")
         case _:
@@ -100,6 +101,7 @@ SECTION = Section(
         *audit.PAGES,
         *certificates.PAGES,
         *safekeeping.PAGES,
+        *machine.PAGES,
         Page("/system/updates", _updates),
         Page("/system/updates", _update, Role.ADMIN, ("POST",)),
     ),

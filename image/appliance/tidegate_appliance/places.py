@@ -65,6 +65,49 @@ class Places:
         return self.data / "appliance"
 
     @property
+    def update(self) -> Path:
+        """What updates need to remember; the gateway's user may write here, and root reads nothing but small files."""
+        return self.appliance / "update"
+
+    @property
+    def incoming(self) -> Path:
+        """Bundles on their way."""
+        return self.update / "incoming"
+
+    @property
+    def trial(self) -> Path:
+        return self.update / "trial.json"
+
+    @property
+    def floor(self) -> Path:
+        """The oldest version that may still be installed, one line."""
+        return self.update / "floor"
+
+    @property
+    def before(self) -> Path:
+        """Configuration and accounts as the release that ran before left them."""
+        return self.update / "before"
+
+    @property
+    def boot_id(self) -> Path:
+        """Of this start, as the kernel made it."""
+        return self.root / "proc" / "sys" / "kernel" / "random" / "boot_id"
+
+    @property
+    def cmdline(self) -> Path:
+        """What the boot loader told the kernel, the slot among it."""
+        return self.root / "proc" / "cmdline"
+
+    @property
+    def release(self) -> Path:
+        """What names the release of this slot."""
+        return self.root / "usr" / "lib" / "tidegate" / "appliance" / "release"
+
+    @property
+    def rauc_conf(self) -> Path:
+        return self.root / "etc" / "rauc" / "system.conf"
+
+    @property
     def networks(self) -> Path:
         """What was set of the network. What the release ships is in ``/usr/lib/systemd/network``."""
         return self.root / "etc" / "systemd" / "network"

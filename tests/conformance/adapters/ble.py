@@ -12,9 +12,9 @@ from drivers.ble.bus import BleBus
 from drivers.ble.device import BleDevice
 from gateway.driver import Bus, Point, Site
 from gateway.model import DataType, Value
+from hil.radio.host import BumbleRadio
+from hil.radio.world import SENSOR, SETPOINT, Sensor, World, advert
 from tests.conformance.adapters.adapter import TIMEOUT_S
-from tests.support.ble.radio import BumbleRadio
-from tests.support.ble.world import SENSOR, SETPOINT, Sensor, World, advert
 
 BEACON = "C0:00:00:00:00:03"
 

@@ -11,11 +11,11 @@ from drivers.ble.bus import BleBus
 from drivers.ble.device import BleDevice
 from gateway.driver import Point
 from gateway.model import Batch
+from hil.radio.host import BumbleRadio
+from hil.radio.process import WorldProcess
+from hil.radio.world import SENSOR
 from tests.conformance.rig import Listener
 from tests.drivers.ble.points import group
-from tests.support.ble.process import WorldProcess
-from tests.support.ble.radio import BumbleRadio
-from tests.support.ble.world import SENSOR
 
 
 @dataclass

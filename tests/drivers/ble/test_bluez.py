@@ -18,7 +18,7 @@ from drivers.ble.device import BleDevice
 from gateway.driver import LinkDown
 from tests.conformance.rig import Listener
 from tests.drivers.ble.points import group, tag
-from tests.support.ble.bluetoothd import Bluetoothd, system_bus
+from tests.support.bluetoothd import Bluetoothd, system_bus
 
 pytestmark = pytest.mark.integration
 

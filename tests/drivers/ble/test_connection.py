@@ -9,9 +9,9 @@ import pytest
 from drivers.ble.gatt.errors import BAD_USER_ACCESS_DENIED
 from gateway.driver import DeviceSilent, LinkDown, ScanFailed, WriteFailed
 from gateway.model import Quality
+from hil.radio.world import BONDED, CLAMPED, CUSTOM, HANGING, LONG, PROTECTED, SETPOINT
 from tests.drivers.ble.conftest import Site
 from tests.drivers.ble.points import tag
-from tests.support.ble.world import BONDED, CLAMPED, CUSTOM, HANGING, LONG, PROTECTED, SETPOINT
 from tests.support.stopwatch import loop_clock
 
 pytestmark = pytest.mark.integration

@@ -12,12 +12,12 @@ from drivers.ble.bus import BleBus
 from drivers.ble.scan import search
 from gateway.driver import DeviceSilent, Finding, LinkDown, Progress
 from gateway.model import Quality
+from hil.radio.host import BumbleRadio
+from hil.radio.process import WorldProcess
+from hil.radio.world import SENSOR, advert
 from tests.drivers.ble.conftest import Site
 from tests.drivers.ble.points import group, tag
 from tests.drivers.ble.test_bthome import KEY, seal
-from tests.support.ble.process import WorldProcess
-from tests.support.ble.radio import BumbleRadio
-from tests.support.ble.world import SENSOR, advert
 
 pytestmark = pytest.mark.integration
 

@@ -5,6 +5,8 @@ export interface Problem {
   code: string;
   detail: string;
   mend?: string | null;
+  /** Of an upload whose parts don't follow on each other: bytes that are there. */
+  received?: number;
   problems?: readonly { message: string; field?: string | null; mend?: string | null }[];
 }
 
@@ -30,6 +32,15 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   if (response.status === 401) location.assign("/login");
   if (!response.ok) throw new Refused(await problemOf(response));
   return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+}
+
+/** A part of a file. Throws as `call` does. */
+export async function sendPart<T>(path: string, part: Blob): Promise<T> {
+  const headers = { accept: "application/json", "content-type": "application/octet-stream", "x-csrf-token": csrfToken() };
+  const response = await fetch(`/api${path}`, { method: "PUT", headers, body: part });
+  if (response.status === 401) location.assign("/login");
+  if (!response.ok) throw new Refused(await problemOf(response));
+  return (await response.json()) as T;
 }
 
 async function problemOf(response: Response): Promise<Problem> {

@@ -6,6 +6,7 @@ import "./elements/change-banner";
 import "./elements/copy-as";
 import "./elements/live-part";
 import "./elements/live-state";
+import "./elements/machine-banner";
 import "./elements/repairs-count";
 import { loadElements } from "./lazy";
 import { policy } from "./policy";

@@ -22,7 +22,7 @@ export type News =
 
 type Tell = (news: News) => void;
 
-const KINDS = ["device", "link", "sink", "alarm", "config", "repairs"] as const;
+const KINDS = ["device", "link", "sink", "alarm", "config", "repairs", "machine"] as const;
 const SETTLE_MS = 1_000; // a link that goes takes its devices along: one question for all of them
 
 export class Bulletin {

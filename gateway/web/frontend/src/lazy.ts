@@ -1,6 +1,7 @@
 // Elements that few pages have, and that are large: loaded when one of them is there.
 
 const LOADERS: Readonly<Record<string, () => Promise<unknown>>> = {
+  "bundle-upload": () => import("./elements/bundle-upload"),
   "device-form": () => import("./elements/device-form"),
   "device-search": () => import("./elements/device-search"),
   "device-setup": () => import("./elements/device-setup"),

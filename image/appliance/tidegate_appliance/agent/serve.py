@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -11,7 +12,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -58,7 +58,7 @@ def serve(connection: socket.socket, places: Places, allowed: frozenset[int]) ->
     afterwards: Afterwards | None = None
     try:
         request = REQUEST.validate_json(_line(connection))
-        with _alone(places):
+        with contextlib.nullcontext() if isinstance(request, Look | Unconfirmed) else _alone(places):
             told, afterwards = _done(request, places)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
@@ -99,10 +99,15 @@ def _done(request: Request, places: Places) -> tuple[Any, Afterwards | None]:
             settings = request.settings
             settings.check()
             check_interface(request.interface)
-            there = [each.name for each in state.interfaces(places)]
-            if request.interface not in there:
+            there = {each.name: each for each in state.interfaces(places)}
+            found = there.get(request.interface)
+            if found is None:
                 raise MachineRefused(
                     f"there is no interface {request.interface}", f"there are: {', '.join(there)}", "interface"
+                )
+            if found.settings is None:
+                raise MachineRefused(
+                    f"{request.interface} was set by hand, in {found.file}", "take that file away first", "interface"
                 )
             return _begun(
                 unconfirmed.Record.begun("network", request.interface, request.within_s, settings), places
@@ -133,7 +138,8 @@ def _begun(record: unconfirmed.Record, places: Places) -> tuple[Any, Afterwards]
     unconfirmed.begin(record, places)
 
     def afterwards() -> None:
-        if unconfirmed.current(places) != record:  # taken back before it began
+        waiting = unconfirmed.current(places)
+        if waiting is None or waiting.id != record.id:  # decided before it began
             return
         try:
             unconfirmed.take_up(record, places)
@@ -171,7 +177,7 @@ def _answer(connection: socket.socket, body: Any) -> None:
         log.info("nobody waits for the answer: %s", error)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(places: Places) -> Iterator[None]:
     """One request after the other, whichever process serves it."""
     path = places.runtime / "tidegate-agent" / "lock"

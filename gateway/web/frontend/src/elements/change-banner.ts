@@ -5,7 +5,7 @@
 // It also marks the menu while there is a draft, and says on the pages about changes when what they show is out of date.
 
 import { Refused, call } from "../api";
-import { icon } from "../icons";
+import { actions, box, countdown, line, recall, remember, sentence } from "../banner";
 import { onBeginning, onChange } from "../news";
 import { setSource } from "../presence";
 import { type Mood, say } from "../say";
@@ -36,6 +36,7 @@ interface Kept {
   readonly until: number;
 }
 
+const LABEL = "Change of the configuration";
 const KEPT = "tidegate-pending";
 const TOLD = "tidegate-told";
 const QUIET_MS = 15_000; // what changes is told by itself
@@ -168,7 +169,7 @@ class ChangeBanner extends HTMLElement {
   }
 
   private notice(pending: Pending): HTMLElement {
-    const note = box("warn", "uncertain");
+    const note = box("warn", "uncertain", LABEL);
     const text = note.lastElementChild!;
     const head = document.createElement("p");
     const strong = document.createElement("strong");
@@ -185,7 +186,7 @@ class ChangeBanner extends HTMLElement {
   }
 
   private outdated(): HTMLElement {
-    const note = box("info", "info");
+    const note = box("info", "info", LABEL);
     note.lastElementChild!.append(line("Somebody changed something since this page was loaded."), actions(["reload", "Show it as it is now", ""]));
     return note;
   }
@@ -194,7 +195,7 @@ class ChangeBanner extends HTMLElement {
     const { kept } = this;
     if (kept === undefined) return;
     const left = Math.max(0, Math.ceil((kept.until - Date.now()) / 1000));
-    const text = left > 0 ? `Taken back in ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} unless it is confirmed` : "Taken back now";
+    const text = countdown(left);
     if (this.clock.textContent === text) return;
     this.clock.textContent = text;
     if (SAID_AT.includes(left)) this.spoken.textContent = `The change is taken back in ${left} seconds.`;
@@ -223,58 +224,6 @@ class ChangeBanner extends HTMLElement {
 
 function title(pending: Pending): string {
   return `Unconfirmed: revision ${pending.revision} by ${pending.author}.`;
-}
-
-function sentence(error: Refused): string {
-  const { detail, mend } = error.problem;
-  return `${detail[0]!.toUpperCase()}${detail.slice(1)}.${mend ? ` ${mend[0]!.toUpperCase()}${mend.slice(1)}.` : ""}`;
-}
-
-function box(mood: string, name: string): HTMLElement {
-  const note = document.createElement("section");
-  note.className = `note ${mood}`;
-  note.setAttribute("aria-label", "Change of the configuration");
-  note.append(icon(name), document.createElement("div"));
-  return note;
-}
-
-function line(text: string): HTMLElement {
-  const paragraph = document.createElement("p");
-  paragraph.textContent = text;
-  return paragraph;
-}
-
-function actions(...given: readonly (readonly [string, string, string])[]): HTMLElement {
-  const row = document.createElement("div");
-  row.className = "actions";
-  for (const [what, word, look] of given) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset["do"] = what;
-    button.className = look;
-    button.textContent = word;
-    row.append(button);
-  }
-  return row;
-}
-
-/** What a reload of this tab is to know. */
-function remember(key: string, what: unknown): void {
-  try {
-    if (what === undefined) sessionStorage.removeItem(key);
-    else sessionStorage.setItem(key, JSON.stringify(what));
-  } catch {
-    // Without storage a reload doesn't know it.
-  }
-}
-
-function recall<T>(key: string): T | undefined {
-  try {
-    const text = sessionStorage.getItem(key);
-    return text === null ? undefined : (JSON.parse(text) as T);
-  } catch {
-    return undefined;
-  }
 }
 
 customElements.define("change-banner", ChangeBanner);

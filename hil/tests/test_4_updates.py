@@ -1,0 +1,90 @@
+"""Updates: one that works, one that is cut off, one that doesn't work. Whatever happens, a healthy release runs."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from hil.benches.declaration import Part
+from hil.benches.page import Declined
+from hil.tests.box import Box
+from hil.tests.updating import InstallFailed, chosen, healthy, install, update, upload
+
+pytestmark = pytest.mark.needs(Part.SLOTS)
+
+GOOD, CUT, BROKEN = "0.1.1+bench", "0.1.2+bench", "0.1.3+bench"
+CUTS = round(float(os.environ.get("TIDEGATE_TEST_EFFORT", "1")))
+_SEED = int(os.environ.get("TIDEGATE_TEST_SEED", time.time_ns()))
+_ENOUGH = 1 << 20
+_took_s: list[float] = []
+
+
+@pytest.mark.timeout(3600)
+def test_a_good_update_takes_over_and_loses_nothing(collecting: Box) -> None:
+    with collecting.nothing_lost():
+        began = time.monotonic()
+        path = upload(collecting, collecting.bench.bundle(GOOD))
+        update(collecting, path)
+        collecting.wait_until_up()
+        slot = healthy(collecting)
+        _took_s.append(time.monotonic() - began)
+    assert slot["version"] == GOOD
+    collecting.measured("a good update, handed over to proved", f"{_took_s[0]:.0f} s", "", None)
+
+
+@pytest.mark.parametrize("forgery", ["other content", "another signature"])
+def test_a_bundle_that_somebody_changed_is_refused(collecting: Box, tmp_path: Path, forgery: str) -> None:
+    """Its end is the manifest, signed, and eight bytes that say how long that is."""
+    genuine = collecting.bench.bundle(GOOD).read_bytes()
+    end = bytearray(genuine[-8 - int.from_bytes(genuine[-8:], "big") :])
+    if forgery == "another signature":
+        end[-100] ^= 1
+    forged = tmp_path / "forged.raucb"
+    forged.write_bytes(genuine[:_ENOUGH] + end)
+    before = chosen(collecting)
+    path = upload(collecting, forged)
+    with pytest.raises((InstallFailed, Declined)):
+        install(collecting, path)
+    assert chosen(collecting) == before
+
+
+@pytest.mark.timeout(3600 * CUTS)
+@pytest.mark.parametrize("attempt", range(1, CUTS + 1))
+def test_a_power_cut_during_an_update_leaves_a_box_that_works(collecting: Box, attempt: int) -> None:
+    """At any moment from its beginning until the new release has proved itself."""
+    moment = random.Random(f"{_SEED} {attempt}").uniform(0.0, _took_s[0] if _took_s else 300.0)
+    with collecting.nothing_lost():
+        path = upload(collecting, collecting.bench.bundle(CUT))
+        collecting.bench.console.note(f"the power will be cut {moment:.1f} s after the update has begun")
+        update(collecting, path, for_s=moment)
+        collecting.bench.power_off()
+        collecting.bench.power_on()
+        collecting.wait_until_up()
+        slot = healthy(collecting)
+    assert slot["version"] in (GOOD, CUT)
+    collecting.measured(
+        f"the power cut {moment:.0f} s into an update", f"{slot['version']} runs", "a healthy slot", True
+    )
+
+
+@pytest.mark.timeout(3600)
+def test_a_broken_update_falls_back_by_itself(collecting: Box) -> None:
+    with collecting.nothing_lost():
+        before = healthy(collecting)
+        path = upload(collecting, collecting.bench.bundle(BROKEN, broken=True))
+        began = time.monotonic()
+        update(collecting, path)
+        trial = collecting.until(
+            lambda: (collecting.api.get("/v1/update")["trial"] or {}).get("state") == "fallen",
+            900,
+            "it has fallen back",
+        )
+        assert trial
+        collecting.wait_until_up()
+        slot = healthy(collecting)
+    assert (slot["name"], slot["version"]) == (before["name"], before["version"])
+    collecting.measured("a broken update, begun to fallen back", f"{time.monotonic() - began:.0f} s", "", None)

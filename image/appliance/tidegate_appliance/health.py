@@ -1,0 +1,149 @@
+"""``python -m tidegate_appliance.health``: confirm the slot that runs, or give it up.
+
+After the first starts of a release the gateway must answer, its journal be writable, and of what worked before
+something must work again; then the slot is good. If not within the time that is given, this ends with an error, upon
+which the unit restarts the machine; the boot loader counts, and goes back to the other slot by itself.
+
+A release that has proved itself before is confirmed as soon as the gateway answers, and never given up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused
+from gateway.ops.slots import UpdateRefused
+from gateway.ops.wellness import known, well
+from tidegate_appliance.places import Places
+from tidegate_appliance.release import release_of
+from tidegate_appliance.slots import RaucSlots
+from tidegate_appliance.trial import Attempt, TrialFile, start_of
+
+log = logging.getLogger(__name__)
+
+WITHIN_S: Final = 300.0
+_PAUSE_S: Final = 2.0
+_ANSWER_S: Final = 10.0
+_DISK: Final = "disk"
+"""The journal's alarm while it can't be written."""
+
+_KINDS: Final = (
+    ("device", "no device answers of those that did"),
+    ("sink", "no broker is connected of those that were"),
+)
+
+
+def missing(status: Mapping[str, Any], before: Collection[str]) -> str:
+    """What keeps a gateway from being well, in one sentence; empty if nothing.
+
+    `before`: what worked. Of the devices and of the sinks among it that still are there, one each is enough: a machine
+    that is switched off meanwhile is no fault of a release.
+    """
+    if (said := status["journal"]["alarms"].get(_DISK)) is not None:
+        return str(said)
+    there, works = known(status), well(status)
+    for kind, sentence in _KINDS:
+        wanted = {name for name in before if name.startswith(f"{kind} ")} & there
+        if wanted and not wanted & works:
+            return f"{sentence}: {', '.join(sorted(name.partition(' ')[2] for name in wanted))}"
+    return ""
+
+
+class Health:
+    """One start's check."""
+
+    def __init__(
+        self,
+        places: Places,
+        status: Callable[[], Awaitable[Mapping[str, Any]]],
+        *,
+        within_s: float = WITHIN_S,
+        pause_s: float = _PAUSE_S,
+    ) -> None:
+        """`status`: of the gateway; raises OSError, or what the control API's client does."""
+        self._places = places
+        self._slots = RaucSlots(places)
+        self._trial = TrialFile(places.trial)
+        self._version = release_of(places.release).version
+        self._status = status
+        self._within_s = within_s
+        self._pause_s = pause_s
+        self.on_trial = False
+
+    async def check(self) -> bool:
+        """Whether what runs may go on. Returns once it is confirmed, or given up."""
+        begun = time.monotonic()
+        attempt = self._attempt()
+        before = () if attempt is None else attempt.well
+        said = ""
+        while (why := await self._missing(before)) or (why := await self._confirmed()):
+            if attempt is not None and time.monotonic() - begun >= self._within_s:
+                self._trial.change(attempt, failure=why)
+                log.error("%s is on trial and didn't work: %s; the machine restarts", self._version, why)
+                return False
+            if why != said:
+                log.info("waiting: %s", why)
+                said = why
+            await asyncio.sleep(self._pause_s)
+        log.info("%s works and is kept (%.0f s)", self._version, time.monotonic() - begun)
+        return True
+
+    def _attempt(self) -> Attempt | None:
+        """What this start is the trial of; None: it is none. What is over is put down."""
+        attempt = self._trial.read()
+        if attempt is None:
+            return None
+        phase = attempt.phase(start_of(self._places))
+        self.on_trial = phase == "running"
+        if phase == "cut":
+            log.warning("the installation of %s was cut off; %s runs as before", attempt.version, self._version)
+            self._trial.forget()
+        elif phase == "fallen":
+            log.error("%s", attempt.sentence(phase))
+            if attempt.state != "fallen":
+                self._trial.change(attempt, state="fallen")
+        elif self.on_trial and attempt.state == "writing":
+            # It runs, so it was written wholly, though nobody was there to see that.
+            attempt = self._trial.change(attempt, state="installed")
+        return attempt if self.on_trial else None
+
+    async def _missing(self, before: Collection[str]) -> str:
+        try:
+            return missing(await self._status(), before)
+        except (NotRunning, NotPermitted, Refused, OSError) as error:
+            return f"the gateway doesn't answer: {error}"
+
+    async def _confirmed(self) -> str:
+        """Why the slot can't be confirmed; empty: it is."""
+        try:
+            await self._slots.confirm()
+        except (UpdateRefused, OSError) as error:
+            return f"the slot can't be confirmed: {error}"
+        return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Confirm the slot that runs, or give it up.")
+    parser.add_argument("--within", type=float, default=WITHIN_S, metavar="SECONDS", help="for a release on trial")
+    parser.add_argument("--socket", type=Path, default=Path("/run/tidegate/control.sock"))
+    parser.add_argument("--root", type=Path, default=Path("/"))
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    client = ControlClient(given.socket, _ANSWER_S)
+    health = Health(Places(given.root), lambda: asyncio.to_thread(client.status), within_s=given.within)
+    try:
+        return 0 if asyncio.run(health.check()) else 1
+    except Exception:
+        log.exception("the slot can't be checked")
+        return 1 if health.on_trial else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

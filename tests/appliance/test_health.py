@@ -1,0 +1,166 @@
+"""What is confirmed, what is given up, and what is told of it: the health check, the real RAUC and a real gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tidegate_appliance.health import Health, missing
+from tidegate_appliance.trial import Start, TrialFile
+
+from gateway.control.client import NotRunning
+from tests.appliance.box import WELL, Box, Restart, a_root, started
+from tests.support.configuration import configuration
+from tests.support.field import Field
+from tests.support.gateway import GatewayProcess
+from tests.support.mosquitto import Mosquitto
+
+
+def a_status(*, sink: bool = True, device: str = "normal", alarms: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "journal": {"alarms": alarms or {}},
+        "sinks": {"plant": {"connected": sink}},
+        "southbound": {"links": {"link0": {"devices": {"dev0": {"state": device}, "dev1": {"state": "failure"}}}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "before", "says"),
+    [
+        (a_status(), WELL, ""),
+        (a_status(sink=False), WELL, "no broker is connected of those that were: plant"),
+        (a_status(device="failure"), WELL, "no device answers of those that did: dev0"),
+        (a_status(device="failure"), {"device dev0", "device dev1"}, "no device answers of those that did: dev0, dev1"),
+        (a_status(), {"device dev0", "device dev1"}, ""),
+        (a_status(sink=False, device="failure"), set(), ""),
+        (a_status(device="failure"), {"device gone"}, ""),
+        (a_status(alarms={"disk": "the journal can't be written: full"}), set(), "the journal can't be written: full"),
+        (a_status(alarms={"refused:plant": "some"}), WELL, ""),
+    ],
+)
+def test_what_is_missing(status: dict[str, Any], before: set[str], says: str) -> None:
+    assert missing(status, before) == says
+
+
+async def away() -> Mapping[str, Any]:
+    raise NotRunning("no gateway runs")
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[tuple[GatewayProcess, Mosquitto]]:
+    """One that collects from a device and delivers to a broker."""
+    with Field() as field, Mosquitto(tmp_path / "broker") as broker:
+        text = configuration(tmp_path / "data", [field.slaves[0].port], broker.port)
+        with GatewayProcess(tmp_path, text) as process:
+            yield process, broker
+
+
+@pytest.mark.integration
+async def test_a_release_on_trial_that_works_is_kept(
+    box: Box, restarted: Restart, gateway: tuple[GatewayProcess, Mosquitto]
+) -> None:
+    await box.install(box.rauc.bundle("0.2.0"))
+    slots = await restarted(box, "B")
+    (box.rauc.boot / "state-B").write_text("bad")  # as the boot loader's last attempt would leave it
+    client = gateway[0].client
+    health = Health(box.places, lambda: asyncio.to_thread(client.status), within_s=60, pause_s=0.05)
+    assert await health.check()
+    assert (box.rauc.said("state-B"), box.rauc.said("primary")) == ("good", "B")
+    assert await slots.trial() is None
+    assert (await slots.slots())[1].good
+
+
+@pytest.mark.integration
+async def test_a_release_on_trial_that_brings_no_broker_back_is_given_up(
+    box: Box, restarted: Restart, gateway: tuple[GatewayProcess, Mosquitto], caplog: pytest.LogCaptureFixture
+) -> None:
+    await box.install(box.rauc.bundle("0.2.0"))
+    await restarted(box, "B")
+    process, broker = gateway
+    broker.stop()
+    await process.until(lambda body: not body["sinks"]["plant"]["connected"], "the broker is away")
+    health = Health(box.places, lambda: asyncio.to_thread(process.client.status), within_s=0.2, pause_s=0.05)
+    assert not await health.check()
+    why = "no broker is connected of those that were: plant"
+    assert f"0.1.1 is on trial and didn't work: {why}; the machine restarts" in caplog.text
+    slots = await restarted(box, "A")  # the boot loader's attempts are used up
+    again = Health(box.places, lambda: asyncio.to_thread(process.client.status), within_s=0.2, pause_s=0.05)
+    assert await again.check()
+    trial = await slots.trial()
+    assert trial is not None
+    assert (trial.state, trial.sentence) == ("fallen", f"0.2.0 didn't work: {why}; 0.1.1 runs again")
+    assert trial.sentence in caplog.text
+
+
+@pytest.mark.integration
+async def test_a_release_that_has_proved_itself_is_waited_for_and_never_given_up(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    asked = 0
+
+    async def late() -> Mapping[str, Any]:
+        nonlocal asked
+        asked += 1
+        return a_status(sink=False, device="failure") if asked > 5 else await away()
+
+    (box.rauc.boot / "state-A").write_text("bad")
+    assert await Health(box.places, late, within_s=0, pause_s=0.01).check()
+    assert box.rauc.said("state-A") == "good"
+    assert caplog.text.count("the gateway doesn't answer") == 1, "said once"
+
+
+@pytest.mark.integration
+async def test_an_installation_that_was_cut_off_is_no_failure(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    trial = TrialFile(box.places.trial)
+    trial.begin("0.2.0", "B", "0.1.1", WELL, Start("A", "before the cut"))
+
+    async def well() -> Mapping[str, Any]:
+        return a_status()
+
+    assert await Health(box.places, well).check()
+    assert "the installation of 0.2.0 was cut off; 0.1.1 runs as before" in caplog.text
+    assert trial.read() is None
+
+
+async def test_a_release_whose_installation_nobody_saw_the_end_of_is_on_trial_all_the_same(tmp_path: Path) -> None:
+    places = a_root(tmp_path, "0.2.0")
+    TrialFile(places.trial).begin("0.2.0", "B", "0.1.1", WELL, Start("A", "the first"))
+    started(places, "B")
+    assert not await Health(places, away, within_s=0, pause_s=0).check()
+    started(places, "A", "after it was given up")
+    left = TrialFile(places.trial).read()
+    assert left is not None
+    assert left.phase(Start("A", "after it was given up")) == "fallen"
+
+
+@pytest.mark.parametrize(("slot", "code"), [("B", 1), ("A", None)])
+async def test_the_program_ends_with_an_error_on_trial_alone(tmp_path: Path, slot: str, code: int | None) -> None:
+    """An error restarts the machine. Here neither a gateway nor a bus is there."""
+    places = a_root(tmp_path, "0.2.0")
+    TrialFile(places.trial).begin("0.2.0", "B", "0.1.1", WELL, Start("A", "the first"))
+    started(places, slot)
+    command = [
+        sys.executable, "-m", "tidegate_appliance.health", "--within", "0.1", "--root", str(tmp_path),
+        "--socket", str(tmp_path / "none.sock"),
+    ]  # fmt: skip
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    if code is None:
+        assert b"was cut off" in await process.stdout.readline()
+        assert b"waiting: the gateway doesn't answer" in await process.stdout.readline()
+        process.terminate()  # it would wait for ever
+        await process.communicate()
+        return
+    said, _ = await process.communicate()
+    assert process.returncode == code
+    assert said.decode().splitlines()[-1].startswith("0.2.0 is on trial and didn't work: the gateway doesn't answer")
+    left = TrialFile(places.trial).read()
+    assert left is not None
+    assert left.failure.startswith("the gateway doesn't answer")

@@ -1,0 +1,224 @@
+"""The benches' parts: what a file declares, what a console is waited for, whose ports are open, a shell by SSH."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hil.benches import timeserver
+from hil.benches.arrivals import Arrivals, NotArrived
+from hil.benches.bench import Plugs
+from hil.benches.console import Console, Silent
+from hil.benches.declaration import DIRECTORY, BenchInvalid, Part, Qemu, declared
+from hil.benches.ports import open_ports
+from hil.benches.qemu.board import ADAPTERS, board_options
+from hil.benches.shell import Shell, new_key
+from hil.benches.ssh import SshBench
+from hil.benches.timeserver import TimeServer
+
+HOST = "127.0.0.1"
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+# -- declarations
+
+
+@pytest.mark.parametrize("path", sorted(DIRECTORY.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_bench_of_ours_is_declared_soundly_and_says_why_it_cannot(path: Path) -> None:
+    declaration = declared(path.stem)
+    assert declaration.about
+    assert all(len(reason) > 10 for reason in declaration.cannot.values())
+    assert declared(str(path)) == declaration
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "name one of"),
+        ("about = ", "isn't TOML"),
+        ('about = "x"\n[bench]\nkind = "cloud"', "bench"),
+        ('about = "x"\n[bench]\nkind = "local"\n[cannot]\nfly = "no wings"', "cannot.fly"),
+        ('about = "x"\ncolour = 1\n[bench]\nkind = "local"', "colour"),
+    ],
+)
+def test_a_bench_that_cannot_be_used_is_one_clear_sentence(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BenchInvalid, match=said) as error:
+        declared(str(path))
+    assert "\n" not in str(error.value)
+
+
+# -- the console
+
+
+def test_a_console_is_waited_for_line_by_line_and_keeps_all_with_its_times(tmp_path: Path) -> None:
+    console = Console(tmp_path / "logs" / "console.log")
+    console.feed(b"U-Boot 2025.01\r\n\x1b[1mlog")
+    assert console.wait("U-Boot (.*)", 1)[1] == "2025.01"
+    assert console.wait("log", 1)[0] == "log", "an unfinished line counts"
+    mark = console.mark()
+    console.feed(b"in: \r\nU-Boot again\n")
+    assert console.wait("U-Boot (.*)", 1, mark)[1] == "again"
+    with pytest.raises(Silent, match="never") as silent:
+        console.wait("never", 0.05)
+    assert "U-Boot again" in str(silent.value)
+    console.note("power off")
+    console.close()
+    lines = (tmp_path / "logs" / "console.log").read_text().splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines] == [
+        "U-Boot 2025.01",
+        "login:",
+        "U-Boot again",
+        "--- power off",
+    ]
+    assert all(float(line.split()[0]) >= 0 for line in lines)
+
+
+def test_a_console_follows_streams_and_says_whose_line_it_is(tmp_path: Path) -> None:
+    console = Console(tmp_path / "console.log")
+    console.follow(io.BufferedReader(io.BytesIO(b"one\ntwo\n")), "page").join(5)
+    assert console.since() == ["page: one", "page: two"]
+    threading.Timer(0.05, console.feed, [b"late\n"]).start()
+    assert console.wait("late", 5)
+    console.close()
+
+
+# -- arrivals
+
+
+def test_arrivals_tell_live_from_late_and_what_is_lacking() -> None:
+    arrivals = Arrivals()
+    body = b'{"value":%d,"quality":%d,"timestamp_ms":%d,"boot":2,"seq":1%s}'
+    arrivals.take("uns/v1/a/b/tank1/level", body % (1, 0, 1000, b""), False)
+    arrivals.take("uns/v1/a/b/tank1/flow", body % (1, 0x80310000, 1000, b""), False)
+    arrivals.take("uns/v1/a/b/tank1/level", body % (2, 0, 2000, b',"hist":true'), False)
+    arrivals.take("uns/v1/a/b/tank1/level", body % (3, 0, 3000, b""), True)
+    arrivals.take("uns/v1/a/b/gw1/_state", b'{"state":"offline"}', False)
+    assert [value.value for value in arrivals.wait_for_good("tank1", 1, 1)] == [1]
+    assert (arrivals.values, arrivals.backfilled, arrivals.said_offline) == (3, 1, 1)
+    newest = arrivals.newest(2)
+    assert newest is not None
+    assert newest.timestamp_ms == 2000
+    with pytest.raises(NotArrived, match=r"2 good values of tank1; there are: /level=1 .*, /flow=1 \(0x80310000\)"):
+        arrivals.wait_for_good("tank1", 2, 0.05)
+
+
+# -- the emulated board
+
+
+def test_the_emulated_board_has_the_plants_cables_and_the_watchdog() -> None:
+    plugs = Plugs({"fieldbus": "/dev/pts/7", "checkweigher1": "/dev/pts/8"}, 4711)
+    words = " ".join(board_options(Qemu(kind="qemu"), Path("u-boot.bin"), Path("disk.qcow2"), Path("qmp"), plugs))
+    assert "serial,id=fieldbus,path=/dev/pts/7" in words
+    assert "port=4711" in words
+    assert "-device i6300esb -action watchdog=reset" in words
+    assert {adapter.line for adapter in ADAPTERS} == plugs.serial.keys()
+
+
+# -- ports and time
+
+
+def test_open_ports_are_found_and_no_others() -> None:
+    with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as two, socket.socket() as closed:
+        closed.bind((HOST, 0))
+        found = open_ports(HOST)
+        assert {one.getsockname()[1], two.getsockname()[1]} <= set(found)
+        assert closed.getsockname()[1] not in found
+
+
+def test_the_time_server_tells_this_machines_time_unless_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeserver, "_PORT", 0)
+    server = TimeServer(HOST)
+    server.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((HOST, server.port))
+        client.settimeout(5)
+        request = bytes([0x23]) + bytes(39) + b"client's"
+        client.send(request)
+        answer = client.recv(512)
+        assert answer[0] & 7 == 4
+        assert answer[24:32] == b"client's"
+        seconds, fraction = struct.unpack(">II", answer[40:48])
+        assert abs(seconds - 2_208_988_800 + fraction / (1 << 32) - time.time()) < 5
+        server.quiet = True
+        client.send(request)
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.recv(512)
+    server.stop()
+
+
+# -- a shell by SSH
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """Its port, and the key that it lets in."""
+    assert SSHD is not None
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    allowed = new_key(tmp_path / "key")
+    new_key(tmp_path / "host")
+    (tmp_path / "allowed").write_text(f"{allowed}\n")
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    config = tmp_path / "sshd_config"
+    config.write_text(
+        f"ListenAddress {HOST}:{port}\nHostKey {tmp_path / 'host'}\nAuthorizedKeysFile {tmp_path / 'allowed'}\n"
+        f"PidFile none\nStrictModes no\nPasswordAuthentication no\nUsePAM no\nPermitRootLogin prohibit-password\n"
+    )
+    with (tmp_path / "sshd.log").open("wb") as log:
+        process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stdout=log, stderr=log)
+    try:
+        for _ in range(200):
+            with socket.socket() as client:
+                if client.connect_ex((HOST, port)) == 0:
+                    break
+            time.sleep(0.02)
+        yield port, tmp_path / "key"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(SSHD is None, reason="sshd isn't installed: apt-get install openssh-server")
+def test_a_real_gateways_bench_signs_in_runs_writes_and_says_what_failed(
+    tmp_path: Path, sshd: tuple[int, Path]
+) -> None:
+    port, key = sshd
+    shell = Shell(HOST, key, getpass.getuser(), port)
+    shell.write(f"{tmp_path}/it's there", b"\x00content")
+    assert (tmp_path / "it's there").read_bytes() == b"\x00content"
+    with pytest.raises(AssertionError, match="exit code 3\nsaid"):
+        shell.run("echo said; exit 3", 30)
+
+    declaration = tmp_path / "desk.toml"
+    declaration.write_text(
+        f'about = "loopback"\n[bench]\nkind = "ssh"\nhost = "{HOST}"\nhere = "{HOST}"\nport = {port}\nkey = "{key}"\n'
+        f'user = "{getpass.getuser()}"\ncommand_line = ["echo", "Claim it with 7H2K-9QRM-4TWX-B0ZC:"]\n'
+        f'power_off = "touch {tmp_path}/off"\n[bench.serial]\nfieldbus = "/dev/ttyUSB0"\n'
+        f'[cannot]\n{Part.CABLE} = "nobody pulls it"\n'
+    )
+    with SshBench("desk", declared(str(declaration)), tmp_path, tmp_path / "console.log") as bench:
+        assert bench.run("uname -s").out.strip() == "Linux"
+        assert bench.tidegate("status", "it's").out.endswith("status it's\n")
+        assert bench.claim_code() == "7H2K-9QRM-4TWX-B0ZC"
+        assert bench.connect(Plugs()).serial == {"fieldbus": "/dev/ttyUSB0"}
+        bench.power_off()
+        assert (tmp_path / "off").exists()
+    assert "uname -s: 0" in (tmp_path / "console.log").read_text()
