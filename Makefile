@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test hil web web-assets lint bench conformance faults docs lock yocto clean venv packages-demo packages-test
+.PHONY: help demo test hil web web-assets lint bench conformance faults fleet docs lock yocto clean venv venv-fleet packages-demo packages-test packages-fleet
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ conformance: packages-test venv ## Run the conformance suite over every driver
 faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
 	@$(BIN)/pytest -v -m fault
 
+fleet: packages-fleet venv venv-fleet ## Try the Ansible collection on simulated machines, over SSH (needs root)
+	@mkdir -p build/fleet/ansible_collections/tidegate && ln -sfn ../../../../ansible build/fleet/ansible_collections/tidegate/fleet
+	@cd ansible && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/fleet PATH="$(CURDIR)/$(FLEET_BIN):$$PATH" ansible-lint -q
+	@$(SUDO) env PATH="$(PATH)" tests/fleet/apart $(BIN)/pytest -v -m fleet tests/fleet
+
 # In order, since the modules tell one box's life.
 hil: packages-hil venv ## Try a whole box on a bench: BENCH=local, qemu (the image that make image built) or a file
 	@$(BIN)/pytest -v hil/tests --bench=$(or $(BENCH),local)
@@ -59,12 +64,14 @@ docs: venv ## Regenerate what is generated: the references of configuration, com
 	@$(BIN)/python -m gateway.cli.reference --write
 	@$(BIN)/python -m gateway.control.reference --write
 	@$(BIN)/python -m drivers.common.readme --write
+	@$(BIN)/python ansible/reference.py --write
 
 lock: venv ## Resolve pyproject.toml into requirements/*.lock, hashes and all
 	@[ -x build/uv/bin/uv ] || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install -q uv; }
 	@compile="build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml"; \
 	$$compile -o requirements/runtime.lock; \
-	$$compile --group test --group lint --group build -o requirements/dev.lock
+	$$compile --group test --group lint --group build -o requirements/dev.lock; \
+	build/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group fleet -o requirements/fleet.lock
 
 yocto: venv ## Make the Yocto layer's recipes of Python packages from requirements/runtime.lock
 	@[ -x build/unearth/bin/unearth ] || { $(PYTHON) -m venv build/unearth; build/unearth/bin/pip install -q unearth; }
@@ -73,7 +80,7 @@ yocto: venv ## Make the Yocto layer's recipes of Python packages from requiremen
 	@$(BIN)/python -m image.yocto build/sdists
 
 clean: ## Remove what was built or installed here
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(FLEET_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # --- what the targets above need -----------------------------------------------------------------------------
 
@@ -88,6 +95,18 @@ venv: packages-python
 	  $(BIN)/pip install -q --disable-pip-version-check --use-pep517 --require-hashes -r requirements/dev.lock; \
 	  $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	  touch $(STAMP); }
+
+# What a control machine has, and ansible-lint; apart from the rest, which needs none of it.
+FLEET_VENV := .venv-fleet
+FLEET_BIN := $(FLEET_VENV)/bin
+FLEET_STAMP = $(FLEET_VENV)/.installed-$(shell sha256sum < requirements/fleet.lock | cut -c1-16)
+
+venv-fleet: packages-python
+	@[ -e $(FLEET_STAMP) ] || { \
+	  echo "installing Ansible into $(FLEET_VENV)"; \
+	  $(PYTHON) -m venv --clear $(FLEET_VENV); \
+	  $(FLEET_BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/fleet.lock; \
+	  touch $(FLEET_STAMP); }
 
 # $(call need,what to test,Debian package ...): install packages where the test fails, without starting their services.
 define need
@@ -107,6 +126,9 @@ packages-python:
 packages-demo: packages-python
 	$(call need,command -v mosquitto,mosquitto)
 
+packages-fleet: packages-demo
+	$(call need,command -v ssh && command -v sshd && command -v ip && command -v unshare,openssh-client openssh-server iproute2 util-linux)
+
 .PHONY: packages-hil
 packages-hil: packages-demo
 	$(call need,command -v dnsmasq && command -v ip && command -v ssh && command -v sshd && command -v socat,dnsmasq-base iproute2 openssh-client openssh-server socat)
@@ -114,7 +136,7 @@ packages-hil: packages-demo
 packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
-	$(call need,command -v dbus-daemon,dbus-daemon)
+	$(call need,command -v dbus-daemon && command -v dbus-send,dbus-daemon dbus-bin)
 
 # A whole Debian with systemd, which tests boot in namespaces of its own: tests/support/machine.py looks for it there. From
 # where this machine has its own packages.

@@ -31,6 +31,7 @@ _TOPICS = {
         "check": ("gateway.cli.check:check", "Check a configuration and report every error at once."),
         "config": ("gateway.cli.config:config", "The configuration's schema and reference."),
         "tags": ("gateway.cli.tags:tags", "Tags from and for a spreadsheet."),
+        "pull": ("gateway.cli.pull:pull", "Take a signed configuration from a stick or a server."),
         "template": ("gateway.cli.template:template", "Register maps of well-known devices."),
     },
     "Devices": {

@@ -11,6 +11,7 @@ from typing import TypeVar
 import click
 
 from gateway.cli.drivers import driver, installed, not_permitted
+from gateway.cli.issuing import inspect, install, request_
 from gateway.cli.loading import load_or_exit
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, moment, note, table
 from gateway.driver import Certificates
@@ -54,6 +55,11 @@ def cert() -> None:
     """
 
 
+cert.add_command(request_)
+cert.add_command(install)
+cert.add_command(inspect)
+
+
 @cert.command("list")
 @config_option
 @_driver_option
@@ -64,7 +70,7 @@ def list_(config_path: Path, name: str | None, as_json: bool) -> None:
     if name is None:
         settings = load_or_exit(config_path, check_secrets=False, unfinished=True)
         others = [*known_for_sinks(settings), *known_of_page(page_certificate(settings.socket))]
-    known = [*_known(_stores(config_path, name, required=not others)), *others]
+    known = [*_known(_stores(config_path, name, required=name is not None)), *others]
     if as_json:
         emit_json([asdict(each) for each in known])
     else:

@@ -11,8 +11,13 @@ from gateway.cli.output import Exit, fail
 
 
 def new_password_hash(name: str) -> str:
-    """The argon2id hash of a new password, asked for twice on a terminal, read once from a pipe. Ends a bad command."""
-    from gateway.web.passwords import Passwords, complaint
+    """The argon2id hash of a new password, as `new_password` takes one."""
+    return hashed(new_password(name))
+
+
+def new_password(name: str) -> str:
+    """Asked for twice on a terminal, read once from a pipe. Ends a bad command."""
+    from gateway.web.passwords import complaint
 
     if sys.stdin.isatty():
         password = str(click.prompt("new password", hide_input=True, confirmation_prompt=True, err=True))
@@ -22,4 +27,18 @@ def new_password_hash(name: str) -> str:
         fail(
             f"the password can't be taken: {wrong}", "give another one, on a terminal or as a line of stdin", Exit.USAGE
         )
+    return password
+
+
+def hashed(password: str) -> str:
+    """Its argon2id hash, a PHC string."""
+    from gateway.web.passwords import Passwords
+
     return asyncio.run(Passwords().hash(password))
+
+
+def fits(password: str, verifier: str) -> bool:
+    """Whether this is the password that was hashed."""
+    from gateway.web.passwords import Passwords
+
+    return asyncio.run(Passwords().fits(password, verifier))

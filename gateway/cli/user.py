@@ -10,8 +10,18 @@ import click
 from gateway.actors import Role
 from gateway.cli.calling import answering, client_for, socket_option
 from gateway.cli.loading import load_or_exit
-from gateway.cli.output import config_option, confirmed, emit_json, json_option, note, table, yes_option
-from gateway.cli.secret_input import new_password_hash
+from gateway.cli.output import (
+    Exit,
+    config_option,
+    confirmed,
+    emit_json,
+    fail,
+    json_option,
+    note,
+    table,
+    yes_option,
+)
+from gateway.cli.secret_input import fits, hashed, new_password, new_password_hash
 from gateway.control.client import NotRunning, segment
 
 _USERS = "/v1/accounts/users"
@@ -108,14 +118,32 @@ def enable(name: str, config_path: Path, socket: Path | None, as_json: bool) -> 
 @socket_option
 @json_option
 @click.option("--must-change", is_flag=True, help="It is good for choosing another one only.")
-def password(name: str, config_path: Path, socket: Path | None, as_json: bool, must_change: bool) -> None:
-    """Give a user another password. Their sessions end."""
+@click.option("--unless-same", is_flag=True, help="Do nothing if it is the password already; sessions go on then.")
+@click.option("--dry-run", is_flag=True, help="With --unless-same: only say whether it is another one.")
+def password(
+    name: str,
+    config_path: Path,
+    socket: Path | None,
+    as_json: bool,
+    must_change: bool,
+    unless_same: bool,
+    dry_run: bool,
+) -> None:
+    """Give a user another password. Their sessions end. With --json: the user, and `changed`."""
+    if dry_run and not unless_same:
+        fail("--dry-run is for --unless-same", "add --unless-same, or leave --dry-run out", Exit.USAGE)
     client = client_for(config_path, socket)
-    verifier = new_password_hash(name)
+    password = new_password(name)
+    path = f"{_USERS}/{segment(name)}"
     with answering():
-        body = {"verifier": verifier, "must_change": must_change}
-        changed = client.call("PUT", f"{_USERS}/{segment(name)}/password", body=body)
-    _say(changed, f"{name} has another password", as_json)
+        user = client.get(path)
+        changed = not (unless_same and fits(password, client.get(f"/v1/sign-in/users/{segment(name)}")["verifier"]))
+        if changed and not dry_run:
+            user = client.call(
+                "PUT", f"{path}/password", body={"verifier": hashed(password), "must_change": must_change}
+            )
+    said = "would have another password" if dry_run else "has another password"
+    _say({**user, "changed": changed}, f"{name} {said if changed else 'has this password already'}", as_json)
 
 
 @user.command()

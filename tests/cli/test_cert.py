@@ -117,8 +117,13 @@ def test_what_goes_wrong_is_told(
     assert f"tidegate: {told}" in done.stderr
 
 
-def test_without_a_driver_that_keeps_any_it_says_so(run: Run, config: Callable[..., Path]) -> None:
-    done = run("cert", "list", "-c", config(driver="plain"))
+def test_without_a_driver_that_keeps_any_there_is_nothing_to_list(run: Run, config: Callable[..., Path]) -> None:
+    done = run("cert", "list", "-c", config(driver="plain"), "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+
+
+def test_without_a_driver_that_keeps_any_nothing_can_be_trusted(run: Run, config: Callable[..., Path]) -> None:
+    done = run("cert", "renew", "-c", config(driver="plain"))
     assert done.exit_code == 2
     assert "no configured driver keeps certificates" in done.stderr
     assert "with --driver: acme" in done.stderr

@@ -130,6 +130,23 @@ async def test_users_tokens_and_the_log_of_them(desk: Desk) -> None:
     assert "the audit log is whole: rows 1 to" in told
 
 
+async def test_a_password_is_changed_only_if_it_is_another_one(desk: Desk) -> None:
+    async def changed(password: str, *options: str) -> bool:
+        out, _ = await desk.run("user", "password", "anna", "--unless-same", "--json", *options, stdin=password)
+        return bool(orjson.loads(out)["changed"])
+
+    await desk.run("user", "add", "anna", "--role", "admin", stdin=PASSWORD)
+    assert not await changed(PASSWORD)
+    assert await changed("another horse battery\n", "--dry-run")
+    assert not await changed(PASSWORD)
+    assert await changed("another horse battery\n")
+    assert not await changed("another horse battery\n")
+    out, _ = await desk.run("user", "list", "--json")
+    assert orjson.loads(out)[0]["version"] == 2  # sessions ended once
+    _, told = await desk.run("user", "password", "anna", "--dry-run", stdin=PASSWORD, code=2)
+    assert "--dry-run is for --unless-same" in told
+
+
 async def test_who_owns_the_machine_gets_back_in_without_the_gateway(desk: Desk) -> None:
     await asyncio.to_thread(desk.gateway.stop)
     data = desk.directory / "data"

@@ -55,8 +55,9 @@ class Slave:
 class Field:
     """`count` slaves, served by a thread of their own for as long as the context lasts."""
 
-    def __init__(self, count: int = 1) -> None:
+    def __init__(self, count: int = 1, host: str = "127.0.0.1") -> None:
         self.slaves = [Slave() for _ in range(count)]
+        self._host = host
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="field", daemon=True)
@@ -86,7 +87,8 @@ class Field:
             assert task is not None
             connections.add(task)
             try:
-                await _talk(slave, reader, writer)
+                with contextlib.suppress(asyncio.CancelledError):  # it is cancelled by the end of the field alone
+                    await _talk(slave, reader, writer)
             finally:
                 connections.discard(task)
                 writer.close()
@@ -94,7 +96,7 @@ class Field:
         async with contextlib.AsyncExitStack() as stack:
             for slave in self.slaves:
                 server = await asyncio.start_server(
-                    lambda reader, writer, slave=slave: serve(slave, reader, writer), "127.0.0.1", 0
+                    lambda reader, writer, slave=slave: serve(slave, reader, writer), self._host, 0
                 )
                 slave.port = server.sockets[0].getsockname()[1]
                 stack.callback(server.close)
