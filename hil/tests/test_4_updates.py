@@ -59,7 +59,9 @@ def test_a_power_cut_during_an_update_leaves_a_box_that_works(collecting: Box, a
     moment = random.Random(f"{_SEED} {attempt}").uniform(0.0, _took_s[0] if _took_s else 300.0)
     with collecting.nothing_lost():
         path = upload(collecting, collecting.bench.bundle(GOOD))
-        collecting.bench.console.note(f"the power will be cut {moment:.1f} s after the update has begun")
+        collecting.bench.console.note(
+            f"the power will be cut {moment:.1f} s into the update (TIDEGATE_TEST_SEED={_SEED})"
+        )
         update(collecting, path, for_s=moment)
         collecting.bench.power_off()
         collecting.bench.power_on()
