@@ -45,7 +45,7 @@ def _do(told: argparse.Namespace, where: Places) -> None:
             packages_for_debian(at.release, at.box, where, where.out)
         case "bundle":
             name = f"{at.release.name}{f'-{told.flaw}' if told.flaw else ''}.raucb"
-            say(str(relabelled_bundle(at, told.file or where.out / name, told.flaw)))
+            say(str(relabelled_bundle(at, (told.file or where.out / name).resolve(), told.flaw)))
         case "check":
             check(at, build_image(at))
         case "base":
