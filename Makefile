@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Hundreds of short processes start in the tests: none of them should have to compile what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test hil web web-assets lint bench conformance faults fleet docs lock yocto clean venv venv-fleet packages-demo packages-test packages-fleet
+.PHONY: help demo test hil web web-assets lint bench conformance faults fleet docs image lock yocto clean venv venv-fleet packages-demo packages-test packages-fleet
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -54,6 +54,11 @@ fleet: packages-fleet venv venv-fleet ## Try the Ansible collection on simulated
 	@mkdir -p build/fleet/ansible_collections/tidegate && ln -sfn ../../../../ansible build/fleet/ansible_collections/tidegate/fleet
 	@cd ansible && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/fleet PATH="$(CURDIR)/$(FLEET_BIN):$$PATH" ansible-lint -q
 	@$(SUDO) env PATH="$(PATH)" tests/fleet/apart $(BIN)/pytest -v -m fleet tests/fleet
+
+# Root, since it mounts and changes owners. What is costly to make is kept per user, outside the checkout.
+IMAGE_ENV := XDG_CACHE_HOME="$(or $(XDG_CACHE_HOME),$(HOME)/.cache)"
+image: packages-image venv ## Build the appliance's image and its update bundle in build/image, twice, and compare (IMAGE="check --variant rpi5")
+	@$(SUDO) env $(IMAGE_ENV) $(foreach name,SOURCE_DATE_EPOCH TIDEGATE_SIGNING_KEY TIDEGATE_SIGNING_CERTIFICATE TIDEGATE_KEYRING,$(if $($(name)),$(name)="$($(name))")) $(BIN)/python -m image $(or $(IMAGE),check)
 
 # In order, since the modules tell one box's life.
 hil: packages-hil venv ## Try a whole box on a bench: BENCH=local, qemu (the image that make image built) or a file
@@ -136,7 +141,11 @@ packages-hil: packages-demo
 packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
-	$(call need,command -v dbus-daemon,dbus-daemon)
+	$(call need,command -v dbus-daemon && command -v dbus-send,dbus-daemon dbus-bin)
+
+.PHONY: packages-image
+packages-image:
+	$(call need,command -v mmdebstrap && command -v arch-test && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ],mmdebstrap arch-test debian-archive-keyring)
 
 # A whole Debian with systemd, which tests boot in namespaces of its own: tests/support/machine.py looks for it there. From
 # where this machine has its own packages.

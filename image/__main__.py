@@ -14,7 +14,7 @@ from image.check import check
 from image.errors import BuildError
 from image.layers import VARIANTS
 from image.parcel import packages_for_debian, packages_of_box
-from image.places import exclusive, places
+from image.places import Places, exclusive, places
 from image.steps import say
 
 
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o022)
     where = places(told.out)
     try:
-        with exclusive(where):
-            _do(told)
+        with exclusive(where.work):
+            _do(told, where)
     except BuildError as error:
         sys.stderr.write(f"image: {error}\n")
         return 1
@@ -35,8 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _do(told: argparse.Namespace) -> None:
-    where = places(told.out)
+def _do(told: argparse.Namespace, where: Places) -> None:
     at = shop(where, told.variant, version=told.version, refresh=told.refresh)
     match told.command:
         case "build":
@@ -48,7 +47,7 @@ def _do(told: argparse.Namespace) -> None:
             name = f"{at.release.name}{f'-{told.flaw}' if told.flaw else ''}.raucb"
             say(str(relabelled_bundle(at, told.file or where.out / name, told.flaw)))
         case "check":
-            check(at)
+            check(at, build_image(at))
         case "base":
             say(str(at.base.folder))
 
@@ -60,7 +59,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         ("build", "the image, its bundle, packages and lists"),
         ("packages", "the Debian packages, those for other machines too"),
         ("bundle", "an update bundle of what was built last, under another version"),
-        ("check", "build twice and compare"),
+        ("check", "as build, then once more to compare byte by byte"),
         ("base", "only what is kept in the cache: toolbox and base"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)

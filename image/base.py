@@ -94,7 +94,7 @@ def base(recipe: Recipe, box: Toolbox, where: Places, *, refresh: bool = False) 
 
 
 def _make(folder: Path, recipe: Recipe, box: Toolbox, where: Places) -> None:
-    with tempfile.TemporaryDirectory(dir=where.work, prefix="base-") as scratch:
+    with tempfile.TemporaryDirectory(dir=where.cache, prefix=".base-") as scratch:
         fresh = Path(scratch, "base")
         fresh.mkdir()
         stand_in = build_deb(box, _STAND_IN, Path(scratch, "stand-in"), Path(scratch), epoch=0)
@@ -115,6 +115,7 @@ def _make(folder: Path, recipe: Recipe, box: Toolbox, where: Places) -> None:
                 *(SUITES[0], fresh / "root.tar", sources),
             ],
             env={
+                # Beside the packages that are kept, which become links in it.
                 "TMPDIR": scratch,
                 "OUT": str(fresh),
                 "DEBS": str(where.cache / "debs"),

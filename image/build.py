@@ -14,7 +14,7 @@ from image.inventory import bill_of_materials, inventory, table
 from image.keys import Signer, signer
 from image.layers import Recipe, recipe
 from image.parcel import packages_of_box
-from image.places import CHECKOUT, Places, key_of, sha256_of
+from image.places import CHECKOUT, Places, exclusive, key_of, sha256_of
 from image.release import Release, release_of
 from image.steps import megabytes, say, step
 from image.toolbox import Toolbox, toolbox
@@ -53,13 +53,14 @@ def shop(where: Places, variant: str, *, version: str | None = None, refresh: bo
     who = signer(where.cache / "keys")
     layers = recipe(variant)
     release = release_of(variant, who.kind, version)
-    box = toolbox(where).seeing(*who.files)
-    at = Shop(where, box, layers, base(layers, box, where, refresh=refresh), who, release)
+    with exclusive(where.cache):
+        box = toolbox(where).seeing(*who.files)
+        at = Shop(where, box, layers, base(layers, box, where, refresh=refresh), who, release)
     at.work.mkdir(parents=True, exist_ok=True)
     return at
 
 
-def build_image(at: Shop) -> None:
+def build_image(at: Shop) -> list[Path]:
     """Everything of a release, in ``build/image``. Raises BuildError where it became larger than it may."""
     out, name = at.where.out, at.release.name
     packages = packages_of_box(at.recipe.all_of("own_packages"), at.release, at.box, at.where, out)
@@ -76,7 +77,8 @@ def build_image(at: Shop) -> None:
     with step("checksums"):
         lines = (f"{sha256_of(file)}  {file.name}\n" for file in sorted(made))
         (out / "SHA256SUMS").write_text("".join(lines))
-    say(f"{image}")
+    say(str(image))
+    return made
 
 
 def make_root(at: Shop, packages: list[Path]) -> rootfs.Root:
@@ -127,7 +129,7 @@ def relabelled_bundle(at: Shop, out: Path, flaw: str | None) -> Path:
         )
     stamp = at.work / _STAMP
     if not stamp.exists() or stamp.read_text() != at.stamp:
-        packages = packages_of_box(at.recipe.all_of("own_packages"), at.release, at.box, at.where, at.where.out)
+        packages = packages_of_box(at.recipe.all_of("own_packages"), at.release, at.box, at.where, at.work)
         make_root(at, packages)
     tree = at.work / "relabelled"
     # Links: what is written below replaces files and doesn't change them.

@@ -23,7 +23,9 @@ def bundle(root_file: Path, release: Release, signer: Signer, box: Toolbox, work
     out.unlink(missing_ok=True)
     box.run(
         [
-            *("rauc", "bundle", f"--cert={signer.certificate}", f"--key={signer.key}", f"--keyring={signer.keyring}"),
+            # As a box checks it: /etc/rauc/system.conf.
+            *("rauc", f"--confopt=keyring:path={signer.keyring}", "--confopt=keyring:check-purpose=codesign"),
+            *("bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
             *("--mksquashfs-args=-comp zstd -Xcompression-level 15 -b 256k", folder, out),
         ]
     )

@@ -30,8 +30,9 @@ _UUID = "54474154-0000-4000-8000-00000000000{}"
 
 
 def root_ext4(tree: Path, release: Release, box: Toolbox, out: Path) -> None:
-    """The file system of a slot in the file ``out``."""
+    """The file system of a slot in the file ``out``, as small as it can be: an update writes every block of it."""
     _ext4(box, out, SLOT_MIB, number=2, label="root", features=_ROOT_FEATURES, epoch=release.epoch, tree=tree)
+    box.run(["resize2fs", "-f", "-M", out], env={"SOURCE_DATE_EPOCH": str(release.epoch)})
 
 
 def disk_image(root_file: Path, root: Root, release: Release, box: Toolbox, work: Path, out: Path) -> None:

@@ -16,29 +16,25 @@ _HASH_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The folders of a build: artefacts in ``out``, what is costly in ``cache``, what may go away in ``work``."""
+    """The folders of a build: artefacts in ``out``, what is costly and shared in ``cache``, what may go in ``work``."""
 
     out: Path
     cache: Path
-    scratch: Path | None = None
-    """Instead of the usual ``work``."""
-
-    @property
-    def work(self) -> Path:
-        return self.scratch or self.cache / "work"
+    work: Path
 
 
 def places(out: Path | None = None) -> Places:
     """The folders used where nothing else is said; ``XDG_CACHE_HOME`` moves the cache."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Places(out=(out or CHECKOUT / "build" / "image").resolve(), cache=home / "tidegate" / "image")
+    build = CHECKOUT / "build"
+    return Places((out or build / "image").resolve(), home / "tidegate" / "image", build / "image-work")
 
 
 @contextmanager
-def exclusive(where: Places) -> Iterator[None]:
-    """Wait until no other build uses the cache, and keep it from others while the block runs."""
-    where.cache.mkdir(parents=True, exist_ok=True)
-    with (where.cache / "lock").open("w") as lock:
+def exclusive(folder: Path) -> Iterator[None]:
+    """Wait until no other build uses a folder, which is made where it doesn't exist; keep it while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

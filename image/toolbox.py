@@ -142,8 +142,7 @@ def toolbox(where: Places) -> Toolbox:
         current.note = "cached" if root.is_dir() else "made"
         if not root.is_dir():
             _make(root, where)
-    for folder in (where.out, where.work):
-        folder.mkdir(parents=True, exist_ok=True)
+    where.out.mkdir(parents=True, exist_ok=True)
     return Toolbox(root, (CHECKOUT, where.out, where.cache))
 
 

@@ -71,16 +71,16 @@ def provision(
         fail(f"can't read {file}: {error.strerror or error}", "name a file that is there")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fail(f"{file} isn't TOML: {error}", "mend the file", Exit.CONFIG)
-    socket = socket or socket_of(config_path, None)
-    state = state or page_directory(socket)
+    # At every start of a machine this ends here: before the configuration is looked at, which takes its time.
+    state = state or page_directory(socket or socket_of(config_path, None))
     digest = _digest(body, wanted, file.parent)
     before = _applied(state)
     if not again and digest in before:
         note(f"{file} was applied before; nothing is to be done")
         return
+    client = ControlClient(socket or socket_of(config_path, None), 60.0)
     machine = published(Provisions)  # type: ignore[type-abstract]
     settings = [*(machine.provision(wanted) if machine else ())]
-    client = ControlClient(socket, 60.0)
     applied = [digest]
     try:
         with answering():

@@ -23,7 +23,7 @@ from gateway.config import ConfigErrors, load
 from gateway.delta import ApplyFailed
 from gateway.journal import JournalError
 from gateway.ops.backup.restore import plan_of, resume
-from gateway.ops.logs import FORMAT, LogRing, RedactingFormatter
+from gateway.ops.logs import LogRing, formatter_for
 from gateway.ops.pulse import Pulse
 from gateway.ops.service import ServiceManager
 
@@ -95,7 +95,7 @@ def _beginning(path: Path, *, unattended: bool) -> Start:
 def _log_to_stderr(level: str) -> LogRing:
     """From now on; the last records are kept, too."""
     stream, ring = logging.StreamHandler(sys.stderr), LogRing()
-    stream.setFormatter(RedactingFormatter(FORMAT))
+    stream.setFormatter(formatter_for(sys.stderr))
     logging.basicConfig(level=level.upper(), handlers=[stream, ring])
     return ring
 

@@ -47,7 +47,7 @@ def status(config_path: Path, socket: Path | None, as_json: bool) -> None:
 
 
 @update.command()
-@click.argument("bundle")
+@click.argument("bundle", required=False)
 @click.option(
     "--ca",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -56,13 +56,16 @@ def status(config_path: Path, socket: Path | None, as_json: bool) -> None:
 @config_option
 @socket_option
 @json_option
-def install(bundle: str, ca: Path | None, config_path: Path, socket: Path | None, as_json: bool) -> None:
+def install(bundle: str | None, ca: Path | None, config_path: Path, socket: Path | None, as_json: bool) -> None:
     """Install the signed BUNDLE, a file or an HTTPS address, into the slot that doesn't run.
 
-    It runs after the next restart. Ctrl-C stops only the watching: the installation goes on.
+    Without BUNDLE it comes from the address that was set for this machine. It runs after the next restart. Ctrl-C stops
+    only the watching: the installation goes on.
     """
     client = client_for(config_path, socket, timeout_s=60.0)  # a slow disk may take a while over a part
     with answering():
+        if bundle is None and (bundle := client.get("/v1/update")["address"]) is None:
+            fail("no address is set for this machine", "name a bundle: a file, or an HTTPS address", Exit.USAGE)
         wish = (
             {"url": bundle, "ca": str(ca.resolve()) if ca else None}
             if "://" in bundle

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TextIO
 
 from gateway.secrets import redacted
 
@@ -28,7 +29,8 @@ NOT_KEPT: Final = "not_kept"
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_JOURNAL_FORMAT: Final = "%(name)s: %(message)s"
 
 
 # All that a terminal may obey (C0, DEL, C1), but for tab and newline.
@@ -47,6 +49,29 @@ class RedactingFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return super().formatMessage(record).translate(_CONTROLS).replace("\n", "\n    ")
+
+
+class JournalFormatter(RedactingFormatter):
+    """The same for systemd's journal, which keeps the time itself and takes the level from a mark at each line's start
+    (sd-daemon(3)): ``journalctl -p warning`` finds what it should."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        mark = next(mark for level, mark in _MARKS if record.levelno >= level)
+        return "\n".join(mark + line for line in super().format(record).split("\n"))
+
+
+_MARKS: Final = ((logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging.INFO, "<6>"), (0, "<7>"))
+
+
+def formatter_for(stream: TextIO) -> RedactingFormatter:
+    """What is written to a stream: a terminal or file, or systemd's journal, which says so in ``JOURNAL_STREAM``."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return RedactingFormatter(_FORMAT)
+    if os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
+        return JournalFormatter(_JOURNAL_FORMAT)
+    return RedactingFormatter(_FORMAT)
 
 
 @dataclass(frozen=True, slots=True)

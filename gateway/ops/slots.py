@@ -71,6 +71,11 @@ class Appliance(Protocol):
         """Where bundles that come from elsewhere are kept while they are installed: this process may write there."""
         ...
 
+    @property
+    def address(self) -> str | None:
+        """Where bundles are downloaded from unless somebody says otherwise, if that was set."""
+        ...
+
     async def slots(self) -> Sequence[Slot]: ...
 
     async def trial(self) -> Trial | None: ...
@@ -81,6 +86,11 @@ class Appliance(Protocol):
         `well`: what works now, as ``sink plant`` and ``device oven``; the new release has to get some of it to work,
         too. Closing the generator ends it as far as that is possible; what runs is never touched.
         """
+        ...
+
+    async def leaving(self, well: Collection[str]) -> None:
+        """The gateway stops in order, and `well` is what works until then: it says more of a restart that may follow
+        than what worked at the installation."""
         ...
 
     async def mark_good(self) -> None:

@@ -129,11 +129,16 @@ class Updates:
                 await changed.wait()
 
     async def close(self) -> None:
-        """End an installation under way; the slot that runs is as it was."""
+        """End an installation under way; the slot that runs is as it was. Let the image know what works until now."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self.appliance is not None:
+            try:
+                await self.appliance.leaving(self._well())
+            except Exception:  # noqa: BLE001 - third-party code may raise anything
+                _log.exception("update: the image can't be told what works")
 
     def _free(self) -> Appliance:
         image = self.appliance

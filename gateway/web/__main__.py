@@ -10,7 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
-from gateway.ops.logs import FORMAT, RedactingFormatter
+from gateway.ops.logs import formatter_for
 from gateway.web.serve import CannotListen, serve
 from gateway.web.settings import WebSettings
 
@@ -18,7 +18,7 @@ from gateway.web.settings import WebSettings
 def main() -> None:
     told = json.loads(sys.argv[1])
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(RedactingFormatter(FORMAT))
+    lines.setFormatter(formatter_for(sys.stderr))
     logging.basicConfig(level=told["log_level"].upper(), handlers=[lines])
     try:
         serve(

@@ -75,7 +75,8 @@ def test_before_anything_is_made_there_is_still_something_to_read(places: Places
 def test_what_was_refused_of_a_provisioning_file_is_told(box: Places) -> None:
     report = {"source": "boot partition", "refused": 2, "settings": [{}, {}, {}]}
     (box.appliance / "provision-report.json").write_text(json.dumps(report))
-    assert "2 of 3 settings of the boot partition were refused" in issue(box)
+    assert "2 of 3 settings of the boot partition\n" in issue(box)
+    assert all(len(line) < 80 for line in issue(box).splitlines())
     (box.appliance / "provision-report.json").write_text(json.dumps({**report, "refused": 0}))
     assert "provisioning" not in issue(box)
 

@@ -129,6 +129,17 @@ async def test_an_installation_that_was_cut_off_is_no_failure(box: Box, caplog: 
     assert trial.read() is None
 
 
+async def test_a_release_whose_installation_nobody_saw_the_end_of_is_on_trial_all_the_same(tmp_path: Path) -> None:
+    places = a_root(tmp_path, "0.2.0")
+    TrialFile(places.trial).begin("0.2.0", "B", "0.1.1", WELL, Start("A", "the first"))
+    started(places, "B")
+    assert not await Health(places, away, within_s=0, pause_s=0).check()
+    started(places, "A", "after it was given up")
+    left = TrialFile(places.trial).read()
+    assert left is not None
+    assert left.phase(Start("A", "after it was given up")) == "fallen"
+
+
 @pytest.mark.parametrize(("slot", "code"), [("B", 1), ("A", None)])
 async def test_the_program_ends_with_an_error_on_trial_alone(tmp_path: Path, slot: str, code: int | None) -> None:
     """An error restarts the machine. Here neither a gateway nor a bus is there."""

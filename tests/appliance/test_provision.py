@@ -56,7 +56,7 @@ class Box:
         (about / "entry_points.txt").write_text("[tidegate.appliance]\nbox = published_box:tables\n")
         (published / "published_box.py").write_text(PUBLISHED.format(root=str(places.root)))
         patch.setenv("PYTHONPATH", str(published))
-        patch.setenv("TIDEGATE_CONFIG", str(gateway.config))
+        patch.setattr(provision, "SOCKET", gateway.socket)
         patch.setattr(provision, "PAGE", self.page)
         programs = directory / "bin"
         programs.mkdir()
@@ -92,12 +92,13 @@ def test_machine_and_gateway_are_set_by_one_file_and_told_in_one_report(box: Box
         }
         assert report.refused == 2
         assert box.places.hostname.read_text() == "packing-3\n"
+        assert report.host == "packing-3"
         assert "dev0" in ControlClient(gateway.socket).status()["southbound"]["links"]["link0"]["devices"]
     kept = json.loads((box.places.appliance / "provision-report.json").read_text())
     on_page = json.loads((box.page / "provisioned.json").read_text())
     assert kept["settings"] == on_page["settings"]
     assert (kept["source"], kept["refused"]) == ("USB stick", 2)
-    (beside,) = box.stick.glob("provision-report-*.txt")
+    (beside,) = box.stick.glob("provision-report-packing-3.txt")
     text = beside.read_bytes().decode()
     assert "machine timezone  refused    there is no time zone 'Mars/Olympus'" in text
     assert "take the stick out and delete provision.toml" in text

@@ -46,7 +46,7 @@ def test_all_tables_of_the_machine_are_there() -> None:
 
 def test_the_example_is_taken(places: Places, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    programs.replace("networkctl", "systemctl", "hostnamectl")
+    programs.replace("busctl", "systemctl", "hostnamectl")
     example = tomllib.loads(PAGE.split("```toml\n", 1)[1].split("```", 1)[0])
     found = {setting.name: (setting.outcome, setting.said) for setting in MachineTables(places).provision(example)}
     assert {outcome for outcome, _ in found.values()} == {"applied"}, found

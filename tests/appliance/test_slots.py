@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tidegate_appliance.slots import RaucSlots
 from tidegate_appliance.trial import TrialFile
 
 from gateway.ops.slots import Appliance, UpdateRefused
@@ -38,6 +39,20 @@ async def test_a_bundle_is_installed_and_waits_for_a_restart(box: Box) -> None:
     attempt = TrialFile(box.places.trial).read()
     assert attempt is not None
     assert (attempt.before, attempt.well) == ("0.1.1", ("device dev0", "sink plant"))
+
+
+async def test_what_works_until_the_restart_is_the_measure(box: Box, restarted: Restart) -> None:
+    trial = TrialFile(box.places.trial)
+    await box.slots.leaving({"sink plant"})
+    assert trial.read() is None
+    await box.install(box.rauc.bundle("0.2.0"))
+    await box.slots.leaving({"sink plant"})  # the machine was switched off in the evening
+    waiting = trial.read()
+    assert waiting is not None
+    assert waiting.well == ("sink plant",)
+    slots = await restarted(box, "B")
+    await slots.leaving(set())  # the gateway is restarted on trial
+    assert trial.read() == waiting
 
 
 async def test_what_is_kept_gives_up_what_waits(box: Box) -> None:
@@ -111,6 +126,8 @@ async def test_a_release_on_trial_is_kept_or_taken_back(box: Box, restarted: Res
         ("A", False, True),
         ("B", True, False),
     ]
+    with pytest.raises(UpdateRefused, match="the other slot is the way back"):
+        _ = [step async for step in slots.install(box.rauc.bundle("0.3.0"), WELL)]
     await slots.roll_back()
     assert box.rauc.said("primary") == "A"
     assert await slots.trial() is None, "it is left on purpose"
@@ -146,6 +163,10 @@ async def test_a_second_installation_is_refused_while_the_first_goes_on(box: Box
         if step.percent > 0:
             with pytest.raises(UpdateRefused, match="an update is being installed already"):
                 await box.install(bundle)
+            shown = [(slot.name, slot.version, slot.booted) for slot in await box.slots.slots()]
+            assert shown == [("A", "0.1.1", True), ("B", None, False)], "which RAUC itself doesn't tell meanwhile"
+            (alone,) = await RaucSlots(box.places).slots()
+            assert (alone.name, alone.version) == ("A", "0.1.1"), "nor to a gateway that was started meanwhile"
             break
     assert [step.percent async for step in first][-1] == 100
     assert box.rauc.said("primary") == "B"

@@ -27,6 +27,10 @@ class FileSlots:
     def incoming(self) -> Path:
         return self._directory
 
+    @property
+    def address(self) -> str | None:
+        return self._read("address")
+
     async def trial(self) -> Trial | None:
         if (fallen := self._read("fallen")) is not None:
             return Trial(fallen, "B", "fallen", f"{fallen} didn't work: no device answered; 1.0 runs again")
@@ -57,6 +61,9 @@ class FileSlots:
         (self._directory / "well").write_text(" ".join(sorted(well)))
         (self._directory / "B").write_text(" ".join(version))
         (self._directory / "next").write_text("B")
+
+    async def leaving(self, well: Collection[str]) -> None:
+        (self._directory / "left").write_text(" ".join(sorted(well)))
 
     async def mark_good(self) -> None:
         (self._directory / "good").write_text("A")

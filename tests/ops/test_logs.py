@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
+import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.ops.logs import NOT_KEPT, LogEntry, LogFilter, LogRing, LogsMissed, RedactingFormatter
+from gateway.ops.logs import NOT_KEPT, LogEntry, LogFilter, LogRing, LogsMissed, RedactingFormatter, formatter_for
 from gateway.secrets import CROSSED_OUT, Secret, redacted, resolve
 
 
@@ -192,3 +195,29 @@ def test_no_text_from_elsewhere_makes_a_record_or_steers_a_terminal(log: logging
     assert line == (
         "WARNING: the device says x\n    2026-01-01 00:00:00,000 INFO    gateway: all is well\\x0d\\x1b[2J\\x9b2J"
     )
+
+
+# -- for systemd's journal ---------------------------------------------------------------------------------------------
+
+
+def test_the_journal_is_told_the_level_of_every_line_and_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "stream").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        lines = formatter_for(stream)
+    for level, mark in (("DEBUG", "<7>"), ("INFO", "<6>"), ("WARNING", "<4>"), ("ERROR", "<3>"), ("CRITICAL", "<3>")):
+        record = logging.makeLogRecord(
+            {"name": "a", "levelname": level, "levelno": getattr(logging, level), "msg": "first\n<0>second"}
+        )
+        assert lines.format(record) == f"{mark}a: first\n{mark}    <0>second"
+
+
+def test_another_stream_is_told_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.makeLogRecord({"name": "a", "levelname": "INFO", "levelno": logging.INFO, "msg": "m"})
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    with (tmp_path / "stream").open("w") as stream:
+        lines = formatter_for(stream).format(record)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    a: m", lines)
+    assert formatter_for(io.StringIO()).format(record) == lines

@@ -53,6 +53,8 @@ async def test_an_installation_is_followed_to_its_end(tmp_path: Path) -> None:
         ("B", "2.0", True),
     ]
     assert await followed(updates) == seen[-1:]
+    await updates.close()
+    assert (tmp_path / "left").read_text() == "device oven sink plant"
 
 
 @pytest.mark.parametrize(("text", "says"), [("forged", "isn't signed"), ("flaw", "the image's installer failed")])
@@ -154,6 +156,10 @@ async def test_the_command_line(tmp_path: Path, image: Path) -> None:
         assert forged.returncode == 1
         assert "isn't signed" in forged.stderr
         assert "→" in forged.stderr
+        nowhere = await call("install")
+        assert (nowhere.returncode, "no address is set" in nowhere.stderr) == (2, True)
+        (image / "address").write_text("http://files.example/from-the-settings")
+        assert "http://files.example/from-the-settings is no address" in (await call("install")).stderr
         plain = await call("install", "http://files.example/2.raucb")
         assert (plain.returncode, "must be https" in plain.stderr) == (5, True)
         done = await call("install", str(bundle(tmp_path, "sound 2.0")), "--json")

@@ -106,6 +106,7 @@ def machine(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
             booted.put(package, f"/root/tidegate-{version}.deb")
         booted.put(ROOT / "install.sh", "/root/install.sh")
         booted.write("/root/knock.py", KNOCK)
+        booted.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
         said = booted.run("/root/install.sh", "--port", "8443", "/root/tidegate-0.1.0.deb")
         assert re.search(r"^Tidegate runs\. Its page: https://\S+\.local:8443/$", said, re.MULTILINE), said
         assert re.search(CLAIM, said), said
@@ -117,6 +118,13 @@ def test_the_gateway_and_the_pages_address_are_up_and_stay_so_after_a_restart(ma
     assert machine.run("systemctl", "is-enabled", "tidegate.service", "tidegate-web.socket") == "enabled\nenabled"
     assert machine.shown("tidegate.service", "StatusText") == "runs; no device and no broker is configured"
     assert "tidegate" not in machine.run("systemctl", "--failed", "--no-legend")
+
+
+def test_systemds_log_knows_what_is_a_warning(machine: Machine) -> None:
+    said = machine.run("journalctl", "--no-pager", "--output=cat", "--unit=tidegate.service", "--priority=warning")
+    assert "nobody can log in yet" in said
+    assert "started, boot" not in said
+    assert "started, boot" in machine.run("journalctl", "--no-pager", "--output=cat", "--unit=tidegate.service")
 
 
 def test_the_command_line_finds_the_gateway_without_an_option(machine: Machine) -> None:
@@ -210,9 +218,7 @@ def test_the_units_are_as_closed_for_the_systemd_that_runs_there(machine: Machin
 
 
 def test_an_upgrade_keeps_what_was_collected_and_restarts_only_what_ran(machine: Machine) -> None:
-    machine.write("/etc/tidegate/tidegate.toml", CONFIGURATION)
-    machine.run("systemctl", "restart", "tidegate.service")
-    machine.until(lambda: _pending(machine) > 0, "values that wait for the broker")
+    _collect(machine)
     machine.until(lambda: "0 of 1 devices" in machine.shown("tidegate.service", "StatusText"), "its own words", 40)
     before, boot = _pending(machine), _boot(machine)
     said = machine.run("/root/install.sh", "--port=443", "/root/tidegate-0.1.1.deb")
@@ -269,6 +275,7 @@ def test_who_is_not_root_is_told_how_to_be(machine: Machine) -> None:
 
 
 def test_it_is_taken_off_without_a_trace_but_what_is_ones_own(machine: Machine) -> None:
+    _collect(machine)
     kept = machine.run("/root/install.sh", "--uninstall")
     assert "stay in /etc/tidegate" in kept
     assert machine.run("systemctl", "list-units", "--all", "--no-legend", "tidegate*") == ""
@@ -290,6 +297,13 @@ def _override(machine: Machine, unit: str, settings: str | None) -> None:
     else:
         machine.write(f"/run/systemd/system/{unit}.d/test.conf", f"[Service]\n{settings}")
     machine.run("systemctl", "daemon-reload")
+
+
+def _collect(machine: Machine) -> None:
+    """Have it take values that no broker takes from it."""
+    machine.write("/etc/tidegate/tidegate.toml", CONFIGURATION)
+    machine.run("systemctl", "restart", "tidegate.service")
+    machine.until(lambda: _pending(machine) > 0, "values that wait for the broker")
 
 
 def _status(machine: Machine) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gateway.actors import Actor, Role
 from gateway.audit import AuditError, AuditLog
-from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Refusal
+from gateway.control.operation import Answer, Body, Call, NoQuery, Operation, Query, Refusal
 from gateway.ops.machine import (
     Clock,
     Interface,
@@ -52,6 +52,15 @@ class TimeChange(Body):
         default_factory=list, description="NTP servers. None: those that DHCP names, or the system's own."
     )
     within_s: _Within = USUAL_S
+
+
+class Age(Query):
+    max_age_s: float = Field(
+        default=0,
+        ge=0,
+        le=3600,
+        description="What was seen so many seconds ago will do: asking costs the machine work.",
+    )
 
 
 class NewHostname(Body):
@@ -93,11 +102,11 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
         await audit.record(actor, action, subject, ending)
         return result
 
-    async def get_machine(_: Call[NoQuery, None]) -> MachineStatus:
+    async def get_machine(call: Call[Age, None]) -> MachineStatus:
         if not machines.here:
             return MachineStatus(False, socket.gethostname(), [], None, None)
         with _refusals():
-            state = await machines.look()
+            state = await machines.look(call.query.max_age_s)
             return MachineStatus(
                 True, state.hostname, list(state.interfaces), state.clock, await machines.unconfirmed()
             )
@@ -147,7 +156,7 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
             check_hostname(name)
             renamed = partial(machines.do, lambda found: found.set_hostname(name))
             await done(call.actor, "machine.hostname", name, renamed, "done")
-        return await get_machine(Call(call.actor, {}, NoQuery(), None, call.headers))
+        return await get_machine(Call(call.actor, {}, Age(), None, call.headers))
 
     async def restart_machine(call: Call[NoQuery, None]) -> None:
         with _appliance(machines):
@@ -184,7 +193,7 @@ def operations(machines: Machines, audit: AuditLog) -> list[Operation[Any, Any]]
         Operation(
             "GET", "/v1/machine", "get_machine", Role.VIEWER,
             "Say what the machine's network, time and name are, and what isn't confirmed of them.",
-            get_machine, Answer(MachineStatus), refusals=(409,),
+            get_machine, Answer(MachineStatus), Age, refusals=(409,),
         ),
         Operation(
             "GET", "/v1/machine/unconfirmed", "get_unconfirmed_change", Role.VIEWER,

@@ -67,6 +67,8 @@ class UpdateStatus:
     """Of the software that runs."""
     image: str | None
     """None: there are no slots, and this installation is updated by its package manager."""
+    address: str | None
+    """Where bundles are downloaded from unless somebody says otherwise."""
     slots: list[Slot]
     trial: Trial | None
     """The release that was installed last, until it has proved itself."""
@@ -78,9 +80,16 @@ def operations(updates: Updates, audit: AuditLog) -> list[Operation[Any, Any]]:
     async def status() -> UpdateStatus:
         image = updates.appliance
         if image is None:
-            return UpdateStatus(__version__, None, [], None, updates.latest)
+            return UpdateStatus(__version__, None, None, [], None, updates.latest)
         try:
-            return UpdateStatus(__version__, image.name, list(await image.slots()), await image.trial(), updates.latest)
+            return UpdateStatus(
+                __version__,
+                image.name,
+                image.address,
+                list(await image.slots()),
+                await image.trial(),
+                updates.latest,
+            )
         except UpdateRefused as error:
             raise _refused(error) from None
 

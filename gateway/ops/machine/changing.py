@@ -19,7 +19,6 @@ from gateway.ops.published import published
 
 _log = logging.getLogger(__name__)
 
-_FRESH_S: Final = 5.0
 _LOOK_S: Final = 1.0
 _LOOKS: Final = 60
 """A change that should be gone is looked for so often: on a slow machine taking it back takes its time."""
@@ -76,14 +75,13 @@ class Machines:
             )
         return found
 
-    async def look(self) -> State:
-        """As it is now, or was a moment ago: asking the machine costs more than a page that keeps itself up to date
-        should."""
-        if self._seen is not None and time.monotonic() < self._seen[1]:
+    async def look(self, max_age_s: float = 0.0) -> State:
+        """`max_age_s`: what was seen so long ago will do. Asking a small machine costs it a second of work."""
+        if self._seen is not None and time.monotonic() - self._seen[1] < max_age_s:
             return self._seen[0]
         with _flaws():
             state = await self.appliance.look()
-        self._seen = (state, time.monotonic() + _FRESH_S)
+        self._seen = (state, time.monotonic())
         return state
 
     async def do(self, what: Callable[[Machine], Awaitable[None]]) -> None:

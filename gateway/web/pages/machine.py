@@ -20,6 +20,7 @@ from gateway.control.client import Refused, segment
 from gateway.web.visit import Page, Visit
 
 TIMES = (("1 minute", 60), ("2 minutes", 120), ("5 minutes", 300), ("10 minutes", 600))
+_AGE_S = 30
 _NETWORK_S = 120
 """Under another address people have to sign in before they can confirm."""
 
@@ -93,7 +94,7 @@ def _words(text: str) -> list[str]:
 async def standing(visit: Visit) -> tuple[bool, str] | None:
     """(whether network and time are as they should be, that in one sentence); None where the machine isn't ours."""
     try:
-        machine = await visit.get("/v1/machine")
+        machine = await visit.get("/v1/machine", max_age_s=_AGE_S)
     except Refused as refused:  # it doesn't answer just now
         return False, f"The machine doesn't say how it is set: {refused}."
     if not machine["appliance"]:

@@ -68,7 +68,8 @@ def _provisioned(places: Places) -> list[str]:
         return []
     return [
         "",
-        f"  provisioning {refused} of {count} settings of the {source} were refused: see /provisioning on the page",
+        f"  provisioning {refused} of {count} settings of the {source}",
+        "               were refused: the page says why.",
     ]
 
 

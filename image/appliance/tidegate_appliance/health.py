@@ -109,6 +109,9 @@ class Health:
             log.error("%s", attempt.sentence(phase))
             if attempt.state != "fallen":
                 self._trial.change(attempt, state="fallen")
+        elif self.on_trial and attempt.state == "writing":
+            # It runs, so it was written wholly, though nobody was there to see that.
+            attempt = self._trial.change(attempt, state="installed")
         return attempt if self.on_trial else None
 
     async def _missing(self, before: Collection[str]) -> str:

@@ -35,6 +35,7 @@ _APPLY_S = 900.0
 """A configuration with thousands of tags, on the slowest board."""
 _OK, _SOME_REFUSED = 0, 1
 TIDEGATE: tuple[str, ...] = ("/usr/bin/tidegate",)
+SOCKET = Path("/run/tidegate/control.sock")
 PAGE = Path("/var/lib/tidegate-web")
 
 
@@ -88,7 +89,7 @@ def provision_from(
         log.info("%s of the %s was applied before", FILE, source)
         return None
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    report = Report(source, socket.gethostname(), at, settings)
+    report = Report(source, _name(places), at, settings)
     places.appliance.mkdir(parents=True, exist_ok=True)
     body = json.dumps({**asdict(report), "refused": report.refused}, indent=2)
     write_atomically(places.appliance / REPORT, body.encode(), 0o644)
@@ -102,9 +103,19 @@ def provision_from(
     return report
 
 
+def _name(places: Places) -> str:
+    """As it is kept: a service may be shut off from changes of the kernel's, and this one may just have made one."""
+    try:
+        return places.hostname.read_text("utf-8").strip()
+    except OSError:
+        return socket.gethostname()
+
+
 def _applied(file: Path, tidegate: Sequence[str]) -> tuple[Setting, ...] | None:
     """By the gateway's own command. None: it was, before."""
-    command = [*tidegate, "provision", str(file), "--json", "--wait", str(WAIT_S), "--state", str(PAGE)]
+    # Both are said: a configuration that can't be read must not keep the machine from being set.
+    places = ["--socket", str(SOCKET), "--state", str(PAGE)]
+    command = [*tidegate, "provision", str(file), "--json", "--wait", str(WAIT_S), *places]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=WAIT_S + _APPLY_S, check=False

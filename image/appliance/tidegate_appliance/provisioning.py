@@ -105,7 +105,12 @@ def tables() -> MachineTables:
 
 
 def _told(name: str, changed: bool, value: Any) -> Setting:
-    said = str(value) if isinstance(value, str) else f"{len(value)}" if name.startswith("ssh ") else ", ".join(value)
+    if isinstance(value, str):
+        said = value
+    elif name == "ssh authorized_keys":
+        said = f"{len(value)} key{'' if len(value) == 1 else 's'}" if value else "nobody"
+    else:
+        said = ", ".join(value) or "those of DHCP or the release"
     return Setting(name, "applied" if changed else "unchanged", said)
 
 

@@ -10,6 +10,9 @@ from gateway.ops.slots import UpdateRefused
 TRY_AGAIN: Final = "Failed to load dm table"
 """Seen now and then with a sound bundle; the second attempt works."""
 
+BUSY: Final = "already processing a different method"
+"""Whatever is asked while a bundle is being installed, in this or another case of letters."""
+
 _KNOWN: Final[tuple[tuple[str, str], ...]] = (
     # Signatures: OpenSSL's words in RAUC's.
     (
@@ -57,7 +60,7 @@ _KNOWN: Final[tuple[tuple[str, str], ...]] = (
     # The machine.
     (r"No space left on device", "the disk is full: remove what isn't needed"),
     (r"Input/output error|Remote I/O error", "the disk failed while it was read or written: it may be worn out"),
-    (r"[Aa]lready processing a different method", "an update is being installed already"),
+    (rf"(?i){BUSY}", "an update is being installed already"),
     (
         r"Destination device '[^']*'.*(?:not found|already mounted)|still mounted",
         "the other slot can't be written: it is missing or in use",

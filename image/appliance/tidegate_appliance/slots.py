@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gateway.ops.files import write_atomically
 from gateway.ops.slots import Slot, Step, Trial, UpdateRefused
 from tidegate_appliance.places import Places
 from tidegate_appliance.rauc import Rauc, RaucError, RaucSlot, rauc
-from tidegate_appliance.refusals import TRY_AGAIN, refused
+from tidegate_appliance.refusals import BUSY, TRY_AGAIN, refused
 from tidegate_appliance.release import floor_of, is_older, release_of
 from tidegate_appliance.trial import Attempt, TrialFile, start_of
 
@@ -31,19 +32,31 @@ class RaucSlots:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._trial = TrialFile(places.trial)
+        self._latest: Sequence[Slot] = ()
+        """As they were when RAUC last told: while it installs it answers nothing."""
 
     @property
     def incoming(self) -> Path:
         return self._places.incoming
+
+    @property
+    def address(self) -> str | None:
+        try:
+            return self._places.update_url.read_text().strip() or None
+        except OSError:
+            return None
 
     async def slots(self) -> Sequence[Slot]:
         try:
             async with rauc() as service:
                 listed, primary = await service.slots(), await service.primary()
         except RaucError as error:
+            if BUSY in str(error).lower():
+                return self._while_busy()
             raise refused(str(error)) from None
         attempt = self._trial.read()
-        return [self._told(slot, primary, attempt) for slot in listed]
+        self._latest = [self._told(slot, primary, attempt) for slot in listed]
+        return self._latest
 
     async def trial(self) -> Trial | None:
         attempt = self._trial.read()
@@ -60,7 +73,7 @@ class RaucSlots:
             async with rauc() as service:
                 attempt = await self._begin(service, bundle, well)
                 try:
-                    async with contextlib.aclosing(_written(service, bundle)) as steps:
+                    async with contextlib.aclosing(written(service, bundle)) as steps:
                         async for step in steps:
                             yield step
                 except RaucError:
@@ -72,6 +85,11 @@ class RaucSlots:
             raise refused(str(error)) from None
         except OSError as error:
             raise UpdateRefused(f"what updates must remember can't be written: {error.strerror or error}") from None
+
+    async def leaving(self, well: Collection[str]) -> None:
+        attempt = self._trial.read()
+        if attempt is not None and attempt.phase(start_of(self._places)) == "waiting":
+            self._trial.change(attempt, well=tuple(sorted(well)))
 
     async def confirm(self) -> None:
         """What runs works: the boot loader counts its attempts anew, and it is on trial no more.
@@ -117,6 +135,12 @@ class RaucSlots:
 
     async def _begin(self, service: Rauc, bundle: Path, well: Collection[str]) -> Attempt:
         """Look at a bundle before anything is written. Raises RaucError, UpdateRefused or OSError."""
+        on_trial = self._trial.read()
+        if on_trial is not None and on_trial.phase(start_of(self._places)) == "running":
+            raise UpdateRefused(
+                f"{on_trial.version} is on trial, and the other slot is the way back: wait until it has proved itself"
+            )
+        await self.slots()
         manifest = await service.inspect(bundle)
         mine = await service.compatible()
         if manifest.compatible != mine:
@@ -151,6 +175,12 @@ class RaucSlots:
         except OSError as error:
             _log.error("the oldest version that may be installed can't be noted: %s", error)
 
+    def _while_busy(self) -> Sequence[Slot]:
+        """What runs, and that the other slot's content is being replaced, as far as this process knew them before."""
+        if not self._latest:
+            return [Slot(start_of(self._places).slot, release_of(self._places.release).version, True, True, True)]
+        return [slot if slot.booted else replace(slot, version=None, good=False) for slot in self._latest]
+
     def _told(self, slot: RaucSlot, primary: str, attempt: Attempt | None) -> Slot:
         version = slot.version
         if slot.booted:
@@ -170,8 +200,8 @@ def appliance() -> RaucSlots:
     return RaucSlots(Places())
 
 
-async def _written(service: Rauc, bundle: Path) -> AsyncGenerator[Step]:
-    """Raises RaucError."""
+async def written(service: Rauc, bundle: Path) -> AsyncGenerator[Step]:
+    """Have RAUC install a bundle; once more, where that is known to help. Raises RaucError."""
     for last in (False, True):
         try:
             async with contextlib.aclosing(service.install(bundle)) as steps:
