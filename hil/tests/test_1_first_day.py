@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
 from hil.benches.bench import CLAIM_CODE
 from hil.benches.declaration import Part
+from hil.benches.mdns import find
 from hil.tests.box import ADMIN, PASSWORD, Box
 from hil.tests.provisioning import ENGINEER, WRONG, reported
 
@@ -25,6 +27,14 @@ def test_a_stranger_sees_nothing_but_the_way_to_claim_it(box: Box) -> None:
 def test_a_fresh_box_opens_port_443_and_nothing_else(box: Box) -> None:
     ports = box.bench.open_ports()
     box.measured("open TCP ports of a fresh box", ", ".join(map(str, ports)), "443", ports == [443])
+
+
+@pytest.mark.needs(Part.SCAN, Part.CONSOLE)
+def test_its_console_names_the_address_it_is_found_by(box: Box) -> None:
+    name = box.bench.console.wait(r"https://([a-z0-9-]+\.local)", box.patient(60))[1]
+    address = urlsplit(box.bench.page.url).hostname
+    assert find(name, box.bench.here) == address
+    assert box.bench.console.wait(rf"https://{address}\b", 1)
 
 
 @pytest.mark.needs(Part.CONSOLE)

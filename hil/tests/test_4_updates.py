@@ -16,7 +16,7 @@ from hil.tests.updating import InstallFailed, chosen, healthy, install, update, 
 
 pytestmark = pytest.mark.needs(Part.SLOTS)
 
-GOOD, CUT, BROKEN = "0.1.1+bench", "0.1.2+bench", "0.1.3+bench"
+GOOD, BROKEN = "0.2.0", "0.3.0"
 CUTS = round(float(os.environ.get("TIDEGATE_TEST_EFFORT", "1")))
 _SEED = int(os.environ.get("TIDEGATE_TEST_SEED", time.time_ns()))
 _ENOUGH = 1 << 20
@@ -58,16 +58,17 @@ def test_a_power_cut_during_an_update_leaves_a_box_that_works(collecting: Box, a
     """At any moment from its beginning until the new release has proved itself."""
     moment = random.Random(f"{_SEED} {attempt}").uniform(0.0, _took_s[0] if _took_s else 300.0)
     with collecting.nothing_lost():
-        path = upload(collecting, collecting.bench.bundle(CUT))
-        collecting.bench.console.note(f"the power will be cut {moment:.1f} s after the update has begun")
+        path = upload(collecting, collecting.bench.bundle(GOOD))
+        collecting.bench.console.note(
+            f"the power will be cut {moment:.1f} s into the update (TIDEGATE_TEST_SEED={_SEED})"
+        )
         update(collecting, path, for_s=moment)
         collecting.bench.power_off()
         collecting.bench.power_on()
         collecting.wait_until_up()
         slot = healthy(collecting)
-    assert slot["version"] in (GOOD, CUT)
     collecting.measured(
-        f"the power cut {moment:.0f} s into an update", f"{slot['version']} runs", "a healthy slot", True
+        f"the power cut {moment:.0f} s into an update", f"slot {slot['name']} runs", "a slot that works", True
     )
 
 

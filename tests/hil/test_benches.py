@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.benches import timeserver
+from hil.benches import mdns, timeserver
 from hil.benches.arrivals import Arrivals, NotArrived
 from hil.benches.bench import Plugs
 from hil.benches.console import Console, Silent
@@ -159,6 +159,27 @@ def test_the_time_server_tells_this_machines_time_unless_it_is_quiet(monkeypatch
         with pytest.raises(TimeoutError):
             client.recv(512)
     server.stop()
+
+
+def test_a_name_is_found_by_multicast_dns_or_it_is_said_that_nobody_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as box:
+        box.bind((HOST, 0))
+        box.settimeout(5)
+        monkeypatch.setattr(mdns, "_GROUP", HOST)
+        monkeypatch.setattr(mdns, "_PORT", box.getsockname()[1])
+        monkeypatch.setattr(mdns, "_ANSWER_S", 0.5)
+
+        def answer(record: bytes) -> None:
+            query, asking = box.recvfrom(512)
+            assert query[12:] == b"\x08tidegate\x05local\0\0\1\0\1"
+            box.sendto(query[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + query[12:] + record, asking)
+
+        thread = threading.Thread(target=answer, args=(b"\xc0\x0c\0\1\x80\1\0\0\0\x78\0\4\xc0\0\2\7",))
+        thread.start()
+        assert mdns.find("tidegate.local", HOST) == "192.0.2.7"
+        thread.join()
+        monkeypatch.setattr(mdns, "_TRIES", 1)
+        assert mdns.find("nobody.local", HOST) is None
 
 
 # -- a shell by SSH
