@@ -11,6 +11,15 @@ from image.release import Release
 from image.toolbox import Toolbox
 
 _SLOT = "rootfs"
+# What a box checks (/etc/rauc/system.conf): RAUC judges by it what it has just signed, if a keyring is given, too.
+_CHECKS = """
+[system]
+compatible={compatible}
+bootloader=noop
+[keyring]
+path={keyring}
+check-purpose=codesign
+"""
 
 
 def bundle(root_file: Path, release: Release, signer: Signer, box: Toolbox, work: Path, out: Path) -> None:
@@ -20,17 +29,19 @@ def bundle(root_file: Path, release: Release, signer: Signer, box: Toolbox, work
     folder.mkdir(parents=True)
     os.link(root_file, folder / f"{_SLOT}.ext4")
     (folder / "manifest.raucm").write_text(manifest(release))
+    checks = work / "bundle.conf"
+    checks.write_text(_CHECKS.format(compatible=release.compatible, keyring=signer.keyring))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     box.seeing(out).run(
         [
-            # As a box checks it: /etc/rauc/system.conf.
-            *("rauc", f"--confopt=keyring:path={signer.keyring}", "--confopt=keyring:check-purpose=codesign"),
-            *("bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
+            *("rauc", f"--conf={checks}", "bundle", f"--keyring={signer.keyring}"),
+            *(f"--cert={signer.certificate}", f"--key={signer.key}"),
             *("--mksquashfs-args=-comp zstd -Xcompression-level 9 -b 256k", folder, out),
         ]
     )
     shutil.rmtree(folder)
+    checks.unlink()
 
 
 def manifest(release: Release) -> str:

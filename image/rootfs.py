@@ -80,8 +80,14 @@ def finish(root: Root, release: Release, keyring: bytes, box: Toolbox) -> None:
     tree = root.tree
     kernel = kernel_of(tree)
     boot = tree / "boot"
+    # Newer packages keep it beside the modules, and only perhaps in /boot.
+    beside = tree / "usr/lib/modules" / kernel / "vmlinuz"
+    plain = beside if beside.is_file() else boot / f"vmlinuz-{kernel}"
     # U-Boot unpacks it: booti knows gzip by its first bytes.
-    (boot / "vmlinuz").write_bytes(box.run(["gzip", "-9", "-n", "-c", boot / f"vmlinuz-{kernel}"]))
+    packed = box.run(["gzip", "-9", "-n", "-c", plain])
+    for path in (plain, boot / "vmlinuz"):
+        remove(path)
+    (boot / "vmlinuz").write_bytes(packed)
     for file in boot.iterdir():
         if file.name != "vmlinuz":
             remove(file)
