@@ -13,7 +13,7 @@ from image.build import FLAWS, build_image, relabelled_bundle, shop
 from image.check import check
 from image.errors import BuildError
 from image.layers import VARIANTS
-from image.parcel import packages_for_debian, packages_of_box
+from image.parcel import packages_for_debian
 from image.places import Places, exclusive, places
 from image.steps import say
 
@@ -36,16 +36,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _do(told: argparse.Namespace, where: Places) -> None:
+    if told.command == "packages":
+        packages_for_debian(told.version, where)
+        return
     at = shop(where, told.variant, version=told.version, refresh=told.refresh)
     match told.command:
         case "build":
             build_image(at)
-        case "packages":
-            packages_of_box(at.recipe.all_of("own_packages"), at.release, at.box, where, where.out)
-            packages_for_debian(at.release, at.box, where, where.out)
         case "bundle":
             name = f"{at.release.name}{f'-{told.flaw}' if told.flaw else ''}.raucb"
-            say(str(relabelled_bundle(at, told.file or where.out / name, told.flaw)))
+            say(str(relabelled_bundle(at, (told.file or where.out / name).resolve(), told.flaw)))
         case "check":
             check(at, build_image(at))
         case "base":
@@ -57,7 +57,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in (
         ("build", "the image, its bundle, packages and lists"),
-        ("packages", "the Debian packages, those for other machines too"),
+        ("packages", "the gateway's package for Debian 12 and 13, arm64 and amd64"),
         ("bundle", "an update bundle of what was built last, under another version"),
         ("check", "as build, then once more to compare byte by byte"),
         ("base", "only what is kept in the cache: toolbox and base"),

@@ -20,13 +20,14 @@ def bundle(root_file: Path, release: Release, signer: Signer, box: Toolbox, work
     folder.mkdir(parents=True)
     os.link(root_file, folder / f"{_SLOT}.ext4")
     (folder / "manifest.raucm").write_text(manifest(release))
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    box.run(
+    box.seeing(out).run(
         [
             # As a box checks it: /etc/rauc/system.conf.
             *("rauc", f"--confopt=keyring:path={signer.keyring}", "--confopt=keyring:check-purpose=codesign"),
             *("bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
-            *("--mksquashfs-args=-comp zstd -Xcompression-level 15 -b 256k", folder, out),
+            *("--mksquashfs-args=-comp zstd -Xcompression-level 9 -b 256k", folder, out),
         ]
     )
     shutil.rmtree(folder)

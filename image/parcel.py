@@ -11,18 +11,24 @@ from pathlib import Path
 
 from image.deb import SCRIPTS, Control, build_deb
 from image.errors import BuildError
+from image.layers import VARIANTS
 from image.packages.build import BuildFailed, Compiler, Target, build, install_wheel, wheel
-from image.places import CHECKOUT, Places
-from image.release import Release
+from image.places import CHECKOUT, Places, exclusive
+from image.release import Release, release_of
 from image.steps import megabytes, step
-from image.toolbox import Toolbox
+from image.toolbox import Toolbox, toolbox
 from image.trees import copy_tree
 
 TRIXIE, BOOKWORM = (3, 13), (3, 11)
 """The Python of Debian 13 and of Debian 12."""
 GATEWAY = "tidegate"
 PACKAGES = CHECKOUT / "image" / "packages"
-_ELSEWHERE = (("amd64", TRIXIE, "trixie"), ("amd64", BOOKWORM, "bookworm"), ("arm64", BOOKWORM, "bookworm"))
+_MACHINES = (
+    ("arm64", TRIXIE, "trixie"),
+    ("amd64", TRIXIE, "trixie"),
+    ("arm64", BOOKWORM, "bookworm"),
+    ("amd64", BOOKWORM, "bookworm"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,13 @@ def packages_of_box(names: Iterable[str], release: Release, box: Toolbox, where:
     return made
 
 
-def packages_for_debian(release: Release, box: Toolbox, where: Places, out: Path) -> list[Path]:
-    """The gateway's package for every machine that it can be installed on besides a box."""
-    made = []
-    for architecture, python, suite in _ELSEWHERE:
-        folder = out / suite
+def packages_for_debian(version: str | None, where: Places) -> list[Path]:
+    """The gateway's package for every machine it can be installed on: ``out/<suite>/``."""
+    with exclusive(where.cache):
+        box = toolbox(where)
+    release, made = release_of(VARIANTS[0], "", version), []
+    for architecture, python, suite in _MACHINES:
+        folder = where.out / suite
         folder.mkdir(parents=True, exist_ok=True)
         with step(f"tidegate for {suite}, {architecture}") as current:
             root = box.root if python == TRIXIE else None

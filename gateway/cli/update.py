@@ -67,7 +67,7 @@ def install(bundle: str | None, ca: Path | None, config_path: Path, socket: Path
         if bundle is None and (bundle := client.get("/v1/update")["address"]) is None:
             fail("no address is set for this machine", "name a bundle: a file, or an HTTPS address", Exit.USAGE)
         wish = (
-            {"url": bundle, "ca": str(ca.resolve()) if ca else None}
+            {"url": bundle, **({"ca": str(ca.resolve())} if ca else {})}
             if "://" in bundle
             else _handed_over(client, bundle)
         )

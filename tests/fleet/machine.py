@@ -146,6 +146,8 @@ class Machine:
         if process is not None:
             process.kill()
             process.wait()
+            # By itself it would go with the last process there, and that may take a moment.
+            subprocess.run(["ip", "link", "del", f"v{self.number}"], check=True)
             subprocess.run(["ip", "netns", "del", f"m{self.number}"], check=True)
 
     def __enter__(self) -> Machine:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from gateway import __version__
 from gateway.actors import Role
@@ -24,16 +24,26 @@ _PATH = r"^/[^\x00]*$"
 
 
 class Bundle(Body):
-    path: str | None = Field(
-        default=None,
+    """Where a bundle is: either a file or an address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["path"]}, {"required": ["url"]}],
+            "dependentRequired": {"ca": ["url"]},
+        }
+    )
+
+    path: str = Field(
+        default="",
         min_length=2,
         max_length=1000,
         pattern=_PATH,
         description="A signed bundle that the gateway can read.",
     )
-    url: str | None = Field(default=None, max_length=2000, description="Where to download one: an HTTPS address.")
-    ca: str | None = Field(
-        default=None,
+    url: str = Field(default="", min_length=1, max_length=2000, description="Where to download one: an HTTPS address.")
+    ca: str = Field(
+        default="",
+        min_length=2,
         max_length=1000,
         pattern=_PATH,
         description="Certificates (PEM) of the authority of that server, where the machine doesn't know it.",
@@ -41,17 +51,15 @@ class Bundle(Body):
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if (self.path is None) == (self.url is None):
+        if bool(self.path) == bool(self.url):
             raise ValueError("give either path or url")
-        if self.ca is not None and self.url is None:
+        if self.ca and not self.url:
             raise ValueError("ca goes with url")
         return self
 
     def source(self) -> Path | Source:
         """Raises UpdateRefused."""
-        if self.url is None:
-            return Path(self.path or "")
-        return Source(self.url, None if self.ca is None else Path(self.ca))
+        return Source(self.url, Path(self.ca) if self.ca else None) if self.url else Path(self.path)
 
 
 class Place(Query):

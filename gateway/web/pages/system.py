@@ -81,8 +81,8 @@ async def _update(visit: Visit) -> Response:
     form = await visit.form()
     match str(form.get("action")):
         case "install":
-            ca = str(form.get("ca", "")).strip() or None
-            await visit.post("/v1/update/install", {"url": str(form.get("url", "")).strip(), "ca": ca})
+            given = {name: str(form.get(name, "")).strip() for name in ("url", "ca")}
+            await visit.post("/v1/update/install", {name: text for name, text in given.items() if text})
         case "mark-good" | "roll-back" as action:
             await visit.post(f"/v1/update/{action}")
         case _:

@@ -5,6 +5,7 @@ Order makes it safe: the timer runs before anything is changed, and the record g
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -73,7 +74,7 @@ def begin(record: Record, places: Places) -> None:
     if current(places) is not None:
         raise MachineRefused("a change of the machine isn't confirmed yet", "confirm it or take it back first")
     within_s = max(1, round(record.until_s - _now_s()))
-    run(["systemctl", "stop", f"{UNIT}.timer"], longest_s=_COMMAND_S)
+    _stop_timer()
     run(
         [
             *("systemd-run", "--quiet", f"--on-active={within_s}s", "--timer-property=AccuracySec=500ms"),
@@ -116,7 +117,7 @@ def confirm(places: Places) -> None:
         machine.set_time_servers(record.time.servers, places)
         places.timezone_before.unlink(missing_ok=True)
     _over(places)
-    run(["systemctl", "stop", f"{UNIT}.timer"], longest_s=_COMMAND_S)
+    _stop_timer()
 
 
 def take_back(places: Places) -> bool:
@@ -134,9 +135,10 @@ def take_back(places: Places) -> bool:
         time_trial(places).unlink(missing_ok=True)
         if places.timezone_before.is_symlink():
             os.replace(places.timezone_before, places.localtime)
-        _restart_timesyncd()
+        with contextlib.suppress(CommandFailed):  # it is as it was; who follows no server now didn't before
+            _restart_timesyncd()
     _over(places)
-    run(["systemctl", "stop", f"{UNIT}.timer"], longest_s=_COMMAND_S)
+    _stop_timer()
     return True
 
 
@@ -171,6 +173,12 @@ def _keep_timezone(places: Places) -> None:
         before.symlink_to(os.readlink(places.localtime))
     except OSError:
         before.symlink_to(machine.ZONES / "UTC")
+
+
+def _stop_timer() -> None:
+    """A timer that has run out, or never was, can't be stopped, and one that is left finds nothing to take back."""
+    with contextlib.suppress(CommandFailed):
+        run(["systemctl", "stop", f"{UNIT}.timer"], longest_s=_COMMAND_S)
 
 
 def _restart_timesyncd() -> None:
