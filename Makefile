@@ -25,7 +25,7 @@ demo: packages-demo venv ## Run the whole gateway against a simulated bottling p
 # room. Those of a file stay together, with what they share.
 TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)))
 
-test: packages-test venv lint ## Run every linter and every test
+test: packages-test venv toolbox lint ## Run every linter and every test
 	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile
 
 lint: venv ## Check style, types and the direction of imports
@@ -142,6 +142,11 @@ packages-test: packages-demo packages-peers packages-web packages-systemd
 	$(call need,command -v socat && command -v strace && command -v mbpoll && command -v openssl && command -v ssh-keygen && command -v sfdisk,socat strace mbpoll openssl openssh-client fdisk)
 	$(call need,ldconfig -p | grep libmodbus.so.5,libmodbus5)
 	$(call need,command -v dbus-daemon && command -v dbus-send,dbus-daemon dbus-bin)
+
+# RAUC, as a box has it: Debian 12 has an older one. It is among what images are built with.
+.PHONY: toolbox
+toolbox: packages-image venv
+	@$(SUDO) env $(IMAGE_ENV) $(BIN)/python -m image toolbox >/dev/null
 
 .PHONY: packages-image
 packages-image:

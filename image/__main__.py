@@ -16,6 +16,7 @@ from image.layers import VARIANTS
 from image.parcel import packages_for_debian
 from image.places import Places, exclusive, places
 from image.steps import say
+from image.toolbox import toolbox
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,6 +40,10 @@ def _do(told: argparse.Namespace, where: Places) -> None:
     if told.command == "packages":
         packages_for_debian(told.version, where)
         return
+    if told.command == "toolbox":
+        with exclusive(where.cache):
+            toolbox(where)
+        return
     at = shop(where, told.variant, version=told.version, refresh=told.refresh)
     match told.command:
         case "build":
@@ -61,6 +66,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         ("bundle", "an update bundle of what was built last, under another version"),
         ("check", "as build, then once more to compare byte by byte"),
         ("base", "only what is kept in the cache: toolbox and base"),
+        ("toolbox", "only the Debian whose programs build the rest"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument("--variant", choices=VARIANTS, default=VARIANTS[0], help="the boards it is for")
