@@ -82,7 +82,7 @@ def claimed(box: Box) -> Box:
 def provisioned(claimed: Box) -> Box:
     """It was given a provisioning file. Where it lets nobody else in, it knows the bench's key from there."""
     claimed.bench.provision({"provision.toml": provisioning_file(claimed)})
-    names = claimed.until(lambda: claimed.users() >= {ENGINEER}, 40, f"the user {ENGINEER} is there")
+    names = claimed.until(lambda: claimed.users() >= {ENGINEER}, 60, f"the user {ENGINEER} is there")
     assert names
     if claimed.can(Part.STICK):
         claimed.wait_for_shell()

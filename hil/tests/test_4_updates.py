@@ -16,7 +16,8 @@ from hil.tests.updating import InstallFailed, chosen, healthy, install, update, 
 
 pytestmark = pytest.mark.needs(Part.SLOTS)
 
-GOOD, BROKEN = "0.2.0", "0.3.0"
+GOOD, BROKEN = "9000.1.0", "9000.2.0"
+"""Versions that are newer than any image under test."""
 CUTS = round(float(os.environ.get("TIDEGATE_TEST_EFFORT", "1")))
 _SEED = int(os.environ.get("TIDEGATE_TEST_SEED", time.time_ns()))
 _ENOUGH = 1 << 20

@@ -36,6 +36,13 @@ class Slots:
     def incoming(self) -> Path:
         return STATE.parent
 
+    @property
+    def address(self) -> str | None:
+        return None
+
+    async def leaving(self, well: Collection[str]) -> None:
+        """Its health is said by its bundle."""
+
     async def trial(self) -> Trial | None:
         state = self._read()
         other = "B" if state["booted"] == "A" else "A"

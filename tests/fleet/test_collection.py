@@ -42,6 +42,25 @@ def environment(installed: Path) -> dict[str, str]:
     }
 
 
+def test_it_is_built_and_installed_and_every_playbook_understood(installed: Path, tmp_path: Path) -> None:
+    env = {**environment(installed), "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "there")}
+
+    def galaxy(*words: str | Path) -> None:
+        line = [BIN / "ansible-galaxy", "collection", *words]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    galaxy("build", installed, "--output-path", tmp_path)
+    [archive] = tmp_path.glob("*.tar.gz")
+    galaxy("install", archive, "--offline", "--collections-path", tmp_path / "there")
+    names = [f"tidegate.fleet.{path.stem}" for path in sorted((COLLECTION / "playbooks").glob("*.yml"))]
+    line = [BIN / "ansible-playbook", "--syntax-check", "-i", COLLECTION / "inventory/example", *names]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    readme = (ROOT / "docs/how-to/fleet.md").read_text()
+    assert [name for name in names if f"`{name.rpartition('.')[2]}`" not in readme] == []
+
+
 def test_sanity(installed: Path) -> None:
     tests = [word for name in SANITY for word in ("--test", name)]
     line = [str(BIN / "ansible-test"), "sanity", "--python", "3.11", "--color", "no", *tests]

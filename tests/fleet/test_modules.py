@@ -30,7 +30,7 @@ def test_facts_say_how_a_gateway_is(control: Control, launch: Launch, field: Fie
     )
     done = control.play("try.yml")
     assert done.code == 0, done.out
-    facts = [each["ansible_facts"]["tidegate"] for each in done.results("Ask")]
-    assert [each["id"] for each in facts] == ["gw1", "gw2"]
-    assert facts[0]["well"] == ["device filler", "sink plant"]
-    assert facts[0]["release"]["slots"][0]["version"] == "1.0"
+    facts = {each["ansible_facts"]["tidegate"]["id"]: each["ansible_facts"]["tidegate"] for each in done.results("Ask")}
+    assert facts.keys() == {"gw1", "gw2"}
+    assert facts["gw1"]["well"] == ["device filler", "sink plant"]
+    assert facts["gw1"]["release"]["slots"][0]["version"] == "1.0"

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.ops.slots import Appliance, UpdateRefused, appliance
 from gateway.ops.updates import MAX_BUNDLE, Installation, OutOfPlace, Updates
+from tests.fleet import image as simulated
 from tests.ops.appliance import FileSlots
 from tests.support.configuration import configuration
 from tests.support.gateway import GatewayProcess
@@ -35,6 +36,11 @@ async def followed(updates: Updates) -> list[Installation]:
 def test_here_is_no_image() -> None:
     assert appliance() is None
     assert isinstance(FileSlots, type)
+
+
+def test_what_a_fleet_simulates_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "STATE", tmp_path / "slots.json")
+    assert isinstance(simulated.appliance(), Appliance)
 
 
 async def test_an_installation_is_followed_to_its_end(tmp_path: Path) -> None:

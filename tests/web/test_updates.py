@@ -13,6 +13,7 @@ from tests.support.browser import Chromium, accessible
 from tests.support.configuration import configuration
 from tests.support.field import Field
 from tests.support.gateway import GatewayProcess
+from tests.support.https import Https
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.page import PageProcess
 from tests.support.people import settle
@@ -104,3 +105,9 @@ async def test_a_release_that_fell_back_is_told_of_here_and_under_repairs(
 async def test_it_suits_every_screen_and_reader(plant: Plant, browser: Chromium, slots: Path) -> None:
     (slots / "B").write_text("2.0")
     await accessible(browser, "/system/updates", plant.admin, every=False)
+
+
+def test_the_address_that_was_set_is_offered(plant: Plant, slots: Path) -> None:
+    (slots / "address").write_text("https://files.example/tidegate")
+    with Https(plant.page.url, plant.admin) as admin:
+        assert 'value="https://files.example/tidegate"' in admin.get("/system/updates").text
