@@ -7,6 +7,7 @@ is asked of ``org.bluez`` here, over a D-Bus connection of the radio's own (doc/
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from dbus_fast.aio import MessageBus
     from dbus_fast.message import Message
 
+_log = logging.getLogger(__name__)
+
 SERVICE = "org.bluez"
 ADAPTER = "org.bluez.Adapter1"
+DEVICE = "org.bluez.Device1"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _OBJECTS = "org.freedesktop.DBus.ObjectManager"
 _DBUS = "org.freedesktop.DBus"
@@ -105,6 +109,15 @@ class BluezRadio:
             pair=pair,
             bluez={"adapter": self.name},
         )
+
+    async def let_go(self, address: str | None, name: str | None) -> None:
+        # BlueZ keeps the connections of a process that was killed; only its own clients' discoveries end with them.
+        for path, interfaces in (await self._call(SERVICE, "/", _OBJECTS, "GetManagedObjects")).items():
+            told = {key: variant.value for key, variant in interfaces.get(DEVICE, {}).items()}
+            ours = told.get("Address") == address if address else told.get("Name") == name
+            if ours and told.get("Connected") and path.startswith(f"/org/bluez/{self.name}/"):
+                _log.info("%s was still connected, from before: its connection is ended", told.get("Address"))
+                await self._call(SERVICE, path, DEVICE, "Disconnect")
 
     def explain(self, error: Exception) -> str:
         return explain(self.name, error)

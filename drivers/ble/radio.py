@@ -42,6 +42,14 @@ class Radio(Protocol):
         """A client for a device that was heard, not yet connected, that calls `gone` when the connection ends."""
         ...
 
+    async def let_go(self, address: str | None, name: str | None) -> None:
+        """End a connection to this device that nobody here has made: of a process that died before, say.
+
+        A device that is connected sends no adverts, so it would never be heard again. Raises what :meth:`explain` can
+        tell.
+        """
+        ...
+
     def explain(self, error: Exception) -> str:
         """One sentence for a user, with its mend, about an error that scanning raised."""
         ...

@@ -71,6 +71,9 @@ class BumbleRadio:
         if transport is not None:
             await transport.close()
 
+    async def let_go(self, address: str | None, name: str | None) -> None:
+        """Nothing to be done: connections end with the process."""
+
     def scanner(self, heard: Heard) -> BleakScanner:
         self.scanners_made += 1
         return BleakScanner(heard, backend=type("BumbleScanner", (_Scanner,), {"radio": self}))

@@ -78,6 +78,7 @@ class _Device(ServiceInterface):
         self._company = company
         self._data = data
         self._rssi = rssi
+        self.is_connected = False
 
     def advertise(self, data: bytes, rssi: int) -> None:
         self._data, self._rssi = data, rssi
@@ -101,7 +102,11 @@ class _Device(ServiceInterface):
 
     @dbus_property(access=PropertyAccess.READ, name="Connected")
     def connected(self) -> Annotated[bool, DBusSignature("b")]:
-        return False
+        return self.is_connected
+
+    @dbus_method(name="Disconnect")
+    def disconnect(self):
+        self.is_connected = False
 
     @dbus_property(access=PropertyAccess.READ, name="RSSI")
     def rssi(self) -> Annotated[int, DBusSignature("n")]:
@@ -144,6 +149,13 @@ class Bluetoothd:
         assert self._bus is not None
         device = self._devices[address] = _Device(address, company, data, rssi)
         self._bus.export(f"{ADAPTER_PATH}/dev_{address.replace(':', '_')}", device)
+
+    def keep_connected(self, address: str) -> None:
+        """As of a client that was killed."""
+        self._devices[address].is_connected = True
+
+    def is_connected(self, address: str) -> bool:
+        return self._devices[address].is_connected
 
     def end_connection(self, address: str) -> None:
         self._devices[address].connection_ends()

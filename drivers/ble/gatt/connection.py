@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +24,8 @@ from gateway.driver import DeviceSilent, LinkDown
 if TYPE_CHECKING:
     from bleak import BleakClient
     from bleak.backends.characteristic import BleakGATTCharacteristic
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -198,12 +201,23 @@ class Connection:
 
     # -- connecting
 
+    async def _let_go(self) -> None:
+        """No connection is left of a gateway that was killed, or of an attempt that came too late."""
+        bus, options = self._bus, self._options
+        try:
+            await bus.bounded(bus.radio.let_go(options.address, options.local_name), _DISCONNECT_LIMIT_S)
+        except LinkDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - bleak lets errors of D-Bus and of sockets through
+            _log.debug("letting go of %s: %s", options.identity, error)
+
     async def _connect(self) -> None:
         bus, options = self._bus, self._options
         bus.require_open()
         if self._ending is not None:
             await bus.bounded(asyncio.wait({self._ending}), _DISCONNECT_LIMIT_S + 1)
             self._ending = None
+        await self._let_go()
         advert_s, connect_s = options.advert_timeout_ms / 1000, options.connect_timeout_ms / 1000
         since_ns = max(self._not_before_ns, time.monotonic_ns() - int(advert_s * 1e9))
         sighting = await bus.bounded(self._hearing.seen(since_ns), advert_s + 1)

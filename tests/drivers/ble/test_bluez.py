@@ -87,6 +87,23 @@ async def test_a_change_that_is_no_advert_is_not_taken_for_one(bluetoothd: Bluet
     assert bus.counters["adverts"] == adverts + 1
 
 
+async def test_a_connection_that_a_dead_gateway_left_is_let_go_and_no_other(
+    bluetoothd: Bluetoothd, bus: BleBus
+) -> None:
+    await bus.connect()
+    listener = await listen(bus)
+    other = TAG[:-1] + "0"
+    for address in (TAG, other):
+        bluetoothd.advertise(address, 0x0499, RUUVI)
+        bluetoothd.keep_connected(address)
+    await listener.until(lambda: listener.values == (24.3, -60), SOON)
+    await bus.radio.let_go(None, "a name that nobody has")
+    assert bluetoothd.is_connected(TAG)
+    await bus.radio.let_go(TAG, None)
+    assert not bluetoothd.is_connected(TAG)
+    assert bluetoothd.is_connected(other)
+
+
 async def test_switching_the_adapter_off_is_link_down_at_once_and_heals(bluetoothd: Bluetoothd, bus: BleBus) -> None:
     await bus.connect()
     listener = await listen(bus)
