@@ -50,10 +50,10 @@ conformance: packages-test venv ## Run the conformance suite over every driver
 faults: packages-test venv ## Run the fault tests: kills, cuts, full disks, refusing brokers
 	@$(BIN)/pytest -v -m fault
 
-fleet: packages-fleet venv venv-fleet ## Try the Ansible collection on simulated machines, over SSH (needs root)
+fleet: packages-fleet venv venv-fleet ## Try the Ansible collection on simulated machines, over SSH (needs root; FLEET=tests/fleet/test_life.py)
 	@mkdir -p build/fleet/ansible_collections/tidegate && ln -sfn ../../../../ansible build/fleet/ansible_collections/tidegate/fleet
 	@cd ansible && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/fleet PATH="$(CURDIR)/$(FLEET_BIN):$$PATH" ansible-lint -q
-	@$(SUDO) env PATH="$(PATH)" tests/fleet/apart $(BIN)/pytest -v -m fleet tests/fleet
+	@$(SUDO) env PATH="$(PATH)" tests/fleet/apart $(BIN)/pytest -v -m fleet $(or $(FLEET),tests/fleet)
 
 # Root, since it mounts and changes owners. What is costly to make is kept per user, outside the checkout.
 IMAGE_ENV := XDG_CACHE_HOME="$(or $(XDG_CACHE_HOME),$(HOME)/.cache)"
