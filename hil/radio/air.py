@@ -68,6 +68,14 @@ class VirtualController(Controller):
         super().__init__(name, link=air, **arguments)
         self.le_features &= ~(hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING)
 
+    def on_hci_reset_command(self, command: Any) -> Any:
+        """As after it was powered: Bluetooth Core, Vol 4, Part E §7.3.2. A host that restarted finds nothing of before."""
+        self._end_far_sides()
+        self.le_connections.clear()
+        self.pending_le_connection = None
+        self.le_scan_enable = False
+        return super().on_hci_reset_command(command)
+
     def on_hci_le_create_connection_cancel_command(self, command: Any) -> hci.HCI_StatusReturnParameters:
         pending, self.pending_le_connection = self.pending_le_connection, None
         if pending is None:
@@ -136,9 +144,13 @@ class VirtualController(Controller):
 
     def lose_links(self) -> None:
         """The supervision timeout of every connection runs out, at both ends."""
+        self._end_far_sides()
         for connection in [*self.le_connections.values()]:
+            self.on_le_disconnected(connection, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+
+    def _end_far_sides(self) -> None:
+        for connection in self.le_connections.values():
             for other in [*self.link.controllers]:
                 far = other.le_connections.get(connection.self_address)
                 if far is not None and far.self_address == connection.peer_address:
                     other.on_le_disconnected(far, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
-            self.on_le_disconnected(connection, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
