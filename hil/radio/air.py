@@ -69,7 +69,7 @@ class VirtualController(Controller):
         self.le_features &= ~(hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING)
 
     def on_hci_reset_command(self, command: Any) -> Any:
-        """As after it was powered (Bluetooth Core, Vol 4, Part E §7.3.2): a host that restarted finds nothing of before."""
+        """As after power-on (Bluetooth Core, Vol 4, Part E §7.3.2): a host that restarted finds nothing of before."""
         self._end_far_sides()
         self.le_connections.clear()
         self.pending_le_connection = None
