@@ -21,9 +21,9 @@ help: ## Show this list
 demo: packages-demo venv ## Run the whole gateway against a simulated bottling plant (DEMO_SECONDS=30 stops by itself)
 	@$(BIN)/tidegate demo
 
-# A process for each processor and one more, since much of the suite waits; at most four, since the tests of time want
-# room. Those of a file stay together, with what they share.
-TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)))
+# A process for each processor, at most four: the tests of time want room, too. Those of a file stay together, with what
+# they share.
+TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) : 4)))
 
 test: packages-test venv toolbox lint ## Run every linter and every test
 	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile

@@ -80,10 +80,10 @@ async def plant(directory: Path, slave: RawSlave, broker: int, without: str = ""
         yield runtime
 
 
-async def until(runtime: Runtime, tag: str, condition: Callable[[Answer], object]) -> Answer:
+async def until(runtime: Runtime, tag: str, condition: Callable[[Answer], object], within_s: float = 10) -> Answer:
     answer = why(runtime, tag)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(within_s):
             while not condition(answer):
                 await asyncio.sleep(0.01)
                 answer = why(runtime, tag)
@@ -98,6 +98,13 @@ def at(stage: str) -> Callable[[Answer], bool]:
 
 def step(answer: Answer, stage: str) -> str:
     return next(step.sentence for step in answer.steps if step.stage == stage)
+
+
+def sent(value: float) -> Callable[[Answer], bool]:
+    """It is the value that was reported last, and has been delivered."""
+    return lambda answer: (
+        "delivered" in answer.sentence and any(each.details.get("last_sent") == value for each in answer.steps)
+    )
 
 
 async def test_one_that_arrives_says_so_with_its_number(tmp_path: Path, slave: RawSlave) -> None:
@@ -121,9 +128,15 @@ async def test_one_that_arrives_says_so_with_its_number(tmp_path: Path, slave: R
 async def test_a_change_within_the_deadband_is_held_back_with_figures(tmp_path: Path, slave: RawSlave) -> None:
     with Mosquitto(tmp_path) as broker:
         async with plant(tmp_path, slave, broker.port) as runtime:
-            await until(runtime, "press/temperature", lambda a: a.stage is None and "delivered" in a.sentence)
-            slave.holding[11] = 206
-            answer = await until(runtime, "press/temperature", lambda a: "held back" in a.sentence)
+            # On a busy machine a read may fail in between, after which everything is reported anew.
+            for attempt in range(5):
+                for register in (250, 201):
+                    slave.holding[11] = register
+                    await until(runtime, "press/temperature", sent(register / 10))
+                slave.holding[11] = 206
+                with contextlib.suppress(AssertionError if attempt < 4 else ()):
+                    answer = await until(runtime, "press/temperature", lambda a: "held back" in a.sentence, 3)
+                    break
             report = step(answer, "report")
             assert "the present value 20.6 is held back: changed by 0.5 Cel, deadband 2 Cel" in report
             assert "last sent" in report
