@@ -159,10 +159,13 @@ class Box:
             assert verdict.missing == verdict.pending, verdict
             assert verdict.dropped == 0, verdict
 
-    def measured(self, what: str, value: str, goal: str, met: bool | None) -> None:
-        """Keep a figure for the table at the end; one that misses its goal is also an error."""
+    def measured(self, what: str, value: str, goal: str, met: bool | None, *, must: bool = True) -> None:
+        """Keep a figure for the table at the end; one that misses its goal is also an error.
+
+        `must`: False for times, which a busy machine may stretch; the table shows a miss all the same.
+        """
         self.figures.append(Figure(what, value, goal, met))
-        assert met is not False, f"{what}: {value}, the goal is {goal}"
+        assert not must or met is not False, f"{what}: {value}, the goal is {goal}"
 
 
 def pending(status: dict[str, Any]) -> int:

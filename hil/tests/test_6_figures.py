@@ -66,4 +66,5 @@ def test_the_first_value_is_delivered_soon_after_the_start(collecting: Box) -> N
         f"{delivered_s:.0f} s / {bare_s:.0f} s = {ratio:.2f}",
         f"≤ {MOST_RATIO}",
         ratio <= MOST_RATIO,
+        must=False,
     )
