@@ -100,7 +100,7 @@ class BleBus:
                 hearing.forget()
         scanner, self._scanner = self._scanner, None
         if scanner is not None:
-            self.spawn(_quietly(scanner.stop()))
+            self.spawn(quietly(scanner.stop()))
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_LIMIT_S)
             for task in late:
@@ -269,7 +269,7 @@ class BleBus:
         try:
             if scanner is not None:
                 # What has died may refuse to be stopped.
-                await self.bounded(_quietly(scanner.stop()), CLOSE_LIMIT_S)
+                await self.bounded(quietly(scanner.stop()), CLOSE_LIMIT_S)
         except TimeoutError:
             pass
         except LinkDown:
@@ -280,7 +280,8 @@ class BleBus:
             self.down(str(error))
 
 
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+async def quietly(work: Coroutine[Any, Any, None]) -> None:
+    """`work`, whose failure is of no interest to anybody: whatever it was for is tried again, or over."""
     try:
         await work
     except Exception as error:  # noqa: BLE001 - bleak lets errors of D-Bus and of sockets through

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from drivers.ble.bus import BleBus
+from drivers.ble.bus import BleBus, quietly
 from drivers.ble.gatt.errors import NoAnswer, NotThere, Refused, refusal
 from drivers.ble.hearing import Hearing
 from drivers.ble.options import DeviceOptions
@@ -24,8 +23,6 @@ from gateway.driver import DeviceSilent, LinkDown
 if TYPE_CHECKING:
     from bleak import BleakClient
     from bleak.backends.characteristic import BleakGATTCharacteristic
-
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -204,12 +201,8 @@ class Connection:
     async def _let_go(self) -> None:
         """No connection is left of a gateway that was killed, or of an attempt that came too late."""
         bus, options = self._bus, self._options
-        try:
-            await bus.bounded(bus.radio.let_go(options.address, options.local_name), _DISCONNECT_LIMIT_S)
-        except LinkDown:
-            raise
-        except Exception as error:  # noqa: BLE001 - bleak lets errors of D-Bus and of sockets through
-            _log.debug("letting go of %s: %s", options.identity, error)
+        with contextlib.suppress(TimeoutError):
+            await bus.bounded(quietly(bus.radio.let_go(options.address, options.local_name)), _DISCONNECT_LIMIT_S)
 
     async def _connect(self) -> None:
         bus, options = self._bus, self._options
