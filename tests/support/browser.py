@@ -151,13 +151,14 @@ async def accessible(
 ) -> None:
     """A page at 360 and 1,440 px, light and dark: axe-core finds nothing, and nothing is wider than the window.
 
-    `ready`: a selector of what must be there before the page is looked at. `every`: False leaves it at narrow and dark,
-    wide and light, for pages of many that are made alike.
+    `ready`: a selector of what must be there before the page is looked at; scripts that are still to come are waited
+    for besides. `every`: False leaves it at narrow and dark, wide and light, for pages of many that are made alike.
     """
     for size in (NARROW, WIDE):
         for scheme in ("light", "dark") if every else ("dark",) if size == NARROW else ("light",):
             page = await browser.open(path, cookies=cookies, size=size, scheme=scheme)
             await page.wait_for_selector(ready)
+            await until(page, "!document.querySelector('[data-early]:disabled')")
             found = await axe(page)
             assert not found, f"{path} at {size[0]} px, {scheme}:\n" + "\n".join(found)
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")

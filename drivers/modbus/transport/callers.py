@@ -72,7 +72,10 @@ class _Door:
         self._somebody.clear()
         host, port = self._options.endpoint
         try:
-            self._server = await loop.create_server(lambda: _Caller(self), host, port, backlog=_PENDING)
+            self._server = await loop.create_server(
+                lambda: _Caller(self), host, port, backlog=_PENDING, start_serving=False
+            )
+            await self._server.start_serving()  # apart: who calls at once is to find a door that knows its server
         except OSError as error:
             cause = os.strerror(error.errno) if error.errno else error
             raise LinkDown(

@@ -39,7 +39,9 @@ class Router:
         while True:
             with contextlib.suppress(ConnectionRefusedError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(source, 0))
-                break
+                if writer.get_extra_info("sockname") != writer.get_extra_info("peername"):
+                    break
+                writer.close()  # nobody listened yet, and the call from that very port met itself
             await asyncio.sleep(0)
         writer.write(first)
         self._tasks.append(asyncio.create_task(self.slave._serve(reader, writer)))

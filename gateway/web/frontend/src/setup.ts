@@ -39,11 +39,6 @@ export abstract class Setup extends HTMLElement {
     this.abort?.abort();
   }
 
-  /** The server gives the buttons disabled: pressed before this script is there they would do nothing, or the wrong thing. */
-  protected ready(): void {
-    for (const button of this.querySelectorAll<HTMLButtonElement>("button[data-early]")) button.disabled = false;
-  }
-
   protected get form(): HTMLFormElement {
     return this.querySelector("form")!;
   }

@@ -2,6 +2,7 @@
 // a file input and a place for what is being done. A part that doesn't arrive is sent again; what has arrived isn't.
 
 import { Refused, call, sendPart } from "../api";
+import { answered } from "../early";
 import { say } from "../say";
 import type { LivePart } from "./live-part";
 
@@ -20,6 +21,7 @@ class BundleUpload extends HTMLElement {
       event.preventDefault();
       void this.install();
     });
+    answered(this);
   }
 
   private async install(): Promise<void> {

@@ -2,6 +2,7 @@
 // told as `tg:found`, with the tables that would configure it.
 
 import { Refused } from "../api";
+import { answered } from "../early";
 import { fit } from "../fit";
 import { Setup, type Table } from "../setup";
 
@@ -37,6 +38,7 @@ class DeviceSearch extends Setup {
       event.preventDefault();
       void this.guarded(() => this.search());
     });
+    answered(this);
   }
 
   private async search(): Promise<void> {

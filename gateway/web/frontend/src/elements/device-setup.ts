@@ -2,6 +2,7 @@
 // shows what they will be, and puts all of it into the draft. Nothing that somebody fills in is ever replaced.
 
 import { call, Refused, stream } from "../api";
+import { answered } from "../early";
 import { fit } from "../fit";
 import type { Rung, Table } from "../setup";
 import { type Item, TagRows } from "../tag-rows";
@@ -62,7 +63,7 @@ class DeviceSetup extends TagRows {
       void this.guarded(() => this.keep());
     });
     fit(this);
-    this.ready();
+    answered(this);
     void this.guarded(() => this.choose());
   }
 

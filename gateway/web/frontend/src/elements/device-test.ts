@@ -1,5 +1,6 @@
 // <device-test>: the test of the way to a configured device, rung by rung, and what the test read brought.
 
+import { answered } from "../early";
 import { icon } from "../icons";
 import { type Reading, type Rung, Setup } from "../setup";
 import { words } from "../show";
@@ -13,6 +14,7 @@ class DeviceTest extends Setup {
     this.addEventListener("click", (event) => {
       if ((event.target as Element).closest('[data-do="stop"]') !== null) this.stop();
     });
+    answered(this);
   }
 
   private async test(): Promise<void> {

@@ -2,6 +2,7 @@
 // background lets go of its stream and catches up when it is back.
 
 import { Refused, stream } from "../api";
+import { answered } from "../early";
 import { icon } from "../icons";
 import { note } from "../note";
 import { setSource } from "../presence";
@@ -38,6 +39,7 @@ class LogTail extends HTMLElement {
     this.match.addEventListener("input", () => this.anew(SETTLE_MS), { signal });
     this.level.addEventListener("change", () => this.anew(0), { signal });
     document.addEventListener("visibilitychange", () => this.look(), { signal });
+    answered(this);
     this.anew(0);
   }
 

@@ -1,6 +1,7 @@
 // <sink-setup>: naming a broker. The form is the server's; this element tests the way to it and puts it into the draft.
 
 import { call } from "../api";
+import { answered } from "../early";
 import { type Rung, Setup, type Table } from "../setup";
 
 interface Made {
@@ -25,7 +26,7 @@ class SinkSetup extends Setup {
       event.preventDefault();
       void this.guarded(() => this.keep());
     });
-    this.ready();
+    answered(this);
   }
 
   private filled(): Promise<Made | undefined> {

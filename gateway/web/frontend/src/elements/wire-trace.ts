@@ -2,6 +2,7 @@
 // ends it by itself; how long that takes still is always to be seen. A trace="ID" is taken up where it is.
 
 import { call, Refused, stream } from "../api";
+import { answered } from "../early";
 import { clock, type Frame, type TraceStatus } from "../frames";
 import { icon } from "../icons";
 import { note } from "../note";
@@ -40,6 +41,7 @@ class WireTrace extends HTMLElement {
     const rows = this.spot("rows");
     rows.addEventListener("keydown", (event) => this.keyed(event), { signal });
     rows.addEventListener("focusin", (event) => this.choose(numberOf(event.target as Element)), { signal });
+    answered(this);
     const id = this.getAttribute("trace");
     if (id !== null) void this.guarded(() => this.follow(id));
   }
