@@ -23,7 +23,7 @@ from tests.support.page import find_chromium
 TESTS = Path(__file__).parents[1] / "web"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NARROW, WIDE = (360, 780), (1440, 900)
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 30_000
 _FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--ignore-certificate-errors", "--force-color-profile=srgb")
 _VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => console.error(
