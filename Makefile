@@ -22,11 +22,11 @@ demo: packages-demo venv ## Run the whole gateway against a simulated bottling p
 	@$(BIN)/tidegate demo
 
 # A process for each processor, at most four: the tests of time want room, too. Those of a file stay together, with what
-# they share.
+# they share. Where a test goes on for ever after its failure, since what tidies up hangs, nothing ends it, but it is said.
 TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) : 4)))
 
 test: packages-test venv toolbox lint ## Run every linter and every test
-	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile
+	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -o faulthandler_timeout=240
 
 lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

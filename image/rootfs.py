@@ -35,7 +35,7 @@ def unpack(base: Base, recipe: Recipe, box: Toolbox, work: Path) -> Root:
     tree = work / "root"
     box.script('rm -rf "$1"\nmkdir -p "$1"\ntar --numeric-owner --xattrs -xpf "$2" -C "$1"', tree, base.root)
     kernel = kernel_of(tree)
-    device_trees = _take_device_trees(tree, kernel, work)
+    device_trees = take_device_trees(tree, kernel, work)
     _thin_out(tree, recipe)
     for path in matching(tree / "usr/lib/modules" / kernel / "kernel", recipe.all_of("remove_modules")):
         remove(path)
@@ -161,8 +161,8 @@ def _thin_out(tree: Path, recipe: Recipe) -> None:
         remove(path)
 
 
-def _take_device_trees(tree: Path, kernel: str, work: Path) -> tuple[Path, ...]:
-    """Move the Raspberry Pi's device trees out of the root; those of other boards go."""
+def take_device_trees(tree: Path, kernel: str, work: Path) -> tuple[Path, ...]:
+    """Move the Raspberry Pi's device trees out of the root; those of other boards go. Raises BuildError."""
     places = (
         tree / f"usr/lib/linux-image-{kernel}",
         tree / f"usr/lib/modules/{kernel}/dtb",
@@ -171,10 +171,11 @@ def _take_device_trees(tree: Path, kernel: str, work: Path) -> tuple[Path, ...]:
     kept = work / "device-trees"
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
-    for place in filter(Path.is_dir, places):
+    # In newer kernels' packages the first is a link to the second.
+    for place in places:
         for file in sorted(place.glob("broadcom/bcm2[78]*-rpi-*.dtb")):
             shutil.copyfile(file, kept / file.name)
-        shutil.rmtree(place)
+        remove(place)
     found = tuple(sorted(kept.iterdir()))
     if not found:
         raise BuildError(f"the kernel {kernel} brings no device tree of a Raspberry Pi")

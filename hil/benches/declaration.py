@@ -53,6 +53,8 @@ class Qemu(_Table):
     """The image in an emulated board."""
 
     kind: Literal["qemu"]
+    variant: str = "rpi"
+    """Of the image: the newest that was built."""
     memory_mb: int = 1024
     cpus: int = 2
     disk_mb: int = 2048

@@ -16,7 +16,7 @@ MOST_ROOT_MB, MOST_IMAGE_MB = 350, 200
 
 @pytest.mark.needs(Part.SLOTS)
 def test_the_image_is_small(collecting: Box) -> None:
-    used_mb = int(collecting.bench.run("df -B1 --output=used / | tail -1").out) / 2**20
+    used_mb = int(collecting.bench.run("df -B1 --output=used / | tail -1").out) / 1e6
     compressed_mb = collecting.bench.download().stat().st_size / 1e6
     for what, size_mb, most_mb in (
         ("root, used", used_mb, MOST_ROOT_MB),
@@ -36,7 +36,7 @@ def test_the_whole_system_needs_little_memory(collecting: Box) -> None:
     known = {name: int(kib) for name, kib in re.findall(r"(?m)^(\w+):\s+(\d+) kB", meminfo)}
     used_mb = (known["MemTotal"] - known["MemAvailable"]) / 1024
     collecting.measured(
-        *("memory of the whole system, four drivers, page open", f"{used_mb:.0f} MB", f"≤ {MOST_MEMORY_MB} MB"),
+        *("memory of the whole system, four drivers, page open", f"{used_mb:.0f} MiB", f"≤ {MOST_MEMORY_MB} MiB"),
         used_mb <= MOST_MEMORY_MB,
     )
 

@@ -51,9 +51,9 @@ class QemuBench(Bench):
         assert isinstance(declaration.bench, Qemu)
         self.options = declaration.bench
         self.tools = find_tools()
-        self.image = find_image()
+        self.image = find_image(self.options.variant)
         self.disk = directory / "disk.qcow2"
-        self._bundles = Bundles(self.image)
+        self._bundles = Bundles(self.image, self.options.variant)
         self._plugs = Plugs()
         self._board: Board | None = None
         self._stack = ExitStack()
@@ -202,11 +202,11 @@ class QemuBench(Bench):
         self._stack.close()
 
 
-def find_image() -> Path:
+def find_image(variant: str) -> Path:
     """The newest that was built. Raises BoxFailed."""
-    found = sorted(IMAGES.glob("tidegate-rpi-arm64-*.img"), key=lambda path: path.stat().st_mtime)
+    found = sorted(IMAGES.glob(f"tidegate-{variant}-arm64-*.img"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise BoxFailed(f"there is no image in {IMAGES}: run make image")
+        raise BoxFailed(f"there is no image of {variant} in {IMAGES}: run make image IMAGE='build --variant {variant}'")
     return found[-1]
 
 

@@ -18,17 +18,19 @@ BROKEN = "health"
 class Bundles:
     """Made when they are asked for, and kept as long as the image is the same."""
 
-    def __init__(self, image: Path) -> None:
+    def __init__(self, image: Path, variant: str) -> None:
         self._image = image
+        self._variant = variant
         self._directory = Path("build/hil").absolute()
 
     def get(self, version: str, *, broken: bool = False) -> Path:
         """Raises BoxFailed."""
-        bundle = self._directory / f"{version}.raucb"
+        bundle = self._directory / f"{self._variant}-{version}.raucb"
         if not bundle.exists() or bundle.stat().st_mtime < self._image.stat().st_mtime:
             self._directory.mkdir(parents=True, exist_ok=True)
             flaw = ["--flaw", BROKEN] if broken else []
-            command = [sys.executable, "-m", "image", "bundle", "--version", version, "--file", str(bundle), *flaw]
+            command = [sys.executable, "-m", "image", "bundle", "--variant", self._variant, "--version", version]
+            command += ["--file", str(bundle), *flaw]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             if ran.returncode != 0:
                 raise BoxFailed(f"no bundle could be made: {ran.stderr.strip()}")
