@@ -68,6 +68,8 @@ class Bench(ABC):
         self.console: Console
         self.public_key: str | None = None
         """Of the key by which `run` signs in, where the box is to learn of it."""
+        self.private_key: Path | None = None
+        """Its other half."""
 
     @property
     @abstractmethod

@@ -63,8 +63,9 @@ class QemuBench(Bench):
         size = f"{self.options.disk_mb}M"
         base = ("-b", str(self.image.absolute()), "-F", "raw")
         self.tools.run("qemu-img", "create", "-q", "-f", "qcow2", *base, str(self.disk), size)
-        self.public_key = new_key(directory / "key")
-        self.shell = Shell(network.BOX, directory / "key")
+        self.private_key = directory / "key"
+        self.public_key = new_key(self.private_key)
+        self.shell = Shell(network.BOX, self.private_key)
         self._stack.callback(network.lease(directory).stop)
         self.time_server = TimeServer(network.HERE)
         self.time_server.start()

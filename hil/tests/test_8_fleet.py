@@ -1,0 +1,53 @@
+"""A box that is as fresh as from its carton, and a plant's inventory."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from hil.benches.configuration import WIRED, configuration
+from hil.benches.declaration import Part
+from hil.plant.config import ENTERPRISE, SITE
+from hil.tests.box import Box
+from hil.tests.fleet import Control
+
+NAME = "filler"
+
+
+@pytest.mark.needs(Part.SYSTEM, Part.STICK)
+def test_a_fresh_box_comes_from_the_inventory_to_its_first_value_by_one_command(box: Box, directory: Path) -> None:
+    """All that it was given before is the key of whoever looks after the fleet."""
+    bench = box.bench
+    assert bench.private_key is not None
+    bench.provision({"provision.toml": f"[ssh]\nauthorized_keys = [{json.dumps(bench.public_key)}]\n".encode()})
+    box.wait_for_shell()
+    bench.remove_stick()
+    text = configuration(box.wiring, box.around.ports, box.around.broker.port, radio=False)
+    settings = tomllib.loads(text)
+    del settings["gateway"]["enterprise"], settings["gateway"]["site"]
+    control = Control(directory / "fleet")
+    control.inventory(
+        NAME,
+        str(urlsplit(bench.page.url).hostname),
+        bench.private_key,
+        tidegate_hostname=NAME,
+        tidegate_location={"enterprise": ENTERPRISE, "site": SITE},
+        tidegate_users=[{"name": "chief", "role": "admin", "password": "seven grey herons"}],
+        tidegate_settings=settings,
+        tidegate_delivered_within=300,
+    )
+    box.around.arrivals.forget()
+    began = time.monotonic()
+    recap = control.play("provision", box.patient(600))
+    box.measured("a fresh box, from the inventory to its first value", f"{time.monotonic() - began:.0f} s", "", None)
+    assert "changed=0" not in recap
+    for driver in WIRED:
+        box.around.arrivals.wait_for_good(driver.prefix, driver.tags, box.patient(60))
+    assert bench.run("hostname").out.strip() == NAME
+    assert bench.page.sign_in("chief", "seven grey herons") == 303
+    assert "changed=0" in control.play("provision", box.patient(600))
