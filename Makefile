@@ -25,8 +25,11 @@ demo: packages-demo venv ## Run the whole gateway against a simulated bottling p
 # they share. Where a test goes on for ever after its failure, since what tidies up hangs, nothing ends it, but it is said.
 TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) : 4)))
 
-test: packages-test venv toolbox lint ## Run every linter and every test
-	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -o faulthandler_timeout=240
+test: packages-test venv toolbox lint ## Run every linter and every test (TEST_AGAIN=1 tries what failed once more, alone)
+	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -o faulthandler_timeout=240 || { \
+	  [ $$? = 1 ] && [ -n "$(TEST_AGAIN)" ] || exit 1; \
+	  echo 'what failed, once more and alone:'; \
+	  $(BIN)/pytest -v --last-failed --last-failed-no-failures none --maxfail 3; }
 
 lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
