@@ -155,7 +155,7 @@ class Bench(ABC):
         raise NotImplementedError
 
     def insert_stick(self, files: Mapping[str, Path]) -> None:
-        """A USB stick (FAT) with files."""
+        """A USB stick (FAT) with files, in folders where their names say so."""
         raise NotImplementedError
 
     def remove_stick(self) -> None:

@@ -16,7 +16,7 @@ from hil.tests.updating import InstallFailed, chosen, healthy, install, update, 
 
 pytestmark = pytest.mark.needs(Part.SLOTS)
 
-GOOD, BROKEN = "9000.1.0", "9000.2.0"
+GOOD, BROKEN, ON_A_STICK = "9000.1.0", "9000.2.0", "9000.3.0"
 """Versions that are newer than any image under test."""
 CUTS = round(float(os.environ.get("TIDEGATE_TEST_EFFORT", "1")))
 _SEED = int(os.environ.get("TIDEGATE_TEST_SEED", time.time_ns()))
@@ -90,3 +90,18 @@ def test_a_broken_update_falls_back_by_itself(collecting: Box) -> None:
         slot = healthy(collecting)
     assert (slot["name"], slot["version"]) == (before["name"], before["version"])
     collecting.measured("a broken update, begun to fallen back", f"{time.monotonic() - began:.0f} s", "", None)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.needs(Part.STICK, Part.CONSOLE)
+def test_whoever_stands_before_a_box_updates_it_with_a_stick(collecting: Box) -> None:
+    bench = collecting.bench
+    with collecting.nothing_lost():
+        mark = bench.console.mark()
+        bench.insert_stick({"TIDEGATE/update.raucb": bench.bundle(ON_A_STICK)})
+        bench.console.wait("now switch off and on", collecting.patient(300), mark)
+        bench.remove_stick()
+        bench.restart()
+        collecting.wait_until_up()
+        slot = healthy(collecting)
+    assert slot["version"] == ON_A_STICK

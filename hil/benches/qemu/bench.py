@@ -186,6 +186,8 @@ class QemuBench(Bench):
         with stick.open("wb") as image:
             image.truncate(_STICK_MB << 20)
         self.tools.run("mkfs.vfat", "-n", "STICK", stick)
+        for folder in sorted({str(Path(name).parent) for name in files} - {"."}):
+            self.tools.run("mmd", "-i", stick, f"::{folder}")
         for name, source in files.items():
             self.tools.run("mcopy", "-i", stick, source, f"::{name}")
         self.console.note(f"a stick is put in: {', '.join(files)}")
