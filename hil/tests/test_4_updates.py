@@ -100,6 +100,7 @@ def test_whoever_stands_before_a_box_updates_it_with_a_stick(collecting: Box) ->
         mark = bench.console.mark()
         bench.insert_stick({"TIDEGATE/update.raucb": bench.bundle(ON_A_STICK)})
         bench.console.wait("now switch off and on", collecting.patient(300), mark)
+        bench.console.wait("can be pulled out now", 60, mark)
         bench.remove_stick()
         bench.restart()
         collecting.wait_until_up()

@@ -1,9 +1,8 @@
 """``python -m tidegate_appliance.stick FOLDER``: a USB stick that was put in and mounted (``tidegate-stick@.service``).
 
 What is looked for: settings (``provision.toml``) and, in the folder ``TIDEGATE``, signed bundles (``*.raucb``). The
-newest
-bundle for this machine is installed if it is newer than what runs; it runs after the next restart, which is left to
-whoever stands there. What became of it is said on the console and written beside the bundles.
+newest bundle for this machine is installed if it is newer than what runs; it runs after the next restart, which is left
+to whoever stands there. What became of it is said on the console and written beside the bundles.
 """
 
 from __future__ import annotations
@@ -167,6 +166,8 @@ def attend(stick: Stick, places: Places, folder: Path) -> None:
             write_atomically(beside, stick.report.encode())
         except OSError as error:
             log.warning("no report can be written to the stick: %s", error.strerror or error)
+        else:
+            log.info("That stands on the stick, too, which can be pulled out now.")
 
 
 def main(folder: str) -> None:
