@@ -148,6 +148,17 @@ class VirtualController(Controller):
         for connection in [*self.le_connections.values()]:
             self.on_le_disconnected(connection, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
 
+    def orphans(self) -> set[int]:
+        """Handles of connections that nobody in the air is at the other end of."""
+        return {
+            connection.handle
+            for connection in self.le_connections.values()
+            if not any(
+                far is not None and far.self_address == connection.peer_address
+                for far in (other.le_connections.get(connection.self_address) for other in self.link.controllers)
+            )
+        }
+
     def _end_far_sides(self) -> None:
         for connection in self.le_connections.values():
             for other in [*self.link.controllers]:

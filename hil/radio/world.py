@@ -70,7 +70,8 @@ class Sensor:
         self.setpoint = 900
         self.clamped = 7
         self.delay_s = 0.0
-        self._stopped = False
+        self._stopped = True
+        self._orphans: set[int] = set()
         self.requests = 0
         """Reads and writes that arrived."""
         self.writes = 0
@@ -109,6 +110,7 @@ class Sensor:
     async def start(self) -> None:
         await self.device.power_on()
         await self.device.start_advertising()
+        self._stopped = False
         # bumble would restart it in a task of its own, some time after.
         self.device.on("connection", lambda connection: connection.on("disconnection", self._advertise_again))
 
@@ -120,6 +122,20 @@ class Sensor:
         self.answering.set()
         self._stopped = True
         self.controller.le_legacy_advertiser.stop()
+
+    def supervise(self) -> None:
+        """What a radio does by itself, and bumble doesn't: a connection whose far end is gone since the last look runs
+        out, and who has none is heard again, though the last one ended before the host knew of it."""
+        if self._stopped or self.controller not in self.air.controllers:
+            return
+        orphans = self.controller.orphans()
+        for handle in orphans & self._orphans:
+            connection = self.controller.find_connection_by_handle(handle)
+            if connection is not None:
+                self.controller.on_le_disconnected(connection, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+        self._orphans = orphans
+        if not self.controller.le_connections and not self.advertising:
+            self.controller.le_legacy_advertiser.start()
 
     def _advertise_again(self, _: Any) -> None:
         if not self._stopped:
@@ -304,6 +320,8 @@ class World:
 
     def _tick(self) -> None:
         self._beam()
+        for sensor in self.sensors.values():
+            sensor.supervise()
         self._clock = asyncio.get_running_loop().call_later(self._advert_period_s, self._tick)
 
 
