@@ -182,7 +182,8 @@ async def test_one_dead_device_of_each_driver_holds_up_nobody(
                     assert len(fresh) >= 20, f"{name}: {len(fresh)} values within 8 s"
                     assert {body["quality"] for body in fresh} == {0}, name
                 for name in ("meter", "scale"):
-                    assert counts(after, name, "missed") == counts(before, name, "missed"), name
+                    # A busy machine may cost a slot; a dead device that held it up would cost many.
+                    assert counts(after, name, "missed") - counts(before, name, "missed") <= 1, name
                 for name in DEAD:
                     last = [m.json for m in subscriber.messages if m.topic.endswith(f"/{name}/value")][-1]
                     assert last["quality"] >= 0x80000000, name
