@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bumble import hci, ll
-from bumble.controller import Controller
+from bumble.controller import Connection, Controller
 from bumble.core import PhysicalTransport
 from bumble.link import LocalLink
 
@@ -150,18 +150,14 @@ class VirtualController(Controller):
 
     def orphans(self) -> set[int]:
         """Handles of connections that nobody in the air is at the other end of."""
-        return {
-            connection.handle
-            for connection in self.le_connections.values()
-            if not any(
-                far is not None and far.self_address == connection.peer_address
-                for far in (other.le_connections.get(connection.self_address) for other in self.link.controllers)
-            )
-        }
+        return {connection.handle for connection in self.le_connections.values() if not self._far_sides(connection)}
 
     def _end_far_sides(self) -> None:
         for connection in self.le_connections.values():
-            for other in [*self.link.controllers]:
-                far = other.le_connections.get(connection.self_address)
-                if far is not None and far.self_address == connection.peer_address:
-                    other.on_le_disconnected(far, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+            for other, far in self._far_sides(connection):
+                other.on_le_disconnected(far, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+
+    def _far_sides(self, connection: Connection) -> list[tuple[Controller, Connection]]:
+        """Who is at the other end, and what the connection is there."""
+        found = ((other, other.le_connections.get(connection.self_address)) for other in self.link.controllers)
+        return [(other, far) for other, far in found if far is not None and far.self_address == connection.peer_address]
