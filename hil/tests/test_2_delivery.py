@@ -50,7 +50,7 @@ def test_a_pulled_network_cable_loses_nothing(collecting: Box) -> None:
 
 @pytest.mark.needs(Part.SYSTEM)
 def test_a_data_plane_that_hangs_is_started_again(collecting: Box) -> None:
-    with collecting.nothing_lost(killed=True):
+    with collecting.nothing_lost():
         boot = collecting.boot
         collecting.bench.run("kill -STOP $(systemctl show -p MainPID --value tidegate.service)")
         collecting.wait_for_status(lambda status: status["gateway"]["boot"] > boot, 180, "another start")

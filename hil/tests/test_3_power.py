@@ -29,7 +29,7 @@ def test_a_restart_loses_nothing(collecting: Box) -> None:
 def test_a_power_cut_loses_no_more_than_the_last_moment(collecting: Box) -> None:
     """While the broker is away, so that all there is of the last minute is in the box."""
     bench, broker = collecting.bench, collecting.around.broker
-    with collecting.nothing_lost(killed=True):
+    with collecting.nothing_lost():
         boot = collecting.boot
         broker.stop()
         collecting.wait_for_status(lambda _: collecting.held() > 300, 60, "values are held back")
@@ -83,7 +83,7 @@ def test_a_box_that_wakes_in_1970_says_so_and_puts_it_right(collecting: Box) -> 
 
 @pytest.mark.needs(Part.WATCHDOG)
 def test_a_hung_kernel_is_reset_by_the_hardware(collecting: Box) -> None:
-    with collecting.nothing_lost(killed=True):
+    with collecting.nothing_lost():
         mark, boot = collecting.bench.console.mark(), collecting.boot
         collecting.bench.run(HANG)
         collecting.bench.wait_for_start(mark, 300)

@@ -58,7 +58,7 @@ def test_a_bundle_that_somebody_changed_is_refused(collecting: Box, tmp_path: Pa
 def test_a_power_cut_during_an_update_leaves_a_box_that_works(collecting: Box, attempt: int) -> None:
     """At any moment from its beginning until the new release has proved itself."""
     moment = random.Random(f"{_SEED} {attempt}").uniform(0.0, _took_s[0] if _took_s else 300.0)
-    with collecting.nothing_lost(killed=True):
+    with collecting.nothing_lost():
         path = upload(collecting, collecting.bench.bundle(GOOD))
         collecting.bench.console.note(
             f"the power will be cut {moment:.1f} s into the update (TIDEGATE_TEST_SEED={_SEED})"

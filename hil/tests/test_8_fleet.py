@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from hil.benches.configuration import WIRED, configuration
+from hil.benches.control_machine import ControlMachine
 from hil.benches.declaration import Part
 from hil.plant.config import ENTERPRISE, SITE
 from hil.tests.box import Box
-from hil.tests.fleet import Control
 
 NAME = "filler"
 
@@ -30,24 +30,28 @@ def test_a_fresh_box_comes_from_the_inventory_to_its_first_value_by_one_command(
     text = configuration(box.wiring, box.around.ports, box.around.broker.port, radio=False)
     settings = tomllib.loads(text)
     del settings["gateway"]["enterprise"], settings["gateway"]["site"]
-    control = Control(directory / "fleet")
-    control.inventory(
-        NAME,
-        str(urlsplit(bench.page.url).hostname),
-        bench.private_key,
-        tidegate_hostname=NAME,
-        tidegate_location={"enterprise": ENTERPRISE, "site": SITE},
-        tidegate_users=[{"name": "chief", "role": "admin", "password": "seven grey herons"}],
-        tidegate_settings=settings,
-        tidegate_delivered_within=300,
-    )
+    control = ControlMachine(directory / "fleet")
+    variables = {
+        "tidegate_hostname": NAME,
+        "tidegate_location": {"enterprise": ENTERPRISE, "site": SITE},
+        "tidegate_users": [{"name": "chief", "role": "admin", "password": "seven grey herons"}],
+        "tidegate_settings": settings,
+        "tidegate_delivered_within": 300,
+    }
+    control.inventory({NAME: str(urlsplit(bench.page.url).hostname)}, bench.private_key, variables=variables)
+
+    def provision() -> str:
+        done = control.run("provision", timeout_s=box.patient(600))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.partition("PLAY RECAP")[2]
+
     box.around.arrivals.forget()
     began = time.monotonic()
-    recap = control.play("provision", box.patient(600))
+    recap = provision()
     box.measured("a fresh box, from the inventory to its first value", f"{time.monotonic() - began:.0f} s", "", None)
     assert "changed=0" not in recap
     for driver in WIRED:
         box.around.arrivals.wait_for_good(driver.prefix, driver.tags, box.patient(60))
     assert bench.run("hostname").out.strip() == NAME
     assert bench.page.sign_in("chief", "seven grey herons") == 303
-    assert "changed=0" in control.play("provision", box.patient(600))
+    assert "changed=0" in provision()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from hil.benches.control_machine import ControlMachine
 from tests.fleet.machine import BRIDGE, ROOT, Keys, Machine, apart
 from tests.support.field import Field
 from tests.support.mosquitto import Mosquitto
 
-BIN = ROOT / ".venv-fleet" / "bin"
 BROKER_PORT = 1883
 _LIMIT_S = 420
 """A playbook's, on a machine that does other things, too."""
@@ -71,31 +69,14 @@ class Run:
 
 
 class Control:
-    """The control machine: a directory with an inventory, and the collection installed."""
+    """The control machine, and what its playbooks did."""
 
     def __init__(self, directory: Path, keys: Keys) -> None:
         self.directory = directory
         self._keys = keys
-        collections = directory / "collections" / "ansible_collections" / "tidegate"
-        collections.mkdir(parents=True)
-        (collections / "fleet").symlink_to(ROOT / "ansible")
-        (directory / "known_hosts").touch()
-        (directory / "ansible.cfg").write_text(
-            f"""[defaults]
-collections_path = {directory / "collections"}
-inventory = inventory.yml
-forks = 6
-gathering = explicit
-interpreter_python = {shutil.which("python3", path=str(ROOT / ".venv/bin"))}
-callback_result_format = yaml
-retry_files_enabled = false
-[ssh_connection]
-pipelining = true
-control_path_dir = {directory / "cp"}
-ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile={directory / "known_hosts"} \
--o StrictHostKeyChecking=yes -o ConnectTimeout=5
-"""
-        )
+        python = shutil.which("python3", path=str(ROOT / ".venv/bin"))
+        assert python is not None
+        self._machine = ControlMachine(directory, interpreter=python, connect_timeout_s=5, host_keys="yes")
 
     def know(self, *machines: Machine) -> None:
         """As an administrator does who compared the host keys."""
@@ -104,30 +85,20 @@ ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile={di
             known.writelines(f"{machine.address} {key}\n" for machine in machines)
 
     def inventory(self, machines: list[Machine], group: str = "tidegate", **variables: Any) -> None:
-        hosts = {machine.name: {"ansible_host": machine.address} for machine in machines}
-        common = {"ansible_user": "root", "ansible_ssh_private_key_file": str(self._keys.client), **variables}
-        body = {"all": {"vars": common, "children": {group: {"hosts": hosts}}}}
-        (self.directory / "inventory.yml").write_text(json.dumps(body, indent=1))
+        addresses = {machine.name: machine.address for machine in machines}
+        self._machine.inventory(addresses, self._keys.client, group=group, variables=variables)
 
     def play(self, name: str, *options: str, **variables: Any) -> Run:
         """`name`: of a playbook of the collection, or a file."""
-        playbook = name if name.endswith(".yml") else f"tidegate.fleet.{name}"
-        line = [str(BIN / "ansible-playbook"), playbook, "--extra-vars", json.dumps(variables), *options]
         report = self.directory / "run.json"
         report.unlink(missing_ok=True)
-        done = subprocess.run(
-            line, cwd=self.directory, capture_output=True, text=True, timeout=_LIMIT_S, stdin=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                "PATH": f"{BIN}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
-                "ANSIBLE_HOME": str(self.directory / ".ansible"),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
-                "ANSIBLE_STDOUT_CALLBACK": "recorder",
-                "FLEET_RECORD": str(report),
-            },
-        )  # fmt: skip
+        recorded = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
+            "ANSIBLE_STDOUT_CALLBACK": "recorder",
+            "FLEET_RECORD": str(report),
+        }
+        words = ("--extra-vars", json.dumps(variables), *options)
+        done = self._machine.run(name, *words, timeout_s=_LIMIT_S, environment=recorded)
         record = json.loads(report.read_text()) if report.exists() else {"stats": {}, "plays": []}
         return Run(done.returncode, done.stdout + done.stderr, record["stats"], record["plays"])
 

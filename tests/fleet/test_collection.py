@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.conftest import BIN
+from hil.benches.control_machine import BIN
 from tests.fleet.machine import ROOT
 
 COLLECTION = ROOT / "ansible"

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 
-from tests.fleet.conftest import BIN, Control, Launch
+from hil.benches.control_machine import BIN
+from tests.fleet.conftest import Control, Launch
 from tests.fleet.machine import Machine
 from tests.fleet.test_playbooks import LOCATION, settings
 from tests.support.field import Field

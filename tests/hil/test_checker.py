@@ -280,6 +280,32 @@ def test_a_wrong_count_is_found(account: Account, change: dict[str, int], words:
     failing(account.verdict(), words)
 
 
+def test_after_a_kill_the_next_run_may_know_less_of_the_one_before_but_only_once(account: Account) -> None:
+    polls(account, 5)
+    told = account.ledger()
+    boots = told.body["sources"]["filler1"]["boots"]
+    account.boot, account.last = 2, 0
+    saved = {**boots["1"], "last": 12, "delivered": 12}
+    for _ in range(2):
+        polls(account, 1)
+        account.ledger().body["sources"]["filler1"]["boots"]["1"] = saved
+    verdict = account.verdict()
+    assert verdict.passed, verdict.reasons
+    assert "its end was told, but not saved yet" in verdict.notes[0]
+    account.ledger().body["sources"]["filler1"]["boots"]["1"] = {**saved, "last": 11, "delivered": 11}
+    failing(account.verdict(), "filler1 boot 1: ledger goes back")
+
+
+def test_a_run_that_was_killed_still_began_where_it_did(account: Account) -> None:
+    polls(account, 5)
+    told = account.ledger()
+    counts = told.body["sources"]["filler1"]["boots"]["1"]
+    account.boot, account.last = 2, 0
+    polls(account, 1)
+    account.ledger().body["sources"]["filler1"]["boots"]["1"] = {**counts, "first": 4, "delivered": 12}
+    failing(account.verdict(), "filler1 boot 1: ledger goes back")
+
+
 def test_a_ledger_that_counts_too_few_is_found(account: Account) -> None:
     polls(account, 200)
     account.ledger(delivered=100, pending=500)
