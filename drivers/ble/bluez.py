@@ -93,7 +93,9 @@ class BluezRadio:
             if advert.rssi != _NO_RSSI:
                 heard(device, advert)
 
-        arguments: BlueZScannerArgs = {"adapter": self.name}
+        # Without it bluetoothd says nothing of a device whose advert and strength stay the same: it would seem away,
+        # and would never be connected to.
+        arguments: BlueZScannerArgs = {"adapter": self.name, "filters": {"DuplicateData": True}}
         if self._passive:
             arguments["or_patterns"] = _passive_patterns()
             return BleakScanner(heard_now, scanning_mode="passive", bluez=arguments)

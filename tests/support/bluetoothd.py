@@ -1,7 +1,7 @@
 """A D-Bus service that plays bluetoothd's adapter, on a bus of its own, for bleak's own BlueZ backend to talk to.
 
-It has what scanning needs (doc/org.bluez.Adapter.rst): objects, discovery, adverts as properties of devices, power. It
-connects to nothing.
+It has what scanning needs (doc/org.bluez.Adapter.rst): objects, discovery, adverts as properties of devices, power. As
+with BlueZ 5.82, an advert that is like the one before is told only to those who asked for such. It connects to nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dbus_fast.service import ServiceInterface, dbus_method, dbus_property
 from dbus_fast.signature import Variant
 
 ADAPTER_PATH = "/org/bluez/hci0"
+_SAME_RSSI = 8
+"""Strengths that differ by less are the same, in dB."""
 
 _CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -46,10 +48,12 @@ class _Adapter(ServiceInterface):
         self.powered = powered
         self.discovering = False
         self.discoveries = 0
+        self.duplicates = False
 
     @dbus_method(name="SetDiscoveryFilter")
     def set_discovery_filter(self, properties: Annotated[dict[str, Any], DBusSignature("a{sv}")]):
-        pass
+        asked = properties.get("DuplicateData")
+        self.duplicates = asked is not None and asked.value
 
     @dbus_method(name="StartDiscovery")
     def start_discovery(self):
@@ -80,7 +84,9 @@ class _Device(ServiceInterface):
         self._rssi = rssi
         self.is_connected = False
 
-    def advertise(self, data: bytes, rssi: int) -> None:
+    def advertise(self, data: bytes, rssi: int, duplicates: bool) -> None:
+        if not duplicates and data == self._data and abs(rssi - self._rssi) < _SAME_RSSI:
+            return
         self._data, self._rssi = data, rssi
         self.emit_properties_changed({"ManufacturerData": {self._company: Variant("ay", data)}, "RSSI": rssi})
 
@@ -144,7 +150,7 @@ class Bluetoothd:
         if not self.adapter.discovering:
             return
         if address in self._devices:
-            self._devices[address].advertise(data, rssi)
+            self._devices[address].advertise(data, rssi, self.adapter.duplicates)
             return
         assert self._bus is not None
         device = self._devices[address] = _Device(address, company, data, rssi)

@@ -75,6 +75,22 @@ async def test_adverts_come_through_bluez(bluetoothd: Bluetoothd, bus: BleBus) -
     await listener.until(lambda: listener.values[0] == 0.0, SOON)
 
 
+async def test_a_device_that_always_says_the_same_is_heard_all_the_same(bluetoothd: Bluetoothd) -> None:
+    """Whoever has come too late for its first advert hears the next, and finds that it is there."""
+    heard = asyncio.Event()
+    bus = BleBus("link1", KIND.link_options(quiet_s=1), BluezRadio("hci0"), also=lambda *_: heard.set())
+    await bus.connect()
+    try:
+        bluetoothd.advertise(TAG, 0x0499, RUUVI, -77)
+        async with asyncio.timeout(SOON):
+            await heard.wait()
+        listener = await listen(bus)
+        bluetoothd.advertise(TAG, 0x0499, RUUVI, -77)
+        await listener.until(lambda: listener.values == (24.3, -77), SOON)
+    finally:
+        await bus.close()
+
+
 async def test_a_change_that_is_no_advert_is_not_taken_for_one(bluetoothd: Bluetoothd, bus: BleBus) -> None:
     await bus.connect()
     listener = await listen(bus)
