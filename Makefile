@@ -63,9 +63,9 @@ IMAGE_ENV := XDG_CACHE_HOME="$(or $(XDG_CACHE_HOME),$(HOME)/.cache)"
 image: packages-image venv ## Build the appliance's image and its update bundle in build/image, twice, and compare (IMAGE="check --variant rpi5")
 	@$(SUDO) env $(IMAGE_ENV) $(foreach name,SOURCE_DATE_EPOCH TIDEGATE_SIGNING_KEY TIDEGATE_SIGNING_CERTIFICATE TIDEGATE_KEYRING,$(if $($(name)),$(name)="$($(name))")) $(BIN)/python -m image $(or $(IMAGE),check)
 
-# In order, since the modules tell one box's life.
+# In order, since the modules tell one box's life. Root for a network of its own, which the emulated board has.
 hil: packages-hil venv $(if $(filter-out local,$(BENCH)),venv-fleet) ## Try a whole box on a bench: BENCH=local, qemu (the image that make image built) or a file
-	@$(BIN)/pytest -v hil/tests --bench=$(or $(BENCH),local)
+	@$(if $(filter qemu,$(BENCH)),$(SUDO) env $(IMAGE_ENV) )$(BIN)/pytest -v hil/tests --bench=$(or $(BENCH),local)
 
 docs: venv ## Regenerate what is generated: the references of configuration, commands and API, and the README parts
 	@$(BIN)/python -m gateway.config.reference --write

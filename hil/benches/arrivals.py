@@ -38,7 +38,8 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._latest: dict[str, Value] = {}
-        self._newest_of_boot: dict[int, Value] = {}
+        self._newest_ms: dict[tuple[int, str], int] = {}
+        """Boot and topic → when the value was read that was read last."""
         self._first_of_boot: dict[int, Value] = {}
         self._backfill: list[Value] | None = None
         self.values = 0
@@ -67,9 +68,8 @@ class Arrivals:
             if not hist:
                 self._latest[topic] = value
                 self._first_of_boot.setdefault(value.boot, value)
-            newest = self._newest_of_boot.get(value.boot)
-            if newest is None or value.timestamp_ms > newest.timestamp_ms:
-                self._newest_of_boot[value.boot] = value
+            key = (value.boot, topic)
+            self._newest_ms[key] = max(value.timestamp_ms, self._newest_ms.get(key, 0))
             self._arrived.notify_all()
 
     def forget(self) -> None:
@@ -93,10 +93,13 @@ class Arrivals:
         with self._arrived:
             return [value for topic, value in self._latest.items() if f"/{prefix}/" in topic]
 
-    def newest(self, boot: int) -> Value | None:
-        """Of all values of a boot, however late they came, the one that was read last."""
+    def newest_ms(self, boot: int, prefix: str) -> int:
+        """When the last value was read that came of a device and a boot, however late it came. Raises LookupError."""
         with self._arrived:
-            return self._newest_of_boot.get(boot)
+            read = [ms for (of, topic), ms in self._newest_ms.items() if of == boot and f"/{prefix}/" in topic]
+        if not read:
+            raise LookupError(f"no value of {prefix} came of boot {boot}")
+        return max(read)
 
     def first(self, boot: int) -> Value | None:
         """The first live value of a boot that arrived."""
@@ -116,13 +119,14 @@ class Arrivals:
     def wait_for_good(self, prefix: str, count: int, timeout_s: float) -> list[Value]:
         """Until so many topics of a device have a good live value. Raises NotArrived, which says what there is."""
         try:
-            self.wait(lambda: len(self._good(prefix)) >= count, timeout_s, f"{count} good values of {prefix}")
+            self.wait(lambda: len(self.good(prefix)) >= count, timeout_s, f"{count} good values of {prefix}")
         except NotArrived as error:
             there = ", ".join(
                 f"{value.topic.rpartition(prefix)[2]}={value.value!r} ({value.quality:#x})" for value in self.of(prefix)
             )
             raise NotArrived(f"{error}; there are: {there or 'none'}") from None
-        return self._good(prefix)
+        return self.good(prefix)
 
-    def _good(self, prefix: str) -> list[Value]:
+    def good(self, prefix: str) -> list[Value]:
+        """Those of :meth:`of` that aren't bad."""
         return [value for value in self.of(prefix) if value.quality < BAD]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from hil.benches.console import Console
-from hil.benches.declaration import Declaration
+from hil.benches.declaration import Declaration, Release
 from hil.benches.page import Page
 
 CLAIM_CODE = r"\b([0-9A-Z]{4}(?:-[0-9A-Z]{4}){3})\b"
@@ -97,8 +97,8 @@ class Bench(ABC):
     def restart(self) -> None:
         """In order. Returns when it has gone down."""
 
-    def wait_for_start(self, mark: int, timeout_s: float) -> None:
-        """Until it begins to start, as its console shows after `mark`. Raises BoxFailed."""
+    def expect_start(self) -> Callable[[float], None]:
+        """What is returned waits, so many seconds, until the box has begun to start since. It raises BoxFailed."""
         raise NotImplementedError
 
     @abstractmethod
@@ -125,9 +125,18 @@ class Bench(ABC):
     def ready(self) -> None:
         """What is to be done in the box after each start, once its shell answers, to have the bench's devices."""
 
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """TCP ports that the box has open for this bench's sake alone."""
+        return frozenset()
+
     def open_ports(self) -> list[int]:
         """TCP ports that take connections from outside."""
         raise NotImplementedError
+
+    @property
+    def time_hidden(self) -> bool:
+        return False
 
     def hide_time(self) -> None:
         """From now on nobody tells the box what time it is."""
@@ -136,8 +145,8 @@ class Bench(ABC):
     def tell_time(self) -> None:
         raise NotImplementedError
 
-    def bundle(self, version: str, *, broken: bool = False) -> Path:
-        """A signed release under another version; `broken`: its gateway doesn't start. The same one if asked again."""
+    def bundle(self, release: Release) -> Path:
+        """Signed, for this box. The same one if asked again."""
         raise NotImplementedError
 
     def download(self) -> Path:
@@ -160,6 +169,10 @@ class Bench(ABC):
 
     def remove_stick(self) -> None:
         raise NotImplementedError
+
+    @abstractmethod
+    def put_back(self) -> None:
+        """What a test that failed has left: power, cable, stick, time. Raises BoxFailed."""
 
     def last_words(self) -> str:
         """For whoever has to find out why a test failed."""

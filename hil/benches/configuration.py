@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hil.benches.bench import Wiring
-from hil.plant.config import ENTERPRISE, SITE, gateway_config
+from hil.plant.config import gateway_config
 from hil.plant.maps import ONE_OF_EACH
 from hil.radio.world import SENSOR
 
 BEACON = "C0:00:00:00:00:03"
-LOCATION = f"uns/v1/{ENTERPRISE}/{SITE}"
 INTERVALS_MS = {"fast": 1000, "slow": 5000}
 """An emulated board is some twenty times slower than the one it stands for."""
-SLOWEST_S = max(INTERVALS_MS.values()) / 1000
 
 
 @dataclass(frozen=True, slots=True)

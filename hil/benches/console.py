@@ -62,13 +62,9 @@ class Console:
             self._heard.notify_all()
 
     def mark(self) -> int:
-        """Here: for `wait` and `since`."""
+        """Here: for `wait`."""
         with self._heard:
             return len(self._lines)
-
-    def since(self, mark: int = 0) -> list[str]:
-        with self._heard:
-            return self._lines[mark:]
 
     def wait(self, pattern: str, timeout_s: float, mark: int = 0) -> re.Match[str]:
         """The first line after `mark` in which `pattern` is found; an unfinished one counts, too. Raises Silent."""

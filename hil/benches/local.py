@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from hil.benches.console import Console, Silent
 from hil.benches.declaration import Declaration, Local
 from hil.benches.page import Page, Unanswered
 from hil.demo.child import tethered
+from hil.free_port import free_port
 
 _HERE = "127.0.0.1"
 _UP_S = 60.0
@@ -32,7 +32,7 @@ class LocalBench(Bench):
         self.console = Console(log)
         self._config = directory / "etc" / "tidegate.toml"
         self._data = directory / "data"
-        self._port = _free_port()
+        self._port = free_port(_HERE)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._environment = dict(os.environ)
 
@@ -103,6 +103,10 @@ class LocalBench(Bench):
     def ready(self) -> None:
         pass  # the devices are there by themselves
 
+    def put_back(self) -> None:
+        if not self._processes:
+            self.power_on()
+
     def run(self, command: str, *, timeout_s: float = 60.0, check: bool = True) -> Ran:
         raise NotImplementedError("processes have no machine of their own")
 
@@ -140,10 +144,3 @@ class LocalBench(Bench):
                 process.kill()
                 process.wait()
                 raise BoxFailed(f"a process didn't end within {_DOWN_S:.0f} s\n{self.console.tail()}") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HERE, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from hil.benches.bench import CLAIM_CODE, Bench, BoxFailed, Plugs, Ran, Wiring
 from hil.benches.console import Console
-from hil.benches.declaration import Declaration, Ssh
+from hil.benches.declaration import Declaration, Part, Release, Ssh
 from hil.benches.page import Page, Unanswered
 from hil.benches.ports import open_ports
 from hil.benches.shell import Shell
-from hil.demo.child import Child
+from hil.demo.child import Child, ChildFailed
+from hil.plant.config import LINES, Characters
 
 _HANDED_OVER = "/run/provisioning"
-_SETTLE_S = 5
+_BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+_PLUGGED_S = 1.0
+"""By then a cable that can't be joined has said so."""
+_ASK_S = 40.0
+_PAUSE_S = 2.0
+
+
+def line_words(characters: Characters) -> str:
+    """socat's, for this machine's end of a serial line."""
+    parity = "parenb=1,parodd=0" if characters.parity == "even" else "parenb=0"
+    return f"raw,echo=0,cs8,{parity},b{characters.baud}"
 
 
 class SshBench(Bench):
     """See :class:`hil.benches.bench.Bench`."""
 
     def __init__(self, name: str, declaration: Declaration, directory: Path, log: Path) -> None:
+        """Raises BoxFailed."""
         super().__init__(name, declaration, directory)
         assert isinstance(declaration.bench, Ssh)
         self.options = declaration.bench
+        with socket.socket() as probe:
+            try:
+                probe.bind((self.options.here, 0))
+            except OSError as error:
+                raise BoxFailed(f"bench.here: {self.options.here} isn't this machine's: {error.strerror}") from None
         self.console = Console(log)
         self.shell = Shell(self.options.host, self.options.key.expanduser(), self.options.user, self.options.port)
         self._stack = ExitStack()
@@ -43,33 +62,54 @@ class SshBench(Bench):
 
     def connect(self, plugs: Plugs) -> Wiring:
         """This machine's ends of the serial cables are joined to the plant's lines."""
+        cables = []
         for line, device in self.options.cable.items():
-            ends = (f"{plugs.serial[line]},raw,echo=0", f"{device},b9600,raw,echo=0")
-            self._stack.callback(Child(f"cable of {line}", ["socat", *ends], self.directory / f"{line}.log").stop)
+            ends = (f"{plugs.serial[line]},raw,echo=0", f"{device},{line_words(LINES[line])}")
+            cable = Child(f"cable of {line}", ["socat", *ends], self.directory / f"{line}.log")
+            self._stack.callback(cable.stop)
+            cables.append(cable)
+        time.sleep(_PLUGGED_S)
+        for cable in cables:
+            try:
+                cable.check()
+            except ChildFailed as error:
+                raise BoxFailed(f"bench.cable: {error}") from None
         return Wiring(self.options.here, self.options.serial, self.options.data_dir, adapter=self.options.adapter)
 
     def power_on(self, *, since: str | None = None) -> None:
         """Without a switch it is on already."""
         assert since is None, "its clock can't be set from outside"
-        if self.options.power_on is not None:
+        if Part.POWER not in self.declaration.cannot:
             self._switch(self.options.power_on)
 
     def power_off(self) -> None:
-        if self.options.power_off is not None:
-            self._switch(self.options.power_off)
+        self._switch(self.options.power_off)
+        time.sleep(self.options.off_s)
 
     def restart(self) -> None:
-        before = self._boot_id()
+        started = self.expect_start()
         self.console.note("restart")
         self.run("systemd-run --on-active=1 systemctl reboot")
-        try:
-            self._wait_for_another(before)
-        except subprocess.TimeoutExpired:
-            raise BoxFailed(f"{self.options.host} didn't restart within {self.options.boot_s:.0f} s") from None
+        started(self._boot_s)
+
+    def expect_start(self) -> Callable[[float], None]:
+        """Told by the kernel's name for the time from one start to the next, once it can be asked again."""
+        before = self._boot_id()
+
+        def wait(timeout_s: float) -> None:
+            end = time.monotonic() + timeout_s + self._boot_s
+            while time.monotonic() < end:
+                ran = self._asked(_BOOT_ID)
+                if ran is not None and ran.code == 0 and ran.out.strip() not in ("", before):
+                    return
+                time.sleep(_PAUSE_S)
+            raise BoxFailed(f"{self.options.host} didn't start within {timeout_s + self._boot_s:.0f} s")
+
+        return wait
 
     def wait_until_up(self) -> None:
         try:
-            self.page.wait(self.options.boot_s)
+            self.page.wait(self._boot_s)
         except Unanswered as error:
             raise BoxFailed(f"{error}; is {self.options.host} switched on and connected?") from None
 
@@ -90,11 +130,15 @@ class SshBench(Bench):
     def ready(self) -> None:
         pass  # the devices are there by themselves
 
+    @property
+    def own_ports(self) -> frozenset[int]:
+        return frozenset({self.options.port})
+
     def open_ports(self) -> list[int]:
         return open_ports(self.options.host)
 
-    def bundle(self, version: str, *, broken: bool = False) -> Path:
-        return self.options.bundles["broken" if broken else version]
+    def bundle(self, release: Release) -> Path:
+        return self.options.bundles[release]
 
     def run(self, command: str, *, timeout_s: float = 60.0, check: bool = True) -> Ran:
         ran = self.shell.run(command, timeout_s * self.declaration.patience, check=check)
@@ -105,22 +149,32 @@ class SshBench(Bench):
     def tidegate(self, *arguments: str) -> Ran:
         return self.run(shlex.join([*self.options.command_line, *arguments]), check=False)
 
+    def put_back(self) -> None:
+        if Part.POWER not in self.declaration.cannot:
+            self._switch(self.options.power_on)
+
     def last_words(self) -> str:
-        return self.shell.run("journalctl -n 60 --no-pager -o short-monotonic", 30, check=False).out
+        ran = self._asked("journalctl -n 60 --no-pager -o short-monotonic")
+        return self.console.tail() if ran is None else ran.out
 
     def close(self) -> None:
         self._stack.close()
 
+    @property
+    def _boot_s(self) -> float:
+        return self.options.boot_s * self.declaration.patience
+
     def _boot_id(self) -> str:
-        return self.run("cat /proc/sys/kernel/random/boot_id").out.strip()
+        return self.run(_BOOT_ID).out.strip()
 
-    def _wait_for_another(self, before: str) -> None:
-        """Until it answers as another boot. Raises subprocess.TimeoutExpired."""
-        loop = 'until id=$({ssh}) && [ -n "$id" ] && [ "$id" != {before} ]; do sleep {pause}; done'
-        asked = shlex.join(self.shell.command("cat /proc/sys/kernel/random/boot_id"))
-        script = loop.format(ssh=asked, before=shlex.quote(before), pause=_SETTLE_S)
-        subprocess.run(["sh", "-c", script], check=True, capture_output=True, timeout=self.options.boot_s)
+    def _asked(self, command: str) -> Ran | None:
+        """None if it gives no answer."""
+        try:
+            return self.shell.run(command, _ASK_S, check=False)
+        except subprocess.TimeoutExpired:
+            return None
 
-    def _switch(self, command: str) -> None:
+    def _switch(self, command: str | None) -> None:
+        assert command is not None, "a bench without a switch says that it can't"
         self.console.note(command)
         subprocess.run(["sh", "-c", command], check=True, capture_output=True, timeout=60)

@@ -38,9 +38,7 @@ class Ledger:
     def verdict(self, settle_s: float) -> Verdict:
         """Look at what the broker retains, too; wait for what is on its way, but not for ever."""
         self._subscriber.audit_retained()
-        settle(self._subscriber, self._checker, settle_s)
-        with self._subscriber.lock:
-            return self._checker.verdict()
+        return settle(self._subscriber, self._checker, settle_s)
 
 
 class Surroundings:
@@ -82,6 +80,11 @@ class Surroundings:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def put_back(self) -> None:
+        """What a test that failed has left. Raises BrokerMissing or ChildFailed."""
+        if not self.broker.running:
+            self.broker.start()
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from hil.demo.child import Child, ChildFailed
+from hil.free_port import free_port
 
 HOST = "127.0.0.1"
 WINDOW = 200
@@ -51,7 +52,7 @@ class Broker:
         """Returns once it takes connections. Raises ChildFailed."""
         # Between finding a port and using it somebody else may take it, so the first start tries a few.
         for _ in range(_ATTEMPTS if not self.port else 1):
-            port = self.port or _free_port(self.host)
+            port = self.port or free_port(self.host)
             try:
                 self._launch(port)
             except ChildFailed as error:
@@ -106,14 +107,6 @@ class Broker:
                 raise
             time.sleep(0.02)
         self._child = child
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 def _answers(host: str, port: int) -> bool:

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from hil.plant.maps import DEVICES
+from hil.plant.maps import DEVICES, ONE_OF_EACH
 from hil.plant.opcua import NAMESPACE
 from hil.plant.registers import DeviceMap, Row
 
 INTERVALS_MS = {"fast": 500, "slow": 2000}
 _DRIVERS = {"modbus": "modbus", "rtu": "modbus", "opcua": "opcua", "sics": "serial"}
 """Protocol → driver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Characters:
+    """How characters travel on a serial line, 8 data bits each: both of its ends must agree."""
+
+    baud: int
+    parity: Literal["none", "even"]
+
+
+_CHARACTERS = {"rtu": Characters(19200, "even"), "sics": Characters(9600, "none")}
+"""Protocol → what is usual: MODBUS over Serial Line V1.02 §2.5.1, and what scales are delivered with."""
+LINES = {device.endpoint: _CHARACTERS[device.protocol] for device in ONE_OF_EACH if device.protocol in _CHARACTERS}
+"""The serial lines of the smaller plant."""
 GATEWAY, ENTERPRISE, SITE, SINK = "demo", "tidewater", "bottling", "broker"
 
 
@@ -57,12 +73,12 @@ def gateway_config(
             case "modbus":
                 lines += ['transport = "tcp"', f"host = {_text(host)}", f"port = {ports[endpoint]}"]
             case "rtu":
-                lines += ['transport = "rtu"', f"device = {_text(paths[endpoint])}"]
+                lines += ['transport = "rtu"', *_line(paths[endpoint], protocol)]
             case "opcua":
                 url = f"opc.tcp://{host}:{ports[endpoint]}/"
                 lines += [f"url = {_text(url)}", 'security_policy = "None"']
             case "sics":
-                lines += [f"device = {_text(paths[endpoint])}"]
+                lines += _line(paths[endpoint], protocol)
     kinds: dict[str, DeviceMap] = {}
     for device in devices:
         kinds.setdefault(device.kind, device)
@@ -84,6 +100,11 @@ def gateway_config(
                 if row.group == group:
                     lines += ["", "    [[template.group.tag]]", *(f"    {line}" for line in _tag(device, row))]
     return "\n".join(lines) + "\n"
+
+
+def _line(path: str, protocol: str) -> list[str]:
+    characters = _CHARACTERS[protocol]
+    return [f"device = {_text(path)}", f"baud = {characters.baud}", f"parity = {_text(characters.parity)}"]
 
 
 def _tag(device: DeviceMap, row: Row) -> Iterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from asyncua import Server, ua
 from asyncua.server.address_space import NodeData
 
+from hil.free_port import free_port
 from hil.plant.registers import DeviceMap, Row, assign, getter, resolve
 
 NAMESPACE = "urn:tidewater:bottling"
@@ -42,7 +42,7 @@ class OpcUaServer:
     async def __aenter__(self) -> OpcUaServer:
         """Raises OSError if the port can't be had."""
         # The server tells its clients where it is, so it must know before it listens.
-        self.port = self.port or _free_port(self._host)
+        self.port = self.port or free_port(self._host)
         server = self._server
         await server.init()
         server.set_endpoint(f"opc.tcp://{self._host}:{self.port}/")
@@ -91,10 +91,3 @@ def _node_id(name: str, index: int) -> ua.NodeId:
 
 def _variant(row: Row, value: Any) -> ua.Variant:
     return ua.Variant(list(value) if row.count is not None else value, _TYPES[row.type])
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

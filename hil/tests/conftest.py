@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hil.benches.bench import Bench
+from hil.benches.bench import Bench, BoxFailed
 from hil.benches.declaration import BenchInvalid, Part, declared
 from hil.benches.opening import open_bench
 from hil.benches.surroundings import Surroundings
+from hil.demo.child import ChildFailed
 from hil.tests.box import Box, Figure
 from hil.tests.provisioning import ENGINEER, provisioning_file
 
@@ -103,7 +104,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     box = item.config.stash.get(_BOX, None)
     if box is not None and report.failed:
+        box.bench.console.note(f"{item.name} failed")
         report.sections.append((f"the box's last words, all in {box.bench.console.log}", box.bench.last_words()))
+        try:
+            box.put_back()
+        except (BoxFailed, ChildFailed) as error:
+            report.sections.append(("what couldn't be put back", str(error)))
     return report
 
 

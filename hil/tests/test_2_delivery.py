@@ -16,12 +16,13 @@ EVERY_DRIVER = [
 
 @pytest.mark.parametrize("driver", EVERY_DRIVER)
 def test_every_value_arrives_at_the_broker_from(collecting: Box, driver: Driver) -> None:
-    values = collecting.around.arrivals.wait_for_good(driver.prefix, driver.tags, collecting.patient(60))
+    arrivals = collecting.around.arrivals
+    values = arrivals.wait_for_good(driver.prefix, driver.tags, collecting.patient(60))
     before = max(value.timestamp_ms for value in values)
-    collecting.around.arrivals.wait(
-        lambda: max(value.timestamp_ms for value in collecting.around.arrivals.of(driver.prefix)) > before,
+    arrivals.wait(
+        lambda: max((value.timestamp_ms for value in arrivals.good(driver.prefix)), default=0) > before,
         collecting.patient(30),
-        f"a newer value of {driver.name}",
+        f"a newer good value of {driver.name}",
     )
 
 
@@ -43,7 +44,7 @@ def test_a_pulled_network_cable_loses_nothing(collecting: Box) -> None:
         backfilled, gone = arrivals.backfilled, arrivals.said_offline
         collecting.bench.cut_network()
         # Devices on the network can't be read meanwhile; those on serial lines go on.
-        arrivals.wait(lambda: arrivals.said_offline > gone, 90, "the broker has noticed")
+        arrivals.wait(lambda: arrivals.said_offline > gone, collecting.patient(90), "the broker has noticed")
         collecting.bench.restore_network()
         arrivals.wait(lambda: arrivals.backfilled > backfilled, collecting.patient(90), "backfilled values")
 

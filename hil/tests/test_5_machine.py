@@ -32,4 +32,8 @@ def test_a_network_setting_that_somebody_confirms_stays(collecting: Box) -> None
     collecting.api.call("PUT", f"/v1/machine/network/{interface}", settings)
     collecting.until(lambda: collecting.api.call("POST", "/v1/machine/confirm"), 30, "it is confirmed")
     assert collecting.api.get("/v1/machine")["unconfirmed"] is None
+    collecting.bench.restart()
+    collecting.wait_until_up()
+    kept = collecting.api.get("/v1/machine")["interfaces"][0]["settings"]
+    assert (kept["dhcp"], kept["dns"]) == (True, ["10.77.0.1"])
     collecting.wait_for_every_driver()

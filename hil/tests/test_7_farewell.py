@@ -18,9 +18,9 @@ CANARY = secrets.token_hex(24)
 def test_a_factory_reset_gives_the_box_back_as_delivered(collecting: Box) -> None:
     bench = collecting.bench
     name, mark = collecting.api.get("/v1/machine")["hostname"], bench.console.mark()
-    certificate = bench.page.certificate()
+    certificate, started = bench.page.certificate(), bench.expect_start()
     collecting.api.call("POST", "/v1/machine/reset", {"hostname": name})
-    bench.wait_for_start(mark, 120)
+    started(120)
     bench.wait_until_up()
     assert bench.page.fetch("GET", "/login")[0] == 303, "somebody may still sign in"
     assert bench.page.certificate() != certificate
@@ -31,15 +31,16 @@ def test_a_factory_reset_gives_the_box_back_as_delivered(collecting: Box) -> Non
 
 def test_a_wipe_destroys_every_key_and_value(collecting: Box) -> None:
     bench = collecting.bench
-    name, mark = collecting.api.get("/v1/machine")["hostname"], bench.console.mark()
+    name = collecting.api.get("/v1/machine")["hostname"]
     collecting.api.call("POST", "/v1/secrets", {"name": "canary", "text": CANARY})
     certificate = bench.page.certificate()
     bench.power_off()
     assert bench.remains(CANARY.encode()), "the canary isn't on the disk as it should be"
     bench.power_on()
     bench.wait_until_up()
+    mark, started = bench.console.mark(), bench.expect_start()
     collecting.api.call("POST", "/v1/machine/wipe", {"hostname": name})
-    bench.wait_for_start(mark, 120)
+    started(120)
     bench.console.wait("wiped", collecting.patient(300), mark)
     bench.wait_until_up()
     assert bench.page.fetch("GET", "/login")[0] == 303, "somebody may still sign in"

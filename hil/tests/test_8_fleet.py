@@ -19,6 +19,7 @@ from hil.tests.box import Box
 NAME = "filler"
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.needs(Part.SYSTEM, Part.STICK)
 def test_a_fresh_box_comes_from_the_inventory_to_its_first_value_by_one_command(box: Box, directory: Path) -> None:
     """All that it was given before is the key of whoever looks after the fleet."""

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +19,16 @@ import pytest
 
 from hil.benches import mdns, timeserver
 from hil.benches.arrivals import Arrivals, NotArrived
-from hil.benches.bench import Plugs
+from hil.benches.bench import BoxFailed, Plugs
 from hil.benches.console import Console, Silent
-from hil.benches.declaration import DIRECTORY, BenchInvalid, Part, Qemu, declared
+from hil.benches.declaration import DIRECTORY, BenchInvalid, Part, Qemu, Ssh, declared
 from hil.benches.ports import open_ports
 from hil.benches.qemu.board import ADAPTERS, board_options
 from hil.benches.shell import Shell, new_key
-from hil.benches.ssh import SshBench
+from hil.benches.ssh import SshBench, line_words
 from hil.benches.timeserver import TimeServer
+from hil.plant.config import LINES, gateway_config
+from hil.plant.maps import ONE_OF_EACH
 
 HOST = "127.0.0.1"
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -34,12 +37,20 @@ SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 # -- declarations
 
 
-@pytest.mark.parametrize("path", sorted(DIRECTORY.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_bench_of_ours_is_declared_soundly_and_says_why_it_cannot(path: Path) -> None:
-    declaration = declared(path.stem)
+DESK = (DIRECTORY / "ssh.toml").read_text().replace("192.0.2.", "10.0.0.")
+"""The template, filled in."""
+
+
+@pytest.mark.parametrize("name", ["local", "qemu", "desk"])
+def test_every_bench_of_ours_is_declared_soundly_and_says_why_it_cannot(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "desk.toml" if name == "desk" else DIRECTORY / f"{name}.toml"
+    if name == "desk":
+        path.write_text(DESK)
+    declaration = declared(str(path))
     assert declaration.about
     assert all(len(reason) > 10 for reason in declaration.cannot.values())
-    assert declared(str(path)) == declaration
+    if name != "desk":
+        assert declared(name) == declaration
 
 
 @pytest.mark.parametrize(
@@ -48,6 +59,13 @@ def test_every_bench_of_ours_is_declared_soundly_and_says_why_it_cannot(path: Pa
         (None, "name one of"),
         ("about = ", "isn't TOML"),
         ('about = "x"\n[bench]\nkind = "cloud"', "bench"),
+        ('about = "x"\n[bench]\nkind = "ssh"', r"bench\.host is missing; docs/how-to"),
+        ((DIRECTORY / "ssh.toml").read_text(), r"bench\.host: 192\.0\.2\.20 is the address of an example: write"),
+        (DESK.replace("fieldbus =", "feldbus ="), r"bench\.serial: it names .* feldbus: name checkweigher1, fieldbus"),
+        (DESK.replace("power =", "# power ="), r"bench\.power_off, bench\.power_on: write both commands"),
+        (DESK.replace("slots =", "# slots ="), r"bench\.bundles\.good: name the file"),
+        (DESK.replace("clock =", "# clock ="), r"cannot\.clock: no program can do that"),
+        (DESK.replace("[bench]", "[bench]\ncolour = 1"), r"there is no setting bench\.colour; docs/how-to"),
         ('about = "x"\n[bench]\nkind = "local"\n[cannot]\nfly = "no wings"', "cannot.fly"),
         ('about = "x"\ncolour = 1\n[bench]\nkind = "local"', "colour"),
     ],
@@ -90,7 +108,8 @@ def test_a_console_is_waited_for_line_by_line_and_keeps_all_with_its_times(tmp_p
 def test_a_console_follows_streams_and_says_whose_line_it_is(tmp_path: Path) -> None:
     console = Console(tmp_path / "console.log")
     console.follow(io.BufferedReader(io.BytesIO(b"one\ntwo\n")), "page").join(5)
-    assert console.since() == ["page: one", "page: two"]
+    assert console.wait("one", 1).string == "page: one"
+    assert console.wait("two", 1).string == "page: two"
     threading.Timer(0.05, console.feed, [b"late\n"]).start()
     assert console.wait("late", 5)
     console.close()
@@ -109,9 +128,10 @@ def test_arrivals_tell_live_from_late_and_what_is_lacking() -> None:
     arrivals.take("uns/v1/a/b/gw1/_state", b'{"state":"offline"}', False)
     assert [value.value for value in arrivals.wait_for_good("tank1", 1, 1)] == [1]
     assert (arrivals.values, arrivals.backfilled, arrivals.said_offline) == (3, 1, 1)
-    newest = arrivals.newest(2)
-    assert newest is not None
-    assert newest.timestamp_ms == 2000
+    assert arrivals.newest_ms(2, "tank1") == 2000
+    with pytest.raises(LookupError, match="no value of tank2 came of boot 2"):
+        arrivals.newest_ms(2, "tank2")
+    assert [value.value for value in arrivals.good("tank1")] == [1]
     with pytest.raises(NotArrived, match=r"2 good values of tank1; there are: /level=1 .*, /flow=1 \(0x80310000\)"):
         arrivals.wait_for_good("tank1", 2, 0.05)
 
@@ -182,6 +202,21 @@ def test_a_name_is_found_by_multicast_dns_or_it_is_said_that_nobody_has_it(monke
         assert mdns.find("nobody.local", HOST) is None
 
 
+# -- serial lines
+
+
+def test_both_ends_of_a_serial_line_are_set_alike() -> None:
+    """The gateway's configuration says so even where it is the default; this machine's end is socat's."""
+    paths = {line: f"/dev/{line}" for line in LINES}
+    ports = {device.endpoint: 1 for device in ONE_OF_EACH if device.endpoint not in LINES}
+    text = gateway_config(ports, paths, broker_port=1, data_dir=Path("/data"), devices=ONE_OF_EACH)
+    links = {link["name"]: link for link in tomllib.loads(text)["link"]}
+    for line, characters in LINES.items():
+        assert (links[line]["baud"], links[line]["parity"]) == (characters.baud, characters.parity)
+    assert line_words(LINES["fieldbus"]) == "raw,echo=0,cs8,parenb=1,parodd=0,b19200"
+    assert line_words(LINES["checkweigher1"]) == "raw,echo=0,cs8,parenb=0,b9600"
+
+
 # -- a shell by SSH
 
 
@@ -232,14 +267,19 @@ def test_a_real_gateways_bench_signs_in_runs_writes_and_says_what_failed(
     declaration.write_text(
         f'about = "loopback"\n[bench]\nkind = "ssh"\nhost = "{HOST}"\nhere = "{HOST}"\nport = {port}\nkey = "{key}"\n'
         f'user = "{getpass.getuser()}"\ncommand_line = ["echo", "Claim it with 7H2K-9QRM-4TWX-B0ZC:"]\n'
-        f'power_off = "touch {tmp_path}/off"\n[bench.serial]\nfieldbus = "/dev/ttyUSB0"\n'
-        f'[cannot]\n{Part.CABLE} = "nobody pulls it"\n'
+        f'power_off = "touch {tmp_path}/off"\npower_on = "touch {tmp_path}/on"\noff_s = 0\n'
+        f'[bench.serial]\nfieldbus = "/dev/ttyUSB0"\ncheckweigher1 = "/dev/ttyUSB1"\n'
+        f'[bench.cable]\nfieldbus = "{tmp_path}/cable"\ncheckweigher1 = "{tmp_path}/cable"\n'
+        "[cannot]\n" + "".join(f'{part} = "nobody does it"\n' for part in (*Ssh.impossible, Part.SLOTS))
     )
     with SshBench("desk", declared(str(declaration)), tmp_path, tmp_path / "console.log") as bench:
         assert bench.run("uname -s").out.strip() == "Linux"
         assert bench.tidegate("status", "it's").out.endswith("status it's\n")
         assert bench.claim_code() == "7H2K-9QRM-4TWX-B0ZC"
-        assert bench.connect(Plugs()).serial == {"fieldbus": "/dev/ttyUSB0"}
+        with pytest.raises(BoxFailed, match=r"bench\.cable: the cable of \w+ ended with exit code 1"):
+            bench.connect(Plugs({"fieldbus": "/dev/null", "checkweigher1": "/dev/null"}))
         bench.power_off()
         assert (tmp_path / "off").exists()
+        bench.put_back()
+        assert (tmp_path / "on").exists()
     assert "uname -s: 0" in (tmp_path / "console.log").read_text()

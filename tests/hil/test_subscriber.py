@@ -62,7 +62,7 @@ class Publisher:
 
     def ledger(self) -> None:
         counts = {"first": 1, "last": self._last, "delivered": self._last, "refused": 0, "pending": 0, "dropped": []}
-        self.send(f"{GATEWAY}/_ledger", {"sources": {"filler1": {"topic": ASSET, "boots": {"1": counts}}}}, retain=True)
+        self.send(f"{GATEWAY}/_ledger", {"boot": 1, "sources": {"filler1": {"topic": ASSET, "boots": {"1": counts}}}}, retain=True)
 
 
 def start(broker: Mosquitto, *options: str) -> subprocess.Popen[str]:
@@ -124,7 +124,7 @@ def test_a_session_misses_nothing_while_the_broker_restarts(broker: Mosquitto) -
             gateway.ledger()
             assert subscriber.ready.wait(10)
             assert subscriber.audit_retained()
-            gateway.send(f"{GATEWAY}/_ledger", {"sources": {}}, retain=True)
+            gateway.send(f"{GATEWAY}/_ledger", {"boot": 1, "sources": {}}, retain=True)
             settle(subscriber, checker, 10)
     verdict = checker.verdict()
     assert verdict.passed, verdict.reasons

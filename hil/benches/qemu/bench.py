@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mmap
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from hil.benches.bench import CLAIM_CODE, Bench, BoxFailed, Plugs, Ran, Wiring
 from hil.benches.console import Console, Silent
-from hil.benches.declaration import Declaration, Part, Qemu
+from hil.benches.declaration import Declaration, Part, Qemu, Release
 from hil.benches.page import Page, Unanswered
 from hil.benches.ports import open_ports
 from hil.benches.qemu import network
@@ -56,6 +56,8 @@ class QemuBench(Bench):
         self._bundles = Bundles(self.image, self.options.variant)
         self._plugs = Plugs()
         self._board: Board | None = None
+        self._cut = False
+        self._stick = False
         self._stack = ExitStack()
         network.enter()
         self.console = Console(log)
@@ -99,21 +101,27 @@ class QemuBench(Bench):
 
     def power_off(self) -> None:
         board, self._board = self._board, None
+        self._cut = self._stick = False
         if board is not None:
             board.cut()
             self.console.note("power off")
 
     def restart(self) -> None:
-        mark = self.console.mark()
+        started = self.expect_start()
         self.console.note("restart")
         self.run("systemctl reboot", check=False)
-        self.wait_for_start(mark, _DOWN_S)
+        started(_DOWN_S)
 
-    def wait_for_start(self, mark: int, timeout_s: float) -> None:
-        try:
-            self.console.wait(STARTS, timeout_s * self.declaration.patience, mark)
-        except Silent as error:
-            raise BoxFailed(str(error)) from None
+    def expect_start(self) -> Callable[[float], None]:
+        mark = self.console.mark()
+
+        def wait(timeout_s: float) -> None:
+            try:
+                self.console.wait(STARTS, timeout_s * self.declaration.patience, mark)
+            except Silent as error:
+                raise BoxFailed(str(error)) from None
+
+        return wait
 
     def wait_until_up(self) -> None:
         try:
@@ -143,6 +151,10 @@ class QemuBench(Bench):
     def open_ports(self) -> list[int]:
         return open_ports(network.BOX)
 
+    @property
+    def time_hidden(self) -> bool:
+        return self.time_server.quiet
+
     def hide_time(self) -> None:
         self.time_server.quiet = True
 
@@ -151,8 +163,8 @@ class QemuBench(Bench):
         self.time_server.quiet = False
         self.run("systemctl try-restart systemd-timesyncd")
 
-    def bundle(self, version: str, *, broken: bool = False) -> Path:
-        return self._bundles.get(version, broken=broken)
+    def bundle(self, release: Release) -> Path:
+        return self._bundles.get(release)
 
     def download(self) -> Path:
         return self.image.with_name(f"{self.image.name}.zst")
@@ -172,11 +184,23 @@ class QemuBench(Bench):
     def tidegate(self, *arguments: str) -> Ran:
         return self.run(shlex.join(["tidegate", *arguments]), check=False)
 
+    def put_back(self) -> None:
+        self.time_server.quiet = False
+        if self._board is None:
+            self.power_on()
+            return  # with its cable, and without a stick
+        if self._cut:
+            self.restore_network()
+        if self._stick:
+            self.remove_stick()
+
     def cut_network(self) -> None:
+        self._cut = True
         self.console.note("the network cable is pulled")
         self.board.control.ask("set_link", name="card", up=False)
 
     def restore_network(self) -> None:
+        self._cut = False
         self.console.note("the network cable is back")
         self.board.control.ask("set_link", name="card", up=True)
 
@@ -191,12 +215,14 @@ class QemuBench(Bench):
         for name, source in files.items():
             self.tools.run("mcopy", "-i", stick, source, f"::{name}")
         self.console.note(f"a stick is put in: {', '.join(files)}")
+        self._stick = True
         self.board.control.ask("blockdev-add", **{"driver": "raw", "node-name": "stick", "file": _file_node(stick)})
         where = {"bus": "usb.0", "port": STICK_PORT}
         self.board.control.ask("device_add", driver="usb-storage", id="stick", drive="stick", **where)
 
     def remove_stick(self) -> None:
         self.console.note("the stick is pulled out")
+        self._stick = False
         self.board.control.ask("device_del", id="stick")
         self.board.control.wait("DEVICE_DELETED", device="stick")
         self.board.control.ask("blockdev-del", **{"node-name": "stick"})

@@ -94,10 +94,6 @@ class Board:
         self._qmp: Qmp | None = None
 
     @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    @property
     def control(self) -> Qmp:
         """Raises BoxFailed."""
         if self._qmp is None:

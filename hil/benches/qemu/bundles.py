@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from hil.benches.bench import BoxFailed
+from hil.benches.declaration import Release
 
 BROKEN = "health"
 """A flaw that ``python -m image bundle`` knows."""
@@ -23,15 +24,17 @@ class Bundles:
         self._variant = variant
         self._directory = Path("build/hil").absolute()
 
-    def get(self, version: str, *, broken: bool = False) -> Path:
+    def get(self, release: Release) -> Path:
         """Raises BoxFailed."""
-        bundle = self._directory / f"{self._variant}-{version}.raucb"
+        bundle = self._directory / f"{self._variant}-{release.version}.raucb"
         if not bundle.exists() or bundle.stat().st_mtime < self._image.stat().st_mtime:
             self._directory.mkdir(parents=True, exist_ok=True)
-            flaw = ["--flaw", BROKEN] if broken else []
-            command = [sys.executable, "-m", "image", "bundle", "--variant", self._variant, "--version", version]
-            command += ["--file", str(bundle), *flaw]
+            flaw = ["--flaw", BROKEN] if release is Release.BROKEN else []
+            command = [sys.executable, "-m", "image", "bundle", "--variant", self._variant]
+            begun = bundle.with_name(f"begun-{bundle.name}")  # whoever interrupts this leaves no half of one behind
+            command += ["--version", release.version, "--file", str(begun), *flaw]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             if ran.returncode != 0:
                 raise BoxFailed(f"no bundle could be made: {ran.stderr.strip()}")
+            begun.replace(bundle)
         return bundle
