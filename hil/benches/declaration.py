@@ -52,12 +52,14 @@ class Release(StrEnum):
     GOOD = "good"
     BROKEN = "broken"
     """Its gateway doesn't start."""
+    DEAD = "dead"
+    """Its system doesn't even start."""
     ON_A_STICK = "stick"
 
     @property
     def version(self) -> str:
         """Newer than any image under test."""
-        return {"good": "9000.1.0", "broken": "9000.2.0", "stick": "9000.3.0"}[self.value]
+        return {"good": "9000.1.0", "broken": "9000.2.0", "dead": "9000.4.0", "stick": "9000.3.0"}[self.value]
 
 
 class _Table(BaseModel):
@@ -149,7 +151,7 @@ class Declaration(_Table):
                 raise _wrong(f"cannot.{part}", "no program can do that to a real gateway: say why in a sentence")
         if Part.POWER not in self.cannot and None in (self.bench.power_off, self.bench.power_on):
             raise _wrong("bench.power_off, bench.power_on", "write both commands, or put power into [cannot]")
-        needed = () if Part.SLOTS in self.cannot else (Release.GOOD, Release.BROKEN)
+        needed = () if Part.SLOTS in self.cannot else (Release.GOOD, Release.BROKEN, Release.DEAD)
         lacking = [release for release in needed if release not in self.bench.bundles]
         if lacking:
             raise _wrong(f"bench.bundles.{lacking[0]}", "name the file of that bundle, or put slots into [cannot]")

@@ -7,7 +7,8 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -53,7 +54,25 @@ class Page:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
         """Status and text. Raises OSError or http.client.HTTPException."""
-        given = {"connection": "close", **(headers or {})}
+        with self._asked(method, path, body, {"connection": "close", **(headers or {})}) as reply:
+            text = reply.read().decode("utf-8", "replace")
+        for line in reply.headers.get_all("set-cookie") or ():
+            name, _, value = line.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        return reply.status, text
+
+    @contextmanager
+    def following(self, path: str) -> Iterator[http.client.HTTPResponse]:
+        """A stream of events that stays open meanwhile, as a browser's does. Raises as :meth:`fetch` does."""
+        with self._asked("GET", path, None, {"accept": "text/event-stream"}) as reply:
+            assert reply.status == 200, f"{path}: {reply.status}"
+            yield reply
+
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        given = dict(headers)
         if self._cookies:
             given["cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         if self._token is not None:
@@ -61,14 +80,9 @@ class Page:
         connection = http.client.HTTPSConnection(self._place, timeout=self._timeout_s, context=self._tls)
         try:
             connection.request(method, path, body, given)
-            reply = connection.getresponse()
-            text = reply.read().decode("utf-8", "replace")
+            yield connection.getresponse()
         finally:
             connection.close()
-        for line in reply.headers.get_all("set-cookie") or ():
-            name, _, value = line.partition(";")[0].partition("=")
-            self._cookies[name] = value
-        return reply.status, text
 
     def answers(self) -> bool:
         """Whether somebody is in."""

@@ -75,8 +75,12 @@ def test_a_power_cut_during_an_update_leaves_a_box_that_works(collecting: Box, a
 
 
 @pytest.mark.timeout(3600)
-def test_a_broken_update_falls_back_by_itself(collecting: Box) -> None:
-    bundle = collecting.bench.bundle(Release.BROKEN)
+@pytest.mark.parametrize(
+    "release",
+    [pytest.param(Release.BROKEN, id="its gateway fails"), pytest.param(Release.DEAD, id="it doesn't start at all")],
+)
+def test_a_broken_update_falls_back_by_itself(collecting: Box, release: Release) -> None:
+    bundle = collecting.bench.bundle(release)
     with collecting.nothing_lost():
         before = healthy(collecting)
         path = upload(collecting, bundle)
@@ -91,7 +95,7 @@ def test_a_broken_update_falls_back_by_itself(collecting: Box) -> None:
         collecting.wait_until_up()
         slot = healthy(collecting)
     assert (slot["name"], slot["version"]) == (before["name"], before["version"])
-    collecting.measured("a broken update, begun to fallen back", f"{time.monotonic() - began:.0f} s", "", None)
+    collecting.measured(f"a {release} update, begun to fallen back", f"{time.monotonic() - began:.0f} s", "", None)
 
 
 @pytest.mark.timeout(3600)

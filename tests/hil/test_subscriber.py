@@ -62,7 +62,11 @@ class Publisher:
 
     def ledger(self) -> None:
         counts = {"first": 1, "last": self._last, "delivered": self._last, "refused": 0, "pending": 0, "dropped": []}
-        self.send(f"{GATEWAY}/_ledger", {"boot": 1, "sources": {"filler1": {"topic": ASSET, "boots": {"1": counts}}}}, retain=True)
+        self.send(
+            f"{GATEWAY}/_ledger",
+            {"boot": 1, "sources": {"filler1": {"topic": ASSET, "boots": {"1": counts}}}},
+            retain=True,
+        )
 
 
 def start(broker: Mosquitto, *options: str) -> subprocess.Popen[str]:

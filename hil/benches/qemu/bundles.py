@@ -12,8 +12,8 @@ from pathlib import Path
 from hil.benches.bench import BoxFailed
 from hil.benches.declaration import Release
 
-BROKEN = "health"
-"""A flaw that ``python -m image bundle`` knows."""
+_FLAWS = {Release.BROKEN: "health", Release.DEAD: "boot"}
+"""As ``python -m image bundle`` calls them."""
 
 
 class Bundles:
@@ -29,7 +29,7 @@ class Bundles:
         bundle = self._directory / f"{self._variant}-{release.version}.raucb"
         if not bundle.exists() or bundle.stat().st_mtime < self._image.stat().st_mtime:
             self._directory.mkdir(parents=True, exist_ok=True)
-            flaw = ["--flaw", BROKEN] if release is Release.BROKEN else []
+            flaw = ["--flaw", _FLAWS[release]] if release in _FLAWS else []
             command = [sys.executable, "-m", "image", "bundle", "--variant", self._variant]
             begun = bundle.with_name(f"begun-{bundle.name}")  # whoever interrupts this leaves no half of one behind
             command += ["--version", release.version, "--file", str(begun), *flaw]
