@@ -20,6 +20,8 @@ DATA_MIB = 188
 _BOOT_MIB = 64
 _ALIGN_MIB = 4
 _BOOT_LABEL = "TIDEGATE"
+SHIPPED = "tidegate-shipped.txt"
+"""On the boot partition: what was delivered there. A wipe deletes the rest (image/boot/init)."""
 _CONFIG_TXT = "arm_64bit=1\nenable_uart=1\nupstream_kernel=1\nkernel=u-boot.bin\n"
 _CONSOLES = {"rpi": "ttyS1", "rpi5": "ttyAMA10"}
 """The serial line on the pins of the header, or of the debug connector, by the names of Debian's kernel."""
@@ -105,6 +107,7 @@ def _boot_partition(root: Root, release: Release, box: Toolbox, folder: Path) ->
         ],
         env=env,
     )
+    (boot / SHIPPED).write_text(shipped(boot))
     set_times(boot, release.epoch)
     box.script(
         'truncate -s "$2M" "$1.vfat"\n'
@@ -116,6 +119,12 @@ def _boot_partition(root: Root, release: Release, box: Toolbox, folder: Path) ->
         f"{SIGNATURE:08x}",
         env=env,
     )
+
+
+def shipped(boot: Path) -> str:
+    """The list of what is in the folder, one path a line. Its own name comes last: so a list is known to be whole."""
+    names = sorted(path.relative_to(boot).as_posix() for path in boot.rglob("*") if path.is_file())
+    return "".join(f"{name}\n" for name in (*names, SHIPPED))
 
 
 def _ext4(

@@ -18,7 +18,10 @@ APPLETS = (
         "chroot",
         "cmp",
         "cp",
+        "cut",
         "dd",
+        "find",
+        "grep",
         "head",
         "insmod",
         "mkdir",
@@ -46,8 +49,12 @@ MODULES = (
     *("sdhci_brcmstb", "pcie_brcmstb", "reset_raspberrypi", "xhci_pci", "usb_storage", "uas", "dwc2", "nvme"),
     # What is on it.
     *("ext4", "crc32c_generic", "crc32c", "overlay"),
+    # The boot partition, which a wipe reads and writes: nothing loads the tables of its names when it is mounted.
+    *("vfat", "nls_cp437", "nls_iso8859_1"),
 )
 """Wanted with what they depend on. One that a kernel has built in, or doesn't have, is left out."""
+_EVERYWHERE = frozenset({"overlay", "vfat", "nls_cp437", "nls_iso8859_1"})
+"""Of these, what no board does without."""
 
 
 def initramfs(root: Path, kernel: str, busybox: Path, box: Toolbox) -> bytes:
@@ -59,8 +66,9 @@ def initramfs(root: Path, kernel: str, busybox: Path, box: Toolbox) -> bytes:
         name = Path(file).name.removesuffix(".xz")
         names.append(name)
         entries.append(Entry.file(f"lib/modules/{name}", lzma.decompress(data) if file.endswith(".xz") else data))
-    if not any(name.startswith("overlay.") for name in names):
-        raise BuildError(f"the kernel {kernel} has no module 'overlay': look at 'remove_modules' of the layers")
+    loaded = {_module(name) for name in (*names, *(folder / "modules.builtin").read_text().split())}
+    if missing := sorted(_EVERYWHERE - loaded):
+        raise BuildError(f"the kernel {kernel} has no module {missing[0]!r}: look at 'remove_modules' of the layers")
     tree = [
         *map(Entry.folder, ("bin", "dev", "etc", "lib", "lib/modules", "proc", "root", "run", "sys", "tmp")),
         Entry.character_device("dev/console", 5, 1),
@@ -79,10 +87,15 @@ def closure(modules_dep: str, wanted: tuple[str, ...]) -> list[str]:
     ``modules_dep`` is that of depmod: ``file: what it needs, the nearest first``.
     """
     needs = {file: rest.split() for file, _, rest in (line.partition(":") for line in modules_dep.splitlines())}
-    by_name = {Path(file).name.partition(".")[0].replace("-", "_"): file for file in needs}
+    by_name = {_module(file): file for file in needs}
     order: dict[str, None] = {}
     for name in wanted:
         if name in by_name:
             for file in (*reversed(needs[by_name[name]]), by_name[name]):
                 order.setdefault(file)
     return list(order)
+
+
+def _module(file: str) -> str:
+    """The name by which the kernel knows a module."""
+    return Path(file).name.partition(".")[0].replace("-", "_")

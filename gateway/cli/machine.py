@@ -205,7 +205,10 @@ def reset(hostname: str | None, config_path: Path, socket: Path | None, as_json:
 @socket_option
 @json_option
 def wipe(hostname: str | None, config_path: Path, socket: Path | None, as_json: bool) -> None:
-    """Restart the machine as it came from the factory, all keys and data destroyed, its identity too."""
+    """Restart the machine as it came from the factory, all keys and data destroyed, its identity too.
+
+    What was put onto the card's boot partition goes as well: a provisioning file would make the machine yours again.
+    """
     _erase("wipe", hostname, client_for(config_path, socket, _ANSWER_S), as_json=as_json)
 
 

@@ -7,7 +7,7 @@ import stat
 import subprocess
 
 from image.cpio import Entry, archive
-from image.initramfs import APPLETS, closure
+from image.initramfs import APPLETS, MODULES, closure
 from image.places import CHECKOUT
 
 _BOOT = CHECKOUT / "image" / "boot"
@@ -54,6 +54,16 @@ def test_modules_come_after_what_they_need() -> None:
     listed += "l/jbd2.ko.xz:\nl/mbcache.ko.xz: l/deep.ko.xz\nl/deep.ko.xz:\no/over-lay.ko.xz:\n"
     order = closure(listed, ("ext4", "built_in", "over_lay"))
     assert order == ["l/jbd2.ko.xz", "l/mbcache.ko.xz", "a/ext4.ko.xz", "o/over-lay.ko.xz"]
+
+
+def test_what_the_first_program_mounts_can_be_mounted() -> None:
+    """No program of the kernel's loads a module here, so that what a mount asks for must be there before."""
+    (options,) = re.findall(r"mount -t vfat -o (\S+) ", (_BOOT / "init").read_text())
+    told = dict(option.partition("=")[::2] for option in options.split(","))
+    asked = {"vfat", f"nls_cp{told['codepage']}", f"nls_{told['iocharset'].replace('-', '_')}"}
+    assert asked <= set(MODULES)
+    kernel = (CHECKOUT / "image/yocto/meta-tidegate/recipes-kernel/linux/files/tidegate.cfg").read_text()
+    assert {"CONFIG_VFAT_FS=y", "CONFIG_NLS_CODEPAGE_437=y", "CONFIG_NLS_ISO8859_1=y"} <= set(kernel.splitlines())
 
 
 def test_the_first_program_parses_and_finds_every_program_it_calls() -> None:

@@ -9,7 +9,8 @@ from tidegate_appliance.commands import run
 from tidegate_appliance.places import Places
 
 Kind: TypeAlias = Literal["reset", "wipe"]
-"""``reset``: as delivered, but the same box: its identity stays. ``wipe``: nothing of it can be read again."""
+"""``reset``: as delivered, but the same box: its identity stays. ``wipe``: nothing of it can be read again, nor what
+people put onto the boot partition."""
 
 
 def ask_to_erase(kind: Kind, places: Places) -> None:
