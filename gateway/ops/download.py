@@ -49,7 +49,8 @@ class Source:
 
     def __post_init__(self) -> None:
         """Raises UpdateRefused."""
-        _checked(self.url)
+        if leads_to_a_folder(_checked(self.url)):
+            raise UpdateRefused(f"{self} leads to a folder, not to a bundle: write the address of the .raucb in it")
 
     def __str__(self) -> str:
         """What stands behind the ``?`` may be a secret."""
@@ -260,6 +261,11 @@ def _checked(url: str) -> SplitResult:
             "password"
         )
     return address
+
+
+def leads_to_a_folder(address: SplitResult) -> bool:
+    """Nothing there can be a bundle, whatever the server answers: a list of files, or a page."""
+    return not address.query and not address.path.rpartition("/")[2]
 
 
 def _context(source: Source) -> ssl.SSLContext:

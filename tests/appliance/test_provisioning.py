@@ -49,7 +49,7 @@ def test_everything_a_file_may_say_is_applied_and_a_second_time_unchanged(places
     [ssh]
     authorized_keys = ["{KEY}"]
     [update]
-    url = "https://updates.example.com/tidegate/"
+    url = "https://updates.example.com/tidegate.raucb"
     """
     first = provision(places, text)
     assert list(first) == [
@@ -72,7 +72,7 @@ def test_everything_a_file_may_say_is_applied_and_a_second_time_unchanged(places
     assert "DHCP=yes\n" in (places.networks / "50-eth1.network").read_text()
     assert places.authorized_keys.read_text() == f"{KEY}\n"
     assert places.authorized_keys.stat().st_mode & 0o777 == 0o600
-    assert places.update_url.read_text() == "https://updates.example.com/tidegate/\n"
+    assert places.update_url.read_text() == "https://updates.example.com/tidegate.raucb\n"
     calls = programs.calls
     assert sum(call.endswith("network1.Manager Reload") for call in calls) == 1
     assert "hostnamectl --transient hostname packing-3" in calls
@@ -141,7 +141,8 @@ def test_what_is_wrong_is_refused_alone(places: Places) -> None:
         ("[time]\nservers = ['a.example', 'b.example', 'c.example', 'd.example', 'e.example']", "time servers"),
         ('[time]\nservers = ["a\\nNTP=b"]', "time servers"),
         ('[ssh]\nauthorized_keys = ["command=\\"sh\\" ssh-ed25519 AAAA"]', "ssh authorized_keys"),
-        ("[update]\nurl = 'https://ada:secret@updates.example.com/'", "update url"),
+        ("[update]\nurl = 'https://ada:secret@updates.example.com/t.raucb'", "update url"),
+        ("[update]\nurl = 'https://updates.example.com/tidegate/'", "update url"),
     ],
 )
 def test_nonsense_is_refused_in_one_sentence_and_changes_nothing(places: Places, text: str, name: str) -> None:
@@ -152,6 +153,12 @@ def test_nonsense_is_refused_in_one_sentence_and_changes_nothing(places: Places,
     assert "\n" not in found[name].said
     assert "secret" not in found[name].said
     assert sorted(places.root.rglob("*")) == before
+
+
+def test_a_folder_of_updates_is_refused_with_what_to_write(places: Places) -> None:
+    found = provision(places, "[update]\nurl = 'https://updates.example.com/tidegate/'")["update url"]
+    assert found.said.endswith("/' leads to a folder, and updates come from a bundle's own address")
+    assert found.mend == "write it as https://updates.example.com/tidegate.raucb"
 
 
 def test_an_interface_that_isnt_there_is_set_and_said(places: Places) -> None:

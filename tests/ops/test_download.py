@@ -189,3 +189,10 @@ async def test_what_is_too_large_or_has_no_room_isnt_begun(server: Server, tmp_p
 def test_what_is_no_address_to_download_from(url: str) -> None:
     with pytest.raises(UpdateRefused, match="it must be https"):
         Source(url)
+
+
+@pytest.mark.parametrize("url", ["https://host", "https://host/", "https://host/tidegate/", "https://host/tidegate/#b"])
+def test_a_folders_address_is_refused_before_a_page_is_taken_for_a_bundle(url: str) -> None:
+    with pytest.raises(UpdateRefused, match=r"leads to a folder, not to a bundle: write the address of the \.raucb"):
+        Source(url)
+    assert str(Source("https://host/latest/?variant=rpi")) == "https://host/latest/"

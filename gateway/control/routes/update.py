@@ -40,7 +40,12 @@ class Bundle(Body):
         pattern=_PATH,
         description="A signed bundle that the gateway can read.",
     )
-    url: str = Field(default="", min_length=1, max_length=2000, description="Where to download one: an HTTPS address.")
+    url: str = Field(
+        default="",
+        min_length=1,
+        max_length=2000,
+        description="Where to download one: its HTTPS address, not a folder's.",
+    )
     ca: str = Field(
         default="",
         min_length=2,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.fields import Options
+from gateway.ops.download import leads_to_a_folder
 from gateway.ops.machine import MachineRefused, Network, Time, check_hostname, check_interface
 from gateway.ops.machine.settings import MOST_SERVERS
 
@@ -53,15 +54,18 @@ def _check_key(text: str) -> str:
 
 
 def _check_url(text: str) -> str:
+    written = "write it as https://updates.example.com/tidegate.raucb"
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or parts.scheme != "https" or not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r} is no address of updates: write it as https://updates.example.com/tidegate/")
+        raise ValueError(f"{text!r} is no address of updates: {written}")
     if parts.username or parts.password:
         raise ValueError("an address of updates has no user and no password: leave them out")
+    if leads_to_a_folder(parts):
+        raise ValueError(f"{text!r} leads to a folder, and updates come from a bundle's own address: {written}")
     return text
 
 
@@ -142,4 +146,8 @@ class SshTable(Options):
 class UpdateTable(Options):
     """Where it gets updates from."""
 
-    url: Url | None = Field(default=None, description="Where bundles are offered; https only.")
+    url: Url | None = Field(
+        default=None,
+        description="Where `tidegate update install` gets the bundle: one address for all releases; https only.",
+        examples=["https://updates.example.com/tidegate.raucb"],
+    )
