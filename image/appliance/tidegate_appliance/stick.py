@@ -7,6 +7,7 @@ to whoever stands there. What became of it is said on the console and written be
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -35,6 +36,12 @@ _MOST: Final = 20
 """Bundles that are looked at."""
 _PART: Final = 4 << 20
 _CALL_S: Final = 120.0
+_ANSWER_S: Final = 60.0
+"""What RAUC is asked for may take as long as its D-Bus calls."""
+_ASK_AGAIN_S: Final = 5.0
+_ASK_LONGEST_S: Final = 600.0
+"""An installation takes minutes, and RAUC goes on with it in its own service if the gateway ends meanwhile."""
+_UNHEARD: Final = (NotRunning, NotPermitted, Refused)
 _SAID_EVERY: Final = 10
 """Percent."""
 
@@ -43,7 +50,7 @@ RAUC: Final[tuple[str, ...]] = ("/usr/bin/rauc",)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A bundle that may be installed."""
+    """A bundle that may be installed: on the stick, then where the gateway has it."""
 
     path: Path
     version: str
@@ -66,35 +73,54 @@ class Stick:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return "\r\n".join([f"Update of {socket.gethostname()} at {at}:", "", *self._lines, ""])
 
-    def hand_over(self, folder: Path) -> str | None:
-        """Choose a bundle and give it to the gateway. Returns where it has it; None: there is nothing to install."""
+    def hand_over(self, folder: Path) -> Found | None:
+        """Choose a bundle and give it to the gateway. None: there is nothing to install."""
         found = self._newest(folder / FOLDER)
         if found is None:
             return None
         try:
-            return self._sent(found)
-        except (NotRunning, NotPermitted, Refused, OSError) as error:
+            return Found(Path(self._sent(found)), found.version)
+        except (*_UNHEARD, OSError) as error:
             self._say(f"{found.path.name} wasn't installed: {error}")
             return None
 
-    def install(self, path: str) -> None:
+    def install(self, found: Found) -> None:
         """Have the gateway install what it was given, and wait for the end."""
         try:
-            self._client.post("/v1/update/install", {"path": path}, timeout_s=_CALL_S)
-            said = -_SAID_EVERY
-            for event in self._client.events("/v1/update/progress"):
-                if event.data["percent"] >= said + _SAID_EVERY:
-                    said = event.data["percent"]
-                    log.info("%d %%: %s", said, event.data["doing"])
-            body = self._client.get("/v1/update")
-        except (NotRunning, NotPermitted, Refused) as error:
+            self._client.post("/v1/update/install", {"path": str(found.path)}, timeout_s=_CALL_S)
+        except (NotPermitted, Refused) as error:
             self._say(f"It wasn't installed: {error}")
             return
-        latest = body["installation"]
-        if latest is None or latest["state"] != "done":
-            self._say(f"It wasn't installed: {latest['detail'] if latest else 'the gateway was restarted meanwhile'}")
+        except NotRunning as error:
+            log.warning("%s", error)  # whether it has begun is asked below
+        body = self._ended(found.version)
+        if body is None:
+            self._say("The gateway doesn't say how it ended, so it may be installed: see tidegate update status.")
+        elif body["installation"] is not None and body["installation"]["state"] == "failed":
+            self._say(f"It wasn't installed: {body['installation']['detail']}")
         else:
             self._say(f"{body['trial']['sentence'] if body['trial'] else 'It is installed'}: now switch off and on.")
+
+    def _ended(self, version: str) -> dict[str, Any] | None:
+        """What the gateway says when it is over; None: it says nothing in time."""
+        with contextlib.suppress(*_UNHEARD):
+            self._follow()
+        deadline = time.monotonic() + _ASK_LONGEST_S
+        while True:
+            with contextlib.suppress(*_UNHEARD):
+                body: dict[str, Any] = self._client.get("/v1/update")
+                if _is_over(body, version):
+                    return body
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_ASK_AGAIN_S)
+
+    def _follow(self) -> None:
+        said = -_SAID_EVERY
+        for event in self._client.events("/v1/update/progress"):
+            if event.data["percent"] >= said + _SAID_EVERY:
+                said = event.data["percent"]
+                log.info("%d %%: %s", said, event.data["doing"])
 
     def _newest(self, folder: Path) -> Found | None:
         if not folder.is_dir():
@@ -107,7 +133,10 @@ class Stick:
         for found in good[1:]:
             if is_older(newest.version, found.version):
                 newest = found
-        self._say(f"{newest.path.name} has version {newest.version}; it is installed.")
+        self._say(
+            f"{newest.path.name} has version {newest.version} and is being installed, which takes minutes: leave the "
+            "stick in and the power on."
+        )
         return newest
 
     def _looked_at(self, path: Path) -> Found | None:
@@ -151,15 +180,22 @@ class Stick:
         log.info("%s", line)
 
 
+def _is_over(body: dict[str, Any], version: str) -> bool:
+    """A gateway that was restarted meanwhile knows of no installation, but sees what RAUC has made of the slot."""
+    if body["installation"] is not None:
+        return bool(body["installation"]["state"] != "running")
+    return any(slot["next"] and not slot["booted"] and slot["version"] == version for slot in body["slots"])
+
+
 def attend(stick: Stick, places: Places, folder: Path) -> None:
     """All that is done with the stick that is mounted at `folder`."""
     for place in (folder, folder / FOLDER):
         report = provision_from(place, "USB stick", places, writable=True)
         if report is not None:
             log.info("%s", report.text())
-    path = stick.hand_over(folder)
-    if path is not None:
-        stick.install(path)
+    found = stick.hand_over(folder)
+    if found is not None:
+        stick.install(found)
     if stick.report:
         try:
             beside = folder / FOLDER / f"update-report-{socket.gethostname()}.txt"
@@ -173,7 +209,7 @@ def attend(stick: Stick, places: Places, folder: Path) -> None:
 def main(folder: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     places = Places()
-    attend(Stick(places, ControlClient(SOCKET)), places, Path(folder))
+    attend(Stick(places, ControlClient(SOCKET, _ANSWER_S)), places, Path(folder))
 
 
 if __name__ == "__main__":
