@@ -9,8 +9,9 @@ import ssl
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ import orjson
 from gateway.cli.calling import answering
 from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
-from gateway.control.client import ControlClient, NotRunning, Refused
+from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused
 from gateway.ops.files import write_atomically
 from gateway.ops.fingerprints import fingerprint
 from gateway.ops.provisioning import Provisions, Setting
@@ -33,6 +34,9 @@ _OWN: Final = ("user", "tls", "configuration")
 _REMEMBERED: Final = 32
 """So many files that were applied aren't again. Two alternate where one is on the boot partition and one on a stick."""
 _ASK_AGAIN_S: Final = 0.5
+_CONFIGURATION_S: Final = 900.0
+"""One with thousands of tags, on the slowest board."""
+_LOST: Final = (NotRunning, NotPermitted)
 
 
 @click.command()
@@ -82,18 +86,19 @@ def provision(
     machine = published(Provisions)  # type: ignore[type-abstract]
     settings = [*(machine.provision(wanted) if machine else ())]
     applied = [digest]
+    deadline = time.monotonic() + wait_s
     try:
         with answering():
             try:
-                _await(client, wait_s)
-            except NotRunning as error:
+                _await(client, deadline)
+            except _LOST as error:
                 if not settings:
                     raise
                 # What was done to the machine is to be told; at the next start this file's turn comes again.
                 settings += [Setting(key, "refused", str(error)) for key in _OWN if key in wanted]
                 applied = []
             else:
-                settings += _apply(wanted, file.parent, client, state, machine.tables if machine else ())
+                settings += _apply(wanted, file.parent, client, state, deadline, machine.tables if machine else ())
         report = {
             "file": str(file),
             "digests": [*applied, *(each for each in before if each != digest)][:_REMEMBERED],
@@ -128,9 +133,8 @@ def _applied(state: Path) -> list[str]:
         return []
 
 
-def _await(client: ControlClient, wait_s: float) -> None:
-    """Raises NotRunning if nothing answers in time."""
-    deadline = time.monotonic() + wait_s
+def _await(client: ControlClient, deadline: float) -> None:
+    """Raises NotRunning if nothing answers in time, or NotPermitted."""
     while True:
         try:
             client.status()
@@ -154,25 +158,45 @@ def _keep(state: Path, report: dict[str, Any]) -> None:
 
 
 def _apply(
-    wanted: dict[str, Any], beside: Path, client: ControlClient, state: Path, machines: tuple[str, ...]
+    wanted: dict[str, Any],
+    beside: Path,
+    client: ControlClient,
+    state: Path,
+    deadline: float,
+    machines: tuple[str, ...],
 ) -> Iterator[Setting]:
     """Users first: whatever else fails, somebody can come in and see it."""
+
+    def asked(name: str, ask: Callable[[], Setting]) -> Setting:
+        """A gateway that is lost midway, or is restarted, keeps neither what was done from being told nor the rest."""
+        try:
+            _await(client, deadline)
+            return ask()
+        except _LOST as error:
+            said = f"{error}; it may have been taken all the same"
+            return Setting(name, "refused", said, "see whether it holds, else apply the file once more, with --again")
+
     users = wanted.get("user", [])
     for user in users if isinstance(users, list) else [users]:
-        yield _user(user, client)
+        yield asked(_name_of(user), partial(_user, user, client))
     if "tls" in wanted:
         yield _tls(wanted["tls"], beside, state)
     if "configuration" in wanted:
-        yield _configuration(wanted["configuration"], beside, client)
+        yield asked("configuration", partial(_configuration, wanted["configuration"], beside, client))
     known = (*_OWN, *machines)
     for key in sorted(wanted.keys() - set(known)):
         yield Setting(key, "refused", f"a provisioning file has no {key!r}", f"it has {', '.join(known)}")
 
 
+def _name_of(user: Any) -> str:
+    return f"user {user['name']}" if isinstance(user, dict) and isinstance(user.get("name"), str) else "user"
+
+
 def _user(user: Any, client: ControlClient) -> Setting:
-    if not isinstance(user, dict) or not isinstance(user.get("name"), str):
-        return Setting("user", "refused", "a user has no name", 'write [[user]] with name = "…"')
-    name = f"user {user['name']}"
+    """Raises NotRunning or NotPermitted."""
+    name = _name_of(user)
+    if name == "user":
+        return Setting(name, "refused", "a user has no name", 'write [[user]] with name = "…"')
     more = sorted(user.keys() - {"name", "role", "password_hash", "must_change"})
     if more:
         said = f"a user has no {more[0]!r}"
@@ -207,13 +231,16 @@ def _tls(given: Any, beside: Path, state: Path) -> Setting:
 
 
 def _configuration(given: Any, beside: Path, client: ControlClient) -> Setting:
+    """Raises NotRunning or NotPermitted."""
     if not isinstance(given, dict) or not isinstance(given.get("file"), str):
         return Setting("configuration", "refused", "no file is named", 'write file = "tidegate.toml"')
     try:
         text = (beside / given["file"]).read_text("utf-8")
         main = client.get("/v1/config/files")["main"]
-        client.call("PUT", "/v1/config/draft", None, {"files": {main: text}})
-        client.post("/v1/config/apply", {"reason": "provisioning", "confirm_within_s": 0.0})
+        deadline = time.monotonic() + _CONFIGURATION_S
+        client.call("PUT", "/v1/config/draft", None, {"files": {main: text}}, timeout_s=_CONFIGURATION_S)
+        left_s = max(1.0, deadline - time.monotonic())
+        client.post("/v1/config/apply", {"reason": "provisioning", "confirm_within_s": 0.0}, timeout_s=left_s)
     except (OSError, UnicodeDecodeError) as error:
         return Setting("configuration", "refused", f"it can't be read: {error}", "name a file that is there")
     except Refused as refused:

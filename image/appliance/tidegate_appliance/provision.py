@@ -31,8 +31,8 @@ FILE = "provision.toml"
 REPORT = "provision-report.json"
 WAIT_S = 120.0
 """The gateway may be recovering its journal."""
-_APPLY_S = 900.0
-"""A configuration with thousands of tags, on the slowest board."""
+_APPLY_S = 1200.0
+"""The command gives a configuration 900 s by itself, and is to be heard saying how that ended."""
 _OK, _SOME_REFUSED = 0, 1
 TIDEGATE: tuple[str, ...] = ("/usr/bin/tidegate",)
 SOCKET = Path("/run/tidegate/control.sock")
