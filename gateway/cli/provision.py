@@ -21,6 +21,7 @@ import orjson
 from gateway.cli.calling import answering
 from gateway.cli.loading import socket_of
 from gateway.cli.output import Exit, config_option, emit_json, fail, json_option, note, table
+from gateway.cli.recording import Unrecorded
 from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused
 from gateway.ops.files import write_atomically
 from gateway.ops.fingerprints import fingerprint
@@ -78,16 +79,24 @@ def provision(
     # At every start of a machine this ends here: before the configuration is looked at, which takes its time.
     state = state or page_directory(socket or socket_of(config_path, None))
     digest = _digest(body, wanted, file.parent)
-    before = _applied(state)
-    if not again and digest in before:
+    before, unrecorded = _kept(state)
+    known = digest in before and not again
+    if known and not unrecorded.rows:
         note(f"{file} was applied before; nothing is to be done")
         return
     client = ControlClient(socket or socket_of(config_path, None), 60.0)
-    machine = published(Provisions)  # type: ignore[type-abstract]
-    settings = [*(machine.provision(wanted) if machine else ())]
-    applied = [digest]
     deadline = time.monotonic() + wait_s
     try:
+        if known:
+            _catch_up(state, unrecorded, client, deadline)
+            note(f"{file} was applied before; nothing is to be done")
+            return
+        machine = published(Provisions)  # type: ignore[type-abstract]
+        settings = [*(machine.provision(wanted) if machine else ())]
+        if any(setting.outcome == "applied" for setting in settings):
+            # A power cut from here on must not leave it out of the audit log.
+            _keep(state, _report(file, before, settings), unrecorded.and_of(file, settings))
+        applied = [digest]
         with answering():
             try:
                 _await(client, deadline)
@@ -99,12 +108,8 @@ def provision(
                 applied = []
             else:
                 settings += _apply(wanted, file.parent, client, state, deadline, machine.tables if machine else ())
-        report = {
-            "file": str(file),
-            "digests": [*applied, *(each for each in before if each != digest)][:_REMEMBERED],
-            "settings": [asdict(setting) for setting in settings],
-        }
-        _keep(state, report)
+        report = _report(file, [*applied, *(each for each in before if each != digest)], settings)
+        _keep(state, report, _recorded(unrecorded.and_of(file, settings), client))
     except OSError as error:
         fail(f"can't use {error.filename or state}: {error.strerror or error}", "give another with --state")
     if as_json:
@@ -126,11 +131,36 @@ def _digest(body: bytes, wanted: dict[str, Any], beside: Path) -> str:
     return whole.hexdigest()
 
 
-def _applied(state: Path) -> list[str]:
+def _kept(state: Path) -> tuple[list[str], Unrecorded]:
+    """The digests of files that were applied, and what of them the audit log hasn't got."""
     try:
-        return [str(digest) for digest in orjson.loads((state / REPORT).read_bytes())["digests"]]
+        kept = orjson.loads((state / REPORT).read_bytes())
+        return [str(digest) for digest in kept["digests"]], Unrecorded.of(kept.get("unrecorded"))
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
-        return []
+        return [], Unrecorded()
+
+
+def _report(file: Path, digests: list[str], settings: list[Setting]) -> dict[str, Any]:
+    told = [asdict(setting) for setting in settings]
+    return {"file": str(file), "digests": digests[:_REMEMBERED], "settings": told}
+
+
+def _recorded(unrecorded: Unrecorded, client: ControlClient) -> Unrecorded:
+    """What is left to be recorded: all of it where the gateway doesn't take it."""
+    try:
+        unrecorded.hand_to(client)
+    except (*_LOST, Refused) as error:
+        note(f"what was done isn't in the audit log until a provisioning file is looked at again: {error}")
+        return unrecorded
+    return Unrecorded()
+
+
+def _catch_up(state: Path, unrecorded: Unrecorded, client: ControlClient, deadline: float) -> None:
+    """Hand over what no gateway took when it was done. Raises OSError."""
+    report = orjson.loads((state / REPORT).read_bytes())
+    with contextlib.suppress(*_LOST):
+        _await(client, deadline)
+    _keep(state, report, _recorded(unrecorded, client))
 
 
 def _await(client: ControlClient, deadline: float) -> None:
@@ -146,10 +176,11 @@ def _await(client: ControlClient, deadline: float) -> None:
             return
 
 
-def _keep(state: Path, report: dict[str, Any]) -> None:
+def _keep(state: Path, report: dict[str, Any], unrecorded: Unrecorded) -> None:
     """What is in the page's directory is its owner's: root may have come before the page. Raises OSError."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomically(state / REPORT, orjson.dumps(report, option=orjson.OPT_INDENT_2), 0o600)
+    body = {**report, "unrecorded": unrecorded.to_json()}
+    write_atomically(state / REPORT, orjson.dumps(body, option=orjson.OPT_INDENT_2), 0o600)
     if os.geteuid() == 0:
         owner = state.stat()
         for path in (state / REPORT, state / "tls", *(state / "tls").glob("*")):

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tidegate_appliance import provision
@@ -67,6 +68,11 @@ class Box:
         return provision_from(self.stick, "USB stick", self.places, writable=writable, tidegate=self.tidegate)
 
 
+def recorded(gateway: GatewayProcess) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = ControlClient(gateway.socket).get("/v1/audit", action="provisioning.apply")["rows"]
+    return rows
+
+
 @pytest.fixture
 def gateway(tmp_path: Path) -> GatewayProcess:
     return GatewayProcess(tmp_path, configuration(tmp_path / "data", [], 1883))
@@ -94,6 +100,10 @@ def test_machine_and_gateway_are_set_by_one_file_and_told_in_one_report(box: Box
         assert box.places.hostname.read_text() == "packing-3\n"
         assert report.host == "packing-3"
         assert "dev0" in ControlClient(gateway.socket).status()["southbound"]["links"]["link0"]["devices"]
+        rows = recorded(gateway)
+        assert {row["subject"]: row["outcome"] for row in rows} == {s.name: s.outcome for s in report.settings}
+        assert {row["details"]["file"] for row in rows} == {str(box.stick / "provision.toml")}
+        assert "very secret" not in json.dumps(rows)
     kept = json.loads((box.places.appliance / "provision-report.json").read_text())
     on_page = json.loads((box.page / "provisioned.json").read_text())
     assert kept["settings"] == on_page["settings"]
@@ -132,8 +142,10 @@ def test_without_a_gateway_the_machine_is_set_and_the_files_turn_comes_again(
     with gateway:
         gateway.wait_ready()
         report = box.provision()
+        rows = [(row["subject"], row["outcome"]) for row in recorded(gateway)]
     assert report is not None
     assert {setting.name: setting.outcome for setting in report.settings}["configuration"] == "applied"
+    assert ("machine hostname", "applied") in rows, "it was, before a gateway could record it"
 
 
 @pytest.mark.parametrize("body", [b"[machine", b"\xff\xfe[machine]"])

@@ -15,6 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.provision import provision
+from gateway.cli.recording import Unrecorded
+from gateway.ops.provisioning import Setting
 
 WANTED = """
 [[user]]
@@ -44,6 +46,7 @@ class Gateway(socketserver.ThreadingUnixStreamServer):
         """From this path on it answers nothing any more."""
         self.ended = False
         self.taken: list[tuple[str, Any]] = []
+        self.recorded: list[dict[str, str]] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.leaves_at = ""
             self.close_connection = True
             return
+        if self.path == "/v1/audit/provisioning":
+            self.server.recorded += json.loads(body)["rows"]
         said = json.dumps(self.answers.get(self.path, {})).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -125,9 +130,48 @@ def test_contact_that_is_lost_costs_one_setting_and_the_rest_is_told(
     assert run("--again").exit_code == 0
 
 
+def test_what_was_done_is_handed_to_the_audit_log_as_soon_as_a_gateway_takes_it(
+    gateway: Gateway, run: Callable[..., Result]
+) -> None:
+    gateway.leaves_at = "/v1/audit/provisioning"
+    first = run()
+    assert first.exit_code == 0
+    assert "isn't in the audit log until a provisioning file is looked at again" in first.stderr
+    assert gateway.recorded == []
+    assert "applied before" in run("--wait", "5").stderr
+    assert [(row["name"], row["outcome"]) for row in gateway.recorded] == [
+        ("user ada", "applied"),
+        ("user otto", "applied"),
+        ("configuration", "applied"),
+    ]
+    assert {Path(row["file"]).name for row in gateway.recorded} == {"provision.toml"}
+    run()
+    assert len(gateway.recorded) == 3, "once"
+
+
 def test_a_gateway_that_stays_away_is_waited_for_once(gateway: Gateway, run: Callable[..., Result]) -> None:
     gateway.ends_at = "/v1/accounts/users"
     began = time.monotonic()
     done = run("--wait", "1")
     assert outcomes(done) == {"user ada": "refused", "user otto": "refused", "configuration": "refused"}
     assert time.monotonic() - began < 2.9, "each setting waited for itself"
+
+
+def test_a_file_of_nonsense_leaves_room_for_others_in_the_audit_log() -> None:
+    file = Path("/stick/provision.toml")
+    nonsense = [Setting(f"key {number}", "refused", "?" * 5000) for number in range(1000)]
+    found = Unrecorded().and_of(file, [*nonsense, Setting("ssh authorized_keys", "applied", "1 key")])
+    assert len(found.rows) == 200
+    assert found.rows[0].name == "ssh authorized_keys", "what was applied comes first"
+    assert found.left_out == 801
+    assert {len(row.said) for row in found.rows[1:]} == {500}
+    assert Unrecorded.of(found.to_json()) == found
+    assert Unrecorded.of({"rows": [{"colour": "red"}]}) == Unrecorded()
+
+
+def test_what_is_refused_at_every_start_waits_once_and_what_was_unchanged_is_no_news() -> None:
+    file = Path("/run/firmware/provision.toml")
+    refused = [Setting("configuration", "refused", "no gateway answers"), Setting("machine hostname", "unchanged", "a")]
+    once = Unrecorded().and_of(file, refused)
+    assert [row.name for row in once.rows] == ["configuration"]
+    assert once.and_of(file, refused) == once

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway.actors import Role
-from gateway.audit import AuditLog, Finding
-from gateway.control.operation import EXACT, Answer, Call, NoQuery, Operation, Query, Refusal
+from gateway.audit import AuditError, AuditLog, Finding
+from gateway.control.operation import EXACT, Answer, Body, Call, NoQuery, Operation, Query, Refusal
 
 
 class Wanted(Query):
@@ -24,6 +25,21 @@ class Wanted(Query):
     subject: str | None = Field(
         default=None, max_length=500, description="To what, or to anything below it: a device, `device/tag`, a user."
     )
+
+
+Text = Annotated[str, Field(max_length=500)]
+
+
+class ProvisionedSetting(Body):
+    file: Text
+    name: Text
+    outcome: Literal["applied", "refused"]
+    said: Text
+
+
+class Provisioned(Body):
+    rows: list[ProvisionedSetting] = Field(max_length=200)
+    left_out: int = Field(default=0, ge=0, le=EXACT, description="So many settings had no room in `rows`.")
 
 
 class AuditRow(TypedDict):
@@ -74,6 +90,24 @@ def operations(log: AuditLog) -> list[Operation[Any, Any]]:
         except OSError as error:
             raise _unreadable(error) from None
 
+    async def note_provisioning(call: Call[NoQuery, Provisioned]) -> None:
+        """They are done already, so that here alone a row comes after what it tells."""
+        body = call.body
+        rows: list[tuple[str, str, dict[str, str]]] = [
+            (row.name, row.outcome, {"file": row.file, "said": row.said}) for row in body.rows
+        ]
+        if body.left_out:
+            rows.append((f"{body.left_out} more settings", "left out", {}))
+        try:
+            await asyncio.gather(
+                *(
+                    log.record(call.actor, "provisioning.apply", name, outcome, **details)
+                    for name, outcome, details in rows
+                )
+            )
+        except AuditError as error:
+            raise Refusal(503, "unwritable", f"{error}; the rows are to be sent again", "mend the disk") from None
+
     return [
         Operation(
             "GET",
@@ -95,6 +129,18 @@ def operations(log: AuditLog) -> list[Operation[Any, Any]]:
             verify_audit,
             Answer(AuditVerification),
             refusals=(503,),
+        ),
+        Operation(
+            "POST",
+            "/v1/audit/provisioning",
+            "note_provisioning",
+            Role.ADMIN,
+            "Put what a provisioning file did into the audit log.",
+            note_provisioning,
+            Answer(status=204),
+            body=Provisioned,
+            refusals=(503,),
+            internal=True,
         ),
     ]
 
