@@ -20,6 +20,7 @@ from tidegate_appliance.places import Places
 
 from gateway.ops.machine import Machine, MachineRefused, Network, Time
 from tests.appliance.networked import Box, missing, running
+from tests.appliance.programs import Programs
 
 UNITS = Path(__file__).parents[2] / "systemd" / "appliance"
 WHY_NOT = missing()
@@ -160,6 +161,22 @@ async def test_a_time_that_is_confirmed_stays(box: Box) -> None:
     assert not unconfirmed.time_trial(box.places).exists()
     assert not box.places.timezone_before.is_symlink()
     assert (await box.machine.look()).clock.settings == wanted
+
+
+def test_a_time_zone_is_confirmed_on_the_disk_not_in_memory(
+    places: Places, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs.replace("systemctl", "systemd-run")
+    record = unconfirmed.Record.begun("time", "time", MINUTES_S, Time("Europe/Berlin", ()))
+    unconfirmed.begin(record, places)
+    unconfirmed.take_up(record, places)
+    assert places.timezone_before.is_symlink()
+    synced: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(
+        unconfirmed, "sync_directory", lambda path: synced.append((path, places.timezone_before.is_symlink()))
+    )
+    unconfirmed.confirm(places)
+    assert synced == [(places.timezone_before.parent, False)]
 
 
 @on_a_box

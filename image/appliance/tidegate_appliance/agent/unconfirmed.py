@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from gateway.ops.files import write_atomically
+from gateway.ops.files import sync_directory, write_atomically
 from gateway.ops.machine import MachineRefused, Network, Time, Unconfirmed
 from tidegate_appliance import machine, network
 from tidegate_appliance.commands import CommandFailed, run
@@ -116,6 +116,8 @@ def confirm(places: Places) -> None:
         trial.unlink(missing_ok=True)
         machine.set_time_servers(record.time.servers, places)
         places.timezone_before.unlink(missing_ok=True)
+        # A link that a power cut brings back would take back what is confirmed.
+        sync_directory(places.timezone_before.parent)
     _over(places)
     _stop_timer()
 
