@@ -1,5 +1,4 @@
-"""A wipe destroys all that is on the data partition and what people put onto the boot partition, goes on where it was
-cut off, and leaves a file system and what the board starts from."""
+"""What a wipe and a reset destroy, what they leave, and that either goes on where it was cut off."""
 
 from __future__ import annotations
 
@@ -43,7 +42,10 @@ def _functions() -> str:
     """The functions of the first program, without what it does with them."""
     text = (CHECKOUT / "image/boot/init").read_text()
     whole = re.findall(r"(?ms)^[a-z_]+\(\) \{[^\n]*\}$|^[a-z_]+\(\) \{$.*?^\}$", text)
-    wanted = ("start_of_data", "make_data", "wipe", "is_zero", "is_listed", "put_there", "destroy", "wipe_boot")
+    wanted = (
+        *("start_of_data", "make_data", "wipe", "is_zero", "is_listed", "put_there", "destroy", "wipe_boot"),
+        *("reset_data", "bind_persistent"),
+    )
     constants = "".join(re.findall(r"(?m)^readonly WIPING.*\n", text)) + f"readonly SHIPPED={SHIPPED}\n"
     return constants + "\n".join(part for part in whole if part.partition("(")[0] in wanted) + _AROUND
 
@@ -169,3 +171,52 @@ def test_without_a_whole_list_nothing_goes_but_the_provisioning_file(data: Path,
 def test_what_cannot_be_deleted_is_said(data: Path) -> None:
     said = _run(data, 'rm() { case $2 in *.pem) return 1 ;; esac; command rm "$@"; }\nwipe')
     assert f"not all of what was put onto {_boot(data)} can be deleted: delete it in a computer" in said
+
+
+_LEFT = (
+    "data/.erase",
+    "data/appliance/clock",
+    "data/appliance/.hidden",
+    "data/appliance/provision.json",
+    "data/appliance/update/before/of-0.1.0/accounts.json",
+    "data/appliance/update/fallen.log",
+    "data/appliance/update/floor.new",
+    "data/appliance/update/incoming/upload.raucb",
+    "data/config/tidegate/tidegate.toml",
+    "data/overlay/A/etc/shadow",
+    "data/state/tidegate/journal.db",
+)
+_KEPT = (
+    "data/appliance/rauc/central.raucs",
+    "data/appliance/update/floor",
+    "data/appliance/update/kept.json",
+    "data/appliance/update/trial.json",
+    "data/identity/ssh/ssh_host_ed25519_key",
+)
+
+
+def test_a_reset_leaves_what_the_box_is_and_what_its_slots_hold(tmp_path: Path) -> None:
+    for name in (*_LEFT, *_KEPT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    _run(tmp_path / "none", f"DATA={tmp_path}/data\nreset_data")
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
+    assert files == sorted(_KEPT)
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"appliance", "identity"}
+
+
+def test_a_user_with_another_number_in_this_release_gets_what_updates_remember(tmp_path: Path) -> None:
+    update = tmp_path / "data/appliance/update"
+    update.mkdir(parents=True)
+    (update / "trial.json").write_text("{}")
+    listed = (CHECKOUT / "image/appliance/files/usr/lib/tidegate/appliance/persistent").read_text()
+    (tmp_path / "persistent").write_text(
+        "".join(line for line in listed.splitlines(keepends=True) if line.startswith("appliance"))
+    )
+    said = _run(
+        tmp_path / "none",
+        f"DATA={tmp_path}/data ABOUT={tmp_path}\n"
+        'in_root() { echo "$*"; }\nstat() { case $3 in */update) echo 990:990 ;; *) echo root:root ;; esac; }\n'
+        "bind_persistent",
+    )
+    assert said.splitlines() == ["/usr/bin/chown -R -h tidegate:tidegate /data/appliance/update"]
