@@ -49,8 +49,11 @@ for slot in "${BOOT_ORDER}"; do
   fi
 done
 
-# Neither is left: a box that tries both again is better than one that stays dark.
+# Neither is left: a box that tries both again is better than one that stays dark. A slot whose release didn't work was taken
+# out of the order: it comes last, and its release is on trial again.
 echo "tidegate: no slot has attempts left, starting over with both"
+if test "${BOOT_ORDER}" = "A"; then setenv BOOT_ORDER "A B"; fi
+if test "${BOOT_ORDER}" = "B"; then setenv BOOT_ORDER "B A"; fi
 setenv BOOT_A_LEFT 3
 setenv BOOT_B_LEFT 3
 env export -c -s 0x200 ${state_at} BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT
