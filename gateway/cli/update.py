@@ -154,6 +154,8 @@ def _show(body: dict[str, Any], *, as_json: bool) -> None:
     )
     if body["trial"] is not None:
         click.echo(f"\n{body['trial']['sentence']}")
+        if mend := body["trial"]["mend"]:
+            note(f"  → {mend}")
     latest = body["installation"]
     if latest is not None:
         click.echo(f"\n{latest['bundle']}: {latest['state']} {latest['detail'] or latest['doing']}")

@@ -151,10 +151,11 @@ def _changes(known: Known) -> Iterator[Repair]:
             Severity.WARNING if fallen else Severity.NOTICE,
             known.update.sentence,
             "",
-            {
+            known.update.mend
+            or {
                 "waiting": "restart when it suits",
                 "running": "wait until it has proved itself, or keep it",
-                "fallen": "look into the log of that start; keep what runs, or install another release",
+                "fallen": "keep what runs, or install another release",
             }[known.update.state],
             "/system/updates",
             "tidegate update status",

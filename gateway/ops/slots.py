@@ -55,6 +55,8 @@ class Trial:
     """It runs after the next restart; it runs and hasn't proved itself yet; it didn't, and the other one runs again."""
     sentence: str
     """That, for people."""
+    mend: str = ""
+    """What can be done about it; empty if the image knows no more than that."""
 
 
 @runtime_checkable

@@ -233,6 +233,12 @@ def test_clock_journal_change_and_update(well: Any) -> None:
     assert {"clock:untrusted", "journal:disk", "config:unconfirmed", "update:waiting", "config:invalid"} == found.keys()
     assert found["journal:disk"].mend == "make room"
     assert "in 42 s" in found["config:unconfirmed"].sentence
+    assert found["update:waiting"].mend == "restart when it suits"
+
+
+def test_what_the_image_knows_of_a_release_that_fell_back_outweighs_the_rule(well: Any) -> None:
+    found = of(well, update=Trial("0.2.0", "B", "fallen", "0.2.0 didn't work", "look into /data/fallen.log"))
+    assert found["update:fallen"].mend == "look into /data/fallen.log"
 
 
 def test_certificates_that_end(well: Any, tmp_path: Path) -> None:
