@@ -132,10 +132,25 @@ def cut_at(work: Callable[[], object], number: int, monkeypatch: pytest.MonkeyPa
     return False
 
 
-def test_a_note_that_cant_be_read_is_written_anew(machine: Machine) -> None:
+def test_a_note_that_cant_be_read_is_written_anew(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     (machine.places.before / "ran.json").write_bytes(b"torn")
     assert not machine.start("0.2.0", 2)
     assert machine.start("0.1.0", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", of_another(Path.read_bytes))
+        assert not machine.start("0.2.0", 2)
+    assert machine.start("0.1.0", 1)
+
+
+def of_another(read: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+    """The note is of a user with another number."""
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "ran.json":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    return refuse
 
 
 @pytest.mark.integration

@@ -84,7 +84,7 @@ class Before:
             return Ran(**orjson.loads(self._note.read_bytes()))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             log.error("%s can't be read: %s", self._note, error)
             return None
 
@@ -94,9 +94,8 @@ class Before:
         write_atomically(self._places.before / "release", self._places.release.read_bytes())
 
     def _write(self, ran: Ran) -> None:
-        body = orjson.dumps(asdict(ran))
-        if not self._note.exists() or self._note.read_bytes() != body:
-            write_atomically(self._note, body, 0o600)
+        if self._ran() != ran:
+            write_atomically(self._note, orjson.dumps(asdict(ran)), 0o600)
 
     def _copy_of(self, version: str) -> Path:
         return self._places.before / f"of-{version}"
