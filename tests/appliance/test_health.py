@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tidegate_appliance.health import Health, missing
+from tidegate_appliance.health import WITHIN_S, Health, missing, seconds
 from tidegate_appliance.trial import Start, TrialFile
 
 from gateway.control.client import NotRunning
@@ -140,19 +140,23 @@ async def test_a_release_whose_installation_nobody_saw_the_end_of_is_on_trial_al
     assert left.phase(Start("A", "after it was given up")) == "fallen"
 
 
-@pytest.mark.parametrize(("slot", "code"), [("B", 1), ("A", None)])
-async def test_the_program_ends_with_an_error_on_trial_alone(tmp_path: Path, slot: str, code: int | None) -> None:
+@pytest.mark.parametrize(("slot", "within", "code"), [("B", "0.1", 1), ("A", "0.1", None), ("A", "-x", None)])
+async def test_the_program_ends_with_an_error_on_trial_alone(
+    tmp_path: Path, slot: str, within: str, code: int | None
+) -> None:
     """An error restarts the machine. Here neither a gateway nor a bus is there."""
     places = a_root(tmp_path, "0.2.0")
     TrialFile(places.trial).begin("0.2.0", "B", "0.1.1", WELL, Start("A", "the first"))
     started(places, slot)
     command = [
-        sys.executable, "-m", "tidegate_appliance.health", "--within", "0.1", "--root", str(tmp_path),
+        sys.executable, "-m", "tidegate_appliance.health", f"--within={within}", "--root", str(tmp_path),
         "--socket", str(tmp_path / "none.sock"),
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     if code is None:
+        if within == "-x":
+            assert b"WITHIN" in await process.stdout.readline()
         assert b"was cut off" in await process.stdout.readline()
         assert b"waiting: the gateway doesn't answer" in await process.stdout.readline()
         process.terminate()  # it would wait for ever
@@ -164,3 +168,10 @@ async def test_the_program_ends_with_an_error_on_trial_alone(tmp_path: Path, slo
     left = TrialFile(places.trial).read()
     assert left is not None
     assert left.failure.startswith("the gateway doesn't answer")
+
+
+@pytest.mark.parametrize("text", ["", "5m", "nan", "inf", "0", "-9", "-x"])
+def test_a_time_that_is_none_is_said_and_doesnt_count(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    assert seconds(text) == WITHIN_S
+    assert f"WITHIN in /etc/tidegate/health.env is {text!r}" in caplog.text
+    assert "such as WITHIN=900" in caplog.text

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -29,6 +30,8 @@ from tidegate_appliance.trial import Attempt, TrialFile, start_of
 log = logging.getLogger(__name__)
 
 WITHIN_S: Final = 300.0
+SETTINGS: Final = "/etc/tidegate/health.env"
+"""Where the unit has what is given to it from."""
 _PAUSE_S: Final = 2.0
 _ANSWER_S: Final = 10.0
 _DISK: Final = "disk"
@@ -71,7 +74,6 @@ class Health:
         self._places = places
         self._slots = RaucSlots(places)
         self._trial = TrialFile(places.trial)
-        self._version = release_of(places.release).version
         self._status = status
         self._within_s = within_s
         self._pause_s = pause_s
@@ -94,6 +96,10 @@ class Health:
             await asyncio.sleep(self._pause_s)
         log.info("%s works and is kept (%.0f s)", self._version, time.monotonic() - begun)
         return True
+
+    @property
+    def _version(self) -> str:
+        return release_of(self._places.release).version
 
     def _attempt(self) -> Attempt | None:
         """What this start is the trial of; None: it is none. What is over is put down."""
@@ -129,20 +135,46 @@ class Health:
         return ""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Confirm the slot that runs, or give it up.")
-    parser.add_argument("--within", type=float, default=WITHIN_S, metavar="SECONDS", help="for a release on trial")
-    parser.add_argument("--socket", type=Path, default=Path("/run/tidegate/control.sock"))
-    parser.add_argument("--root", type=Path, default=Path("/"))
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    client = ControlClient(given.socket, _ANSWER_S)
-    health = Health(Places(given.root), lambda: asyncio.to_thread(client.status), within_s=given.within)
+def seconds(text: str) -> float:
+    """What was set for a trial. Anything else than a number of seconds above 0 is said and doesn't count."""
     try:
+        given = float(text)
+    except ValueError:
+        given = math.nan
+    if 0 < given < math.inf:
+        return given
+    log.error(
+        "WITHIN in %s is %r, so a release on trial has %.0f s: write a number of seconds, such as WITHIN=900",
+        SETTINGS,
+        text,
+        WITHIN_S,
+    )
+    return WITHIN_S
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    health = None
+    try:
+        given = _arguments()
+        client = ControlClient(given.socket, _ANSWER_S)
+        health = Health(
+            Places(given.root),
+            lambda: asyncio.to_thread(client.status),
+            within_s=seconds(given.within),
+        )
         return 0 if asyncio.run(health.check()) else 1
     except Exception:
         log.exception("the slot can't be checked")
-        return 1 if health.on_trial else 0
+        return 1 if health is not None and health.on_trial else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Confirm the slot that runs, or give it up.")
+    parser.add_argument("--within", default=str(WITHIN_S), metavar="SECONDS", help="for a release on trial")
+    parser.add_argument("--socket", type=Path, default=Path("/run/tidegate/control.sock"))
+    parser.add_argument("--root", type=Path, default=Path("/"))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
