@@ -40,9 +40,10 @@ async def restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
         async def restart(box: Box, slot: str) -> RaucSlots:
             box.rauc.boots(slot)
-            directory = tmp_path / f"start-{slot}"
+            number = len([*tmp_path.glob("start-*")])
+            directory = tmp_path / f"start-{number}"
             directory.mkdir()
-            started(box.places, slot)
+            started(box.places, slot, f"start {number}")
             address = await stack.enter_async_context(bus_of_a_box(directory))
             await stack.enter_async_context(box.rauc.service(address))
             monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)

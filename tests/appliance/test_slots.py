@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tidegate_appliance.slots import RaucSlots
-from tidegate_appliance.trial import TrialFile
+from tidegate_appliance.trial import Start, TrialFile
 
 from gateway.ops.slots import Appliance, UpdateRefused
 from tests.appliance.box import WELL, Box, Restart
@@ -60,6 +60,39 @@ async def test_what_is_kept_gives_up_what_waits(box: Box) -> None:
     await box.slots.mark_good()
     assert box.rauc.said("primary") == "A"
     assert await box.slots.trial() is None
+    assert box.rauc.said("state-B") == "bad", "no cut starts of what was kept lead to it"
+
+
+async def test_an_installation_that_fails_doesnt_excuse_what_waited(box: Box) -> None:
+    """RAUC may not have come so far as to touch it."""
+    await box.install(box.rauc.bundle("0.2.0"))
+    (box.rauc.directory / "slot-B.img").unlink()
+    with pytest.raises(UpdateRefused):
+        await box.install(box.rauc.bundle("0.3.0"))
+    assert await box.slots.trial() is None
+    left = TrialFile(box.places.trial).read()
+    assert left is not None
+    assert (left.version, left.phase(Start("B", "another"))) == ("0.2.0", "running")
+
+
+async def test_nothing_is_installed_while_it_isnt_known_what_is_on_trial(box: Box) -> None:
+    box.places.trial.write_bytes(b"torn")
+    with pytest.raises(UpdateRefused, match=r"trial\.json can't be read, and what runs may be on trial: wait"):
+        await box.install(box.rauc.bundle("0.2.0"))
+    await box.slots.mark_good()
+    await box.install(box.rauc.bundle("0.2.0"))
+
+
+async def test_what_was_given_up_is_on_trial_if_it_runs_after_all(box: Box, restarted: Restart) -> None:
+    await box.install(box.rauc.bundle("0.2.0"))
+    await box.slots.mark_good()
+    slots = await restarted(box, "B")
+    trial = await slots.trial()
+    assert trial is not None
+    assert trial.state == "running"
+    await slots.mark_good()
+    assert await slots.trial() is None
+    assert (box.rauc.said("state-B"), box.rauc.said("primary")) == ("good", "B")
 
 
 async def test_the_other_slot_can_be_next(box: Box) -> None:
@@ -69,6 +102,9 @@ async def test_the_other_slot_can_be_next(box: Box) -> None:
     await box.slots.mark_good()
     await box.slots.roll_back()
     assert box.rauc.said("primary") == "B"
+    trial = await box.slots.trial()
+    assert trial is not None
+    assert trial.state == "waiting", "it never proved itself"
 
 
 async def test_refusals_are_one_clear_sentence_and_change_nothing(box: Box) -> None:
@@ -131,6 +167,10 @@ async def test_a_release_on_trial_is_kept_or_taken_back(box: Box, restarted: Res
     await slots.roll_back()
     assert box.rauc.said("primary") == "A"
     assert await slots.trial() is None, "it is left on purpose"
+    slots = await restarted(box, "A")
+    assert await slots.trial() is None, "which is no failure of it"
+    await slots.confirm()
+    assert box.rauc.said("state-B") == "bad", "but it hasn't proved itself either"
 
 
 async def test_a_release_that_didnt_start_is_told_of_and_isnt_gone_back_to(box: Box, restarted: Restart) -> None:
@@ -143,6 +183,18 @@ async def test_a_release_that_didnt_start_is_told_of_and_isnt_gone_back_to(box: 
         await slots.roll_back()
     await slots.mark_good()
     assert await slots.trial() is None
+    await slots.roll_back()
+    assert box.rauc.said("primary") == "B", "who has seen it may try again"
+
+
+async def test_a_floor_that_cant_be_read_is_none_that_may_be_forgotten(box: Box) -> None:
+    box.places.floor.mkdir()
+    with pytest.raises(
+        UpdateRefused, match=r"the oldest version that may be installed isn't known, as /.*/floor can't"
+    ):
+        await box.install(box.rauc.bundle("0.2.0"))
+    await box.slots.confirm()
+    assert box.places.floor.is_dir()
 
 
 async def test_the_floor_that_was_kept_counts_in_the_older_slot_too(box: Box) -> None:

@@ -4,7 +4,8 @@ After the first starts of a release the gateway must answer, its journal be writ
 something must work again; then the slot is good. If not within the time that is given, this ends with an error, upon
 which the unit restarts the machine; the boot loader counts, and goes back to the other slot by itself.
 
-A release that has proved itself before is confirmed as soon as the gateway answers, and never given up.
+A release that has proved itself before is confirmed as soon as the gateway answers, and never given up. If what was
+noted of a trial can't be read, what runs is on trial unless it is known to have been kept.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.control.client import ControlClient, NotPermitted, NotRunning, Refused
+from gateway.ops.files import write_atomically
 from gateway.ops.slots import UpdateRefused
 from gateway.ops.wellness import known, well
+from tidegate_appliance.fallen import record
+from tidegate_appliance.kept import read_kept
 from tidegate_appliance.places import Places
 from tidegate_appliance.release import release_of
 from tidegate_appliance.slots import RaucSlots
@@ -34,6 +38,8 @@ SETTINGS: Final = "/etc/tidegate/health.env"
 """Where the unit has what is given to it from."""
 _PAUSE_S: Final = 2.0
 _ANSWER_S: Final = 10.0
+_ENTRIES: Final = 2000
+"""Of the log: as many as the gateway keeps."""
 _DISK: Final = "disk"
 """The journal's alarm while it can't be written."""
 
@@ -66,15 +72,17 @@ class Health:
         self,
         places: Places,
         status: Callable[[], Awaitable[Mapping[str, Any]]],
+        logs: Callable[[], Awaitable[Mapping[str, Any]]],
         *,
         within_s: float = WITHIN_S,
         pause_s: float = _PAUSE_S,
     ) -> None:
-        """`status`: of the gateway; raises OSError, or what the control API's client does."""
+        """`status`, `logs`: of the gateway; they raise OSError, or what the control API's client does."""
         self._places = places
         self._slots = RaucSlots(places)
         self._trial = TrialFile(places.trial)
         self._status = status
+        self._logs = logs
         self._within_s = within_s
         self._pause_s = pause_s
         self.on_trial = False
@@ -86,9 +94,11 @@ class Health:
         before = () if attempt is None else attempt.well
         said = ""
         while (why := await self._missing(before)) or (why := await self._confirmed()):
-            if attempt is not None and time.monotonic() - begun >= self._within_s:
-                self._trial.change(attempt, failure=why)
+            if self.on_trial and time.monotonic() - begun >= self._within_s:
                 log.error("%s is on trial and didn't work: %s; the machine restarts", self._version, why)
+                if attempt is not None:
+                    self._trial.change(attempt, failure=why)
+                await self._remember(why)
                 return False
             if why != said:
                 log.info("waiting: %s", why)
@@ -102,27 +112,30 @@ class Health:
         return release_of(self._places.release).version
 
     def _attempt(self) -> Attempt | None:
-        """What this start is the trial of; None: it is none. What is over is put down."""
-        attempt = self._trial.read()
+        """What this start is the trial of; None: of none, or of one that can't be read. What is over is put down."""
+        start, attempt = start_of(self._places), self._trial.read()
         if attempt is None:
+            kept = read_kept(self._places.kept)
+            self.on_trial = self._trial.lost and (kept is None or kept.slot != start.slot)
             return None
-        phase = attempt.phase(start_of(self._places))
+        phase = attempt.phase(start)
         self.on_trial = phase == "running"
         if phase == "cut":
             log.warning("the installation of %s was cut off; %s runs as before", attempt.version, self._version)
-            self._trial.forget()
+            self._trial.change(attempt, state="dropped")
         elif phase == "fallen":
             log.error("%s", attempt.sentence(phase))
             if attempt.state != "fallen":
                 self._trial.change(attempt, state="fallen")
-        elif self.on_trial and attempt.state == "writing":
-            # It runs, so it was written wholly, though nobody was there to see that.
+        elif self.on_trial and attempt.state != "installed":
+            # It runs: it was written wholly, though nobody was there to see that; what came of it before is over.
             attempt = self._trial.change(attempt, state="installed")
         return attempt if self.on_trial else None
 
     async def _missing(self, before: Collection[str]) -> str:
         try:
-            return missing(await self._status(), before)
+            status = await self._status()
+            return missing(status, before) if self.on_trial else ""
         except (NotRunning, NotPermitted, Refused, OSError) as error:
             return f"the gateway doesn't answer: {error}"
 
@@ -133,6 +146,19 @@ class Health:
         except (UpdateRefused, OSError) as error:
             return f"the slot can't be confirmed: {error}"
         return ""
+
+    async def _remember(self, why: str) -> None:
+        """The log is in memory, and gone after the restart: keep its end. Whatever goes wrong, the restart comes."""
+        try:
+            entries, missed = (await self._logs())["entries"], ""
+        except Exception as error:  # noqa: BLE001 - what is asked here is what just failed
+            entries, missed = [], f"\nIts log can't be had: {error}"
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        try:
+            body = record(f"{at}: {self._version} is on trial and didn't work: {why}{missed}", entries)
+            write_atomically(self._places.fallen_log, body, 0o600)
+        except Exception:
+            log.exception("the log of this start can't be kept")
 
 
 def seconds(text: str) -> float:
@@ -161,6 +187,7 @@ def main() -> int:
         health = Health(
             Places(given.root),
             lambda: asyncio.to_thread(client.status),
+            lambda: asyncio.to_thread(client.get, "/v1/logs", limit=_ENTRIES),
             within_s=seconds(given.within),
         )
         return 0 if asyncio.run(health.check()) else 1

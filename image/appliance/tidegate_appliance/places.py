@@ -79,6 +79,16 @@ class Places:
         return self.update / "trial.json"
 
     @property
+    def kept(self) -> Path:
+        """What had proved itself last, or was chosen."""
+        return self.update / "kept.json"
+
+    @property
+    def fallen_log(self) -> Path:
+        """The end of the log of the latest trial that failed: whatever else remembers it is in memory."""
+        return self.update / "fallen.log"
+
+    @property
     def floor(self) -> Path:
         """The oldest version that may still be installed, one line."""
         return self.update / "floor"

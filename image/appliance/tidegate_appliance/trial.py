@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -19,7 +19,10 @@ from tidegate_appliance.places import Places
 
 _log = logging.getLogger(__name__)
 
-State = Literal["writing", "installed", "fallen"]
+_LOST: Final = (OSError, ValueError, KeyError, TypeError)
+
+State = Literal["writing", "installed", "fallen", "dropped"]
+"""``dropped``: nobody waits for it, and it is no news. It hasn't proved itself, which counts if it runs after all."""
 Phase = Literal["none", "waiting", "running", "fallen", "cut"]
 
 
@@ -35,20 +38,24 @@ class Attempt:
     well: tuple[str, ...]
     """What worked then: ``sink plant``, ``device oven``."""
     boot_id: str
-    """Of the start in which it was installed."""
+    """Of the start in which it was installed, or chosen or left since."""
     state: State = "writing"
     failure: str = ""
     """What its health check missed, if it got so far."""
 
     def phase(self, start: Start) -> Phase:
-        """What is the case in `start`."""
-        if self.state == "fallen":
-            return "fallen"
+        """What is the case in `start`. The boot loader comes to a slot that failed as well, once the other fails."""
         if start.id == self.boot_id:
             return "waiting" if self.state == "installed" else "none"
         if start.slot == self.slot:
-            return "running"  # also if nobody was there to see the end of its installation
-        return "fallen" if self.state == "installed" else "cut"
+            return "running"  # also if it fell back before, or nobody was there to see the end of its installation
+        match self.state:
+            case "installed" | "fallen":
+                return "fallen"
+            case "dropped":
+                return "none"
+            case _:
+                return "cut"
 
     def sentence(self, phase: Phase) -> str:
         """That, for people; empty if there is nothing to say."""
@@ -72,13 +79,19 @@ class TrialFile:
     def read(self) -> Attempt | None:
         """None: there is none, or it can't be read, which is logged."""
         try:
-            told = orjson.loads(self._path.read_bytes())
-            return Attempt(**{**told, "well": tuple(told["well"])})
-        except FileNotFoundError:
+            return self._load()
+        except _LOST as error:
+            _log.error("%s can't be read, so what is on trial isn't known: %s", self._path, error)
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.error("%s can't be read, so nothing is on trial: %s", self._path, error)
-            return None
+
+    @property
+    def lost(self) -> bool:
+        """There is one, and it can't be read: something may be on trial."""
+        try:
+            self._load()
+        except _LOST:
+            return True
+        return False
 
     def begin(self, version: str, slot: str, before: str, well: Collection[str], start: Start) -> Attempt:
         """Raises OSError."""
@@ -93,6 +106,13 @@ class TrialFile:
         if self._path.exists():
             self._path.unlink()
             sync_directory(self._path.parent)
+
+    def _load(self) -> Attempt | None:
+        try:
+            told = orjson.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        return Attempt(**{**told, "well": tuple(told["well"])})
 
     def _write(self, attempt: Attempt) -> Attempt:
         write_atomically(self._path, orjson.dumps(asdict(attempt)))
