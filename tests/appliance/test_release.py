@@ -49,11 +49,13 @@ def test_a_trial_that_cant_be_read_is_none(tmp_path: Path) -> None:
     assert file.read() is None
     begun = file.begin("0.2.0", "B", "0.1.0", {"sink b", "sink a"}, Start("A", "first"))
     assert file.read() == begun
-    assert file.change(begun, state="fallen", failure="no device answered").phase(Start("A", "first")) == "fallen"
+    assert file.change(begun, state="fallen", failure="no device answered").phase(Start("A", "second")) == "fallen"
     for torn in (b"", b"[]", b"{}", b'{"well": 1}', b'{"well": [], "unknown": 1}'):
         (tmp_path / "trial.json").write_bytes(torn)
         assert file.read() is None
+        assert file.lost, "something may be on trial"
     file.forget()
+    assert not file.lost
     assert not (tmp_path / "trial.json").exists()
 
 
