@@ -27,7 +27,8 @@ test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
 echo "tidegate: order ${BOOT_ORDER}, attempts left A ${BOOT_A_LEFT}, B ${BOOT_B_LEFT}"
 
-# An attempt is counted before it is made, so that one that hangs has been.
+# An attempt is counted before it is made, so that one that hangs has been. There is no rootwait: a kernel whose initramfs is
+# broken gives up then, and the machine starts anew, instead of waiting for ever for a disk it has no driver for.
 for slot in "${BOOT_ORDER}"; do
   setenv part
   if test "${slot}" = "A"; then
@@ -38,7 +39,7 @@ for slot in "${BOOT_ORDER}"; do
   if test -n "${part}"; then
     env export -c -s 0x200 ${state_at} BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT
     ${devtype} write ${state_at} ${state_block} 1
-    setenv bootargs "console=${console},115200 root=PARTUUID=54474154-0${part} rauc.slot=${slot} ro rootwait net.ifnames=0 panic=10 quiet"
+    setenv bootargs "console=${console},115200 root=PARTUUID=54474154-0${part} rauc.slot=${slot} ro net.ifnames=0 panic=10 quiet"
     echo "tidegate: starting slot ${slot}"
     if load ${devtype} ${devnum}:${part} ${kernel_at} /boot/vmlinuz; then
       if load ${devtype} ${devnum}:${part} ${initrd_at} /boot/initrd; then

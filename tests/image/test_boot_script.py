@@ -66,6 +66,12 @@ def test_a_slot_that_cant_be_read_yields_in_the_same_start(tmp_path: Path) -> No
     assert "BOOT_B_LEFT='1'" in machine.says(), "which is why it is taken out of the order then"
 
 
+def test_a_kernel_that_finds_no_root_gives_up_and_starts_anew() -> None:
+    [bootargs] = (line for line in (CHECKOUT / "image/boot/boot.cmd").read_text().splitlines() if "bootargs" in line)
+    assert "panic=10" in bootargs
+    assert "rootwait" not in bootargs
+
+
 @pytest.mark.parametrize(("order", "kept", "failed"), [("A", "A", "B"), ("B", "B", "A")])
 def test_a_release_that_failed_comes_after_the_one_that_was_kept(
     tmp_path: Path, order: str, kept: str, failed: str
