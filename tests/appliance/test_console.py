@@ -11,7 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tidegate_appliance.console import ISSUE, issue, show
+from tidegate_appliance import console
+from tidegate_appliance.console import ISSUE, follow, issue, show
 from tidegate_appliance.places import Places
 
 from gateway.ops.fingerprints import fingerprint
@@ -96,4 +97,17 @@ def test_consoles_are_told_when_it_changed_and_only_then(box: Places, programs: 
     assert (box.root / ISSUE).stat().st_mode & 0o777 == 0o600
     (box.root / "var/lib/tidegate/claim-code").unlink()
     show(box)
+    assert programs.calls == ["agetty --reload"] * 2
+
+
+def test_a_code_that_is_made_while_it_is_shown_is_shown_too(
+    box: Places, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path unit starts no second run of what runs."""
+    programs.replace("agetty")
+    code = box.root / "var/lib/tidegate/claim-code"
+    code.unlink()
+    monkeypatch.setattr(console.time, "sleep", lambda _: code.write_text(CODE))
+    follow(box)
+    assert CODE in (box.root / ISSUE).read_text()
     assert programs.calls == ["agetty --reload"] * 2

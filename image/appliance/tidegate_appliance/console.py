@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
+import time
 from pathlib import Path
 
 from gateway.ops.files import write_atomically
@@ -23,6 +25,7 @@ from tidegate_appliance.provision import REPORT
 log = logging.getLogger(__name__)
 
 ISSUE = Path("run/issue.d/tidegate.issue")
+_PAUSE_S = 1.0
 
 
 def issue(places: Places) -> str:
@@ -46,15 +49,24 @@ def issue(places: Places) -> str:
     return "\n".join([*lines, "", ""])
 
 
-def show(places: Places) -> None:
-    """Write it, and have every console show it if it changed. Raises OSError, CommandFailed."""
+def show(places: Places) -> bool:
+    """Write it, and have every console show it; False: it is as before. Raises OSError, CommandFailed."""
     path, body = places.root / ISSUE, issue(places).encode()
     if path.is_file() and path.read_bytes() == body:
-        return
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     # The claim code is for who stands before the box, not for every program on it.
     write_atomically(path, body, 0o600)
     run(["agetty", "--reload"], longest_s=10)
+    return True
+
+
+def follow(places: Places, pause_s: float = _PAUSE_S) -> None:
+    """Show it until nothing changes any more: what changes while this runs starts no second run. Raises as `show`."""
+    show(places)
+    time.sleep(pause_s)
+    while show(places):
+        time.sleep(pause_s)
 
 
 def _provisioned(places: Places) -> list[str]:
@@ -85,6 +97,8 @@ def _line(path: Path) -> str:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        show(Places())
+        follow(Places())
     except (OSError, CommandFailed) as error:
         sys.exit(f"the consoles can't be told: {error}")
+    # Without tidying up, which takes a while on a slow board, and during which a change would be missed.
+    os._exit(0)
