@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -46,6 +47,12 @@ class Page:
         """Somebody else: a program that has a token."""
         page = Page(self.url, self._timeout_s)
         page._token = token
+        return page
+
+    def within(self, timeout_s: float) -> Page:
+        """The same visitor, with another patience."""
+        page = copy(self)
+        page._timeout_s = timeout_s
         return page
 
     # -- plain requests

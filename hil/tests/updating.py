@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hil.benches.page import Declined, Unanswered
+from hil.benches.page import Declined
 from hil.tests.box import Box
 
 
@@ -117,13 +117,22 @@ def update(box: Box, path: str, *, for_s: float | None = None) -> str:
     if for_s is None:
         started(120)
         return "started"
-    while time.monotonic() - began < for_s:
-        time.sleep(min(_PAUSE_S, max(0.0, for_s - time.monotonic() + began)))
+    stage = "while it restarted"
+    while (left_s := for_s - (time.monotonic() - began)) > 0:
+        stage = _stage(box, min(left_s, _PAUSE_S))
+        time.sleep(min(_PAUSE_S, max(0.0, for_s - (time.monotonic() - began))))
+    return stage
+
+
+def _stage(box: Box, within_s: float) -> str:
+    """Asked for no longer than that: the moment of a power cut doesn't wait for an answer."""
     try:
-        trial = box.api.get("/v1/update")["trial"]
-    except (OSError, http.client.HTTPException, Unanswered, Declined):
+        trial = box.api.within(within_s).get("/v1/update")["trial"]
+    except (OSError, http.client.HTTPException, Declined):
         return "while it restarted"
-    return "after it had proved itself" if trial is None else "while it was on trial"
+    if trial is None:
+        return "after it had proved itself"
+    return "before it restarted" if trial["state"] == "waiting" else "while it was on trial"
 
 
 def chosen(box: Box) -> list[tuple[str, bool, bool]]:
