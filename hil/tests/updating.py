@@ -37,9 +37,10 @@ def _signed_by_a_stranger(genuine: Path, forged: Path) -> None:
     place = forged.parent
     key, certificate = place / "stranger.key", place / "stranger.pem"
     subject = ("-subj", "/CN=stranger", "-addext", "extendedKeyUsage=codeSigning", "-days", "3650")
-    _openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", certificate, *subject)
+    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    _openssl("req", "-x509", *kind, "-keyout", key, "-out", certificate, *subject)
     manifest = _openssl("cms", "-verify", "-noverify", "-inform", "DER", "-binary", text=signature)
-    signer = ("-signer", certificate, "-inkey", key, "-md", "sha512")
+    signer = ("-signer", certificate, "-inkey", key, "-md", "sha256")
     _join(forged, content, _openssl("cms", "-sign", "-nodetach", "-binary", "-outform", "DER", *signer, text=manifest))
 
 
