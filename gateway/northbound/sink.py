@@ -39,6 +39,8 @@ _CONTEST_LIFE_S = 2.0
 and is told nothing either. Mosquitto before 2.0.12 gives no reason at a takeover, MQTT 3.1.1 has no way to give one."""
 _FRUITLESS = 2
 """Connections the broker may end over undelivered data before one record at a time is tried."""
+_REFRESH_PAUSE_S, _LONGEST_REFRESH_PAUSE_S = 10.0, 600.0
+"""Between two times that all is asked for on one connection, since something came too late to be live."""
 _MUTED_S = 600.0
 """Time for which a document isn't published again after the broker ended connections over it."""
 _NOT_WELCOME = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C))
@@ -127,7 +129,9 @@ class MqttSink:
         self._idle: asyncio.Event | None = None
         self._ledger_timer: asyncio.TimerHandle | None = None
         self._refreshed_ns = 0
-        self._refresh_again = False
+        self._refresh_due_s = 0.0
+        """When all may be asked for once more on this connection, by the loop's clock."""
+        self._refresh_pause_s = 0.0
         self._refresh_overtaken = False
 
         self._fruitless = 0
@@ -279,7 +283,7 @@ class MqttSink:
             log.warning("sink %s: %s keeps no retained messages, so new subscribers see no last values", *self._names)
         try:
             self._announce(started_ms)
-            self._refresh_again = True
+            self._refresh_due_s = self._refresh_pause_s = 0.0
             self._ask_for_all()
             error = await asyncio.shield(session.ended)
         finally:
@@ -308,6 +312,17 @@ class MqttSink:
         self._refreshed_ns = time.monotonic_ns()
         self._refresh_overtaken = False
         self._refresh()
+
+    def _ask_once_more(self) -> None:
+        """What came too late to be live may hold for long. Ever more rarely, since a broker that is too slow to take
+        everything live would else do nothing else; the ledger's period brings this up again.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._refresh_due_s:
+            return
+        self._refresh_pause_s = min(max(2 * self._refresh_pause_s, _REFRESH_PAUSE_S), _LONGEST_REFRESH_PAUSE_S)
+        self._refresh_due_s = now + self._refresh_pause_s
+        self._ask_for_all()
 
     @property
     def _names(self) -> tuple[str, str]:
@@ -401,10 +416,8 @@ class MqttSink:
             if self._stale and self._nothing_on_its_way(record, feed):
                 self._clear_stale()
             if record is None:
-                if self._refresh_overtaken and self._refresh_again and not feed.behind:
-                    # Once per connection: a broker too slow to take it live would else be asked for ever.
-                    self._refresh_again = False
-                    self._ask_for_all()
+                if self._refresh_overtaken and not feed.behind:
+                    self._ask_once_more()
                 return None
             if record.backfill and record.boot == self._boot and record.batch.mono_ns >= self._refreshed_ns:
                 self._refresh_overtaken = True

@@ -512,16 +512,21 @@ async def test_a_sink_that_takes_over_clears_what_the_one_before_left(broker: Mo
         assert {topic.split("/")[0] for topic, _, _ in listener.messages} == {"plant"}
 
 
-async def test_every_connection_asks_for_all_values_anew_and_once_more_if_they_came_too_late(broker: Mosquitto) -> None:
+async def test_every_connection_asks_for_all_values_anew_and_again_if_they_came_too_late(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.northbound.sink._REFRESH_PAUSE_S", 0.5)
     of = wide_layout(1)
     asked = 0
+    asked_s: list[float] = []
 
     def refresh() -> None:
         nonlocal asked
         asked += 1
+        asked_s.append(time.monotonic())
 
     async with Proxy(broker.host, broker.port) as proxy:
-        settings = mqtt_settings(proxy.port)
+        settings = mqtt_settings(proxy.port, ledger_interval_s=0.1)
         sink = MqttSink(settings, documents(settings, of), 7, empty_ledger, refresh)
         feed = ToyFeed()
         task = asyncio.create_task(sink.run(feed))
@@ -542,9 +547,14 @@ async def test_every_connection_asks_for_all_values_anew_and_once_more_if_they_c
                 feed.put(overtaken)
                 await feed.until_empty()
                 assert asked == (2 if number == 0 else 3)
-            feed.put(overtaken)
-            await feed.until_empty()
-            assert asked == 3, "a slow broker would be asked for ever"
+            for _ in range(2):
+                earlier = len(asked_s)
+                overtaken.batch.mono_ns = time.monotonic_ns()
+                feed.put(overtaken)
+                await until(lambda earlier=earlier: asked == earlier + 1)
+            pauses_s = [later - earlier for earlier, later in itertools.pairwise(asked_s[2:])]
+            assert pauses_s[0] >= 0.5, "a slow broker would be asked all the time"
+            assert pauses_s[1] >= 1.0, "and ever so often"
         finally:
             await sink.stop()
             task.cancel()
