@@ -21,10 +21,9 @@ help: ## Show this list
 demo: packages-demo venv ## Run the whole gateway against a simulated bottling plant (DEMO_SECONDS=30 stops by itself)
 	@$(BIN)/tidegate demo
 
-# One process more than there are processors, at most four: half of the time they wait, and the tests of time want room, too.
-# Those of a file stay together, with what they share. Where a test goes on for ever after its failure, since what tidies up
-# hangs, nothing ends it, but it is said.
-TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 3 ? $$(nproc) + 1 : 4)))
+# A process for each processor, at most four: the tests of time want room, too. Those of a file stay together, with what
+# they share. Where a test goes on for ever after its failure, since what tidies up hangs, nothing ends it, but it is said.
+TEST_WORKERS ?= $(shell echo $$(($$(nproc) < 4 ? $$(nproc) : 4)))
 
 test: packages-test venv toolbox lint ## Run every linter and every test (TEST_AGAIN=1 tries what failed once more, alone)
 	@$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -o faulthandler_timeout=240 || { \
