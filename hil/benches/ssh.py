@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from hil.benches.page import Page, Unanswered
 from hil.benches.ports import open_ports
 from hil.benches.shell import Shell
 from hil.demo.child import Child, ChildFailed
+from hil.free_port import free_port
 from hil.plant.config import LINES, Characters
 
 _HANDED_OVER = "/run/provisioning"
@@ -42,11 +42,10 @@ class SshBench(Bench):
         super().__init__(name, declaration, directory)
         assert isinstance(declaration.bench, Ssh)
         self.options = declaration.bench
-        with socket.socket() as probe:
-            try:
-                probe.bind((self.options.here, 0))
-            except OSError as error:
-                raise BoxFailed(f"bench.here: {self.options.here} isn't this machine's: {error.strerror}") from None
+        try:
+            free_port(self.options.here)  # as the plant and the broker will find theirs
+        except OSError as error:
+            raise BoxFailed(f"bench.here: {self.options.here} isn't this machine's: {error.strerror}") from None
         self.console = Console(log)
         self.shell = Shell(self.options.host, self.options.key.expanduser(), self.options.user, self.options.port)
         self._stack = ExitStack()
@@ -90,7 +89,7 @@ class SshBench(Bench):
         started = self.expect_start()
         self.console.note("restart")
         self.run("systemd-run --on-active=1 systemctl reboot")
-        started(self._boot_s)
+        started(0.0)  # it goes down at once, and then has its time to start
 
     def expect_start(self) -> Callable[[float], None]:
         """Told by the kernel's name for the time from one start to the next, once it can be asked again."""

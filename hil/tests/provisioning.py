@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from argon2 import PasswordHasher
 
 from hil.benches.declaration import Part
-from hil.tests.box import ADMIN, PASSWORD, Box
+from hil.tests.box import ADMIN, PASSWORD, Box, ssh_table
 
 ENGINEER = "eve"
 WRONG = "colour"
@@ -22,7 +21,7 @@ def provisioning_file(box: Box) -> bytes:
     if box.can(Part.SYSTEM):
         lines.append('[machine]\ntimezone = "Europe/Berlin"')
         if box.bench.public_key is not None:
-            lines.append(f"[ssh]\nauthorized_keys = [{json.dumps(box.bench.public_key)}]")
+            lines.append(ssh_table(box.bench))
     lines.append(f'[{WRONG}]\nname = "blue"')
     return "\n\n".join(lines).encode()
 

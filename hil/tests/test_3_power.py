@@ -13,7 +13,7 @@ from hil.tests.box import Box
 DEADLINE_S = 0.25
 """`journal.deadline_s` by default: what is read is durable within this."""
 TIME_KEPT_S = 15 * 60
-"""The time is written down every ten minutes at least (`gateway/ops/clock.py`)."""
+"""The time is written down every ten minutes at least (`gateway/journal/journal.py`)."""
 LONG_AGO = "1970-01-01T00:00:00"
 HANG = "sysctl -qw kernel.panic=0 && systemd-run --on-active=1 sh -c 'echo c > /proc/sysrq-trigger'"
 """The kernel stops for ever a moment later, and nothing in it could start it again."""

@@ -12,7 +12,8 @@ import pytest
 from hil.benches.declaration import Part, Release
 from hil.benches.page import Declined
 from hil.tests.box import Box
-from hil.tests.updating import FORGERIES, InstallFailed, chosen, healthy, install, update, upload
+from hil.tests.forging import FORGERIES
+from hil.tests.updating import InstallFailed, chosen, healthy, install, update, upload
 
 pytestmark = pytest.mark.needs(Part.SLOTS)
 

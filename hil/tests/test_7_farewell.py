@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 
 import pytest
@@ -54,9 +53,7 @@ def test_a_wipe_destroys_every_key_and_value(collecting: Box) -> None:
     bench = collecting.bench
     name = collecting.api.get("/v1/machine")["hostname"]
     collecting.api.call("POST", "/v1/secrets", {"name": "canary", "text": CANARY})
-    bench.provision({"provision.toml": f"[ssh]\nauthorized_keys = [{json.dumps(bench.public_key)}]\n".encode()})
-    collecting.wait_for_shell()
-    bench.remove_stick()
+    collecting.let_bench_in()
     bench.run(PUT_ONTO_THE_CARD.format(file=ON_THE_CARD.format(key=bench.public_key)))
     certificate = bench.page.certificate()
     bench.power_off()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import tomllib
 from pathlib import Path
@@ -25,9 +24,7 @@ def test_a_fresh_box_comes_from_the_inventory_to_its_first_value_by_one_command(
     """All that it was given before is the key of whoever looks after the fleet."""
     bench = box.bench
     assert bench.private_key is not None
-    bench.provision({"provision.toml": f"[ssh]\nauthorized_keys = [{json.dumps(bench.public_key)}]\n".encode()})
-    box.wait_for_shell()
-    bench.remove_stick()
+    box.let_bench_in()
     text = configuration(box.wiring, box.around.ports, box.around.broker.port, radio=False)
     settings = tomllib.loads(text)
     del settings["gateway"]["enterprise"], settings["gateway"]["site"]

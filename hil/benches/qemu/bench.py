@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -116,10 +117,7 @@ class QemuBench(Bench):
         mark = self.console.mark()
 
         def wait(timeout_s: float) -> None:
-            try:
-                self.console.wait(STARTS, timeout_s * self.declaration.patience, mark)
-            except Silent as error:
-                raise BoxFailed(str(error)) from None
+            self._heard(STARTS, timeout_s * self.declaration.patience, mark)
 
         return wait
 
@@ -130,10 +128,7 @@ class QemuBench(Bench):
             raise BoxFailed(f"{error}\n{self.console.tail()}") from None
 
     def claim_code(self, mark: int = 0) -> str:
-        try:
-            return self.console.wait(CLAIM_CODE, self.options.boot_s, mark)[1]
-        except Silent as error:
-            raise BoxFailed(str(error)) from None
+        return self._heard(CLAIM_CODE, self.options.boot_s, mark)[1]
 
     def provision(self, files: Mapping[str, bytes]) -> None:
         """On a stick, as whoever has no keyboard at hand does it."""
@@ -229,6 +224,12 @@ class QemuBench(Bench):
 
     def close(self) -> None:
         self._stack.close()
+
+    def _heard(self, pattern: str, timeout_s: float, mark: int) -> re.Match[str]:
+        try:
+            return self.console.wait(pattern, timeout_s, mark)
+        except Silent as error:
+            raise BoxFailed(str(error)) from None
 
 
 def find_image(variant: str) -> Path:
