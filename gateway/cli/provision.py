@@ -79,7 +79,8 @@ def provision(
     # At every start of a machine this ends here: before the configuration is looked at, which takes its time.
     state = state or page_directory(socket or socket_of(config_path, None))
     digest = _digest(body, wanted, file.parent)
-    before, unrecorded = _kept(state)
+    kept, unrecorded = _kept(state)
+    before = kept["digests"]
     known = digest in before and not again
     if known and not unrecorded.rows:
         note(f"{file} was applied before; nothing is to be done")
@@ -88,7 +89,9 @@ def provision(
     deadline = time.monotonic() + wait_s
     try:
         if known:
-            _catch_up(state, unrecorded, client, deadline)
+            with contextlib.suppress(*_LOST):
+                _await(client, deadline)
+            _keep(state, kept, _recorded(unrecorded, client))
             note(f"{file} was applied before; nothing is to be done")
             return
         machine = published(Provisions)  # type: ignore[type-abstract]
@@ -131,13 +134,13 @@ def _digest(body: bytes, wanted: dict[str, Any], beside: Path) -> str:
     return whole.hexdigest()
 
 
-def _kept(state: Path) -> tuple[list[str], Unrecorded]:
-    """The digests of files that were applied, and what of them the audit log hasn't got."""
+def _kept(state: Path) -> tuple[dict[str, Any], Unrecorded]:
+    """The report of the file before, with the digests of all that were applied, and what the audit log hasn't got."""
     try:
         kept = orjson.loads((state / REPORT).read_bytes())
-        return [str(digest) for digest in kept["digests"]], Unrecorded.of(kept.get("unrecorded"))
+        return {**kept, "digests": [str(digest) for digest in kept["digests"]]}, Unrecorded.of(kept.get("unrecorded"))
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
-        return [], Unrecorded()
+        return {"digests": []}, Unrecorded()
 
 
 def _report(file: Path, digests: list[str], settings: list[Setting]) -> dict[str, Any]:
@@ -153,14 +156,6 @@ def _recorded(unrecorded: Unrecorded, client: ControlClient) -> Unrecorded:
         note(f"what was done isn't in the audit log until a provisioning file is looked at again: {error}")
         return unrecorded
     return Unrecorded()
-
-
-def _catch_up(state: Path, unrecorded: Unrecorded, client: ControlClient, deadline: float) -> None:
-    """Hand over what no gateway took when it was done. Raises OSError."""
-    report = orjson.loads((state / REPORT).read_bytes())
-    with contextlib.suppress(*_LOST):
-        _await(client, deadline)
-    _keep(state, report, _recorded(unrecorded, client))
 
 
 def _await(client: ControlClient, deadline: float) -> None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from gateway.control.client import ControlClient
-from gateway.ops.provisioning import Setting
-
-_MOST: Final = 200
-"""A file with thousands of settings must not push everything else out of the log."""
-_LONGEST: Final = 500
+from gateway.ops.provisioning import LONGEST_RECORDED, MOST_RECORDED, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class Unrecorded:
         )
         # A file whose turn comes at every start, since no gateway runs, says the same each time.
         rows = sorted(dict.fromkeys((*self.rows, *new)), key=lambda row: row.outcome != "applied")
-        return Unrecorded(tuple(rows[:_MOST]), self.left_out + len(rows[_MOST:]))
+        return Unrecorded(tuple(rows[:MOST_RECORDED]), self.left_out + len(rows[MOST_RECORDED:]))
 
     def hand_to(self, client: ControlClient) -> None:
         """Raises NotRunning, NotPermitted or Refused; then nothing may count as recorded."""
@@ -62,4 +58,4 @@ class Unrecorded:
 
 
 def _fitting(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()[:_LONGEST]
+    return text.encode("utf-8", "replace").decode()[:LONGEST_RECORDED]

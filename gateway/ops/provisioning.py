@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 Outcome: TypeAlias = Literal["applied", "unchanged", "refused"]
+MOST_RECORDED: Final = 200
+"""Settings of a file that the audit log takes at once: thousands must not push everything else out of it."""
+LONGEST_RECORDED: Final = 500
+"""Characters of each of their texts there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from gateway.actors import Role
 from gateway.audit import AuditError, AuditLog, Finding
 from gateway.control.operation import EXACT, Answer, Body, Call, NoQuery, Operation, Query, Refusal
+from gateway.ops.provisioning import LONGEST_RECORDED, MOST_RECORDED
 
 
 class Wanted(Query):
@@ -27,7 +28,7 @@ class Wanted(Query):
     )
 
 
-Text = Annotated[str, Field(max_length=500)]
+Text = Annotated[str, Field(max_length=LONGEST_RECORDED)]
 
 
 class ProvisionedSetting(Body):
@@ -38,7 +39,7 @@ class ProvisionedSetting(Body):
 
 
 class Provisioned(Body):
-    rows: list[ProvisionedSetting] = Field(max_length=200)
+    rows: list[ProvisionedSetting] = Field(max_length=MOST_RECORDED)
     left_out: int = Field(default=0, ge=0, le=EXACT, description="So many settings had no room in `rows`.")
 
 

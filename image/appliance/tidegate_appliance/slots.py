@@ -72,27 +72,26 @@ class RaucSlots:
 
     async def install(self, bundle: Path, well: Collection[str]) -> AsyncGenerator[Step]:
         yield Step(0, "checking the signature")
-        try:
-            async with rauc() as service:
-                before = self._trial.read()
-                attempt = await self._begin(service, bundle, well)
-                try:
-                    async with contextlib.aclosing(written(service, bundle)) as steps:
-                        async for step in steps:
-                            yield step
-                except RaucError:
-                    # It may not have come to the slot: what never proved itself there still hasn't.
-                    if before is None:
-                        self._trial.forget()
-                    else:
-                        self._trial.change(before, state="dropped")
-                    raise
-                self._trial.change(attempt, state="installed")
-        except RaucError as error:
-            _log.error("update: RAUC says: %s", error)
-            raise refused(str(error)) from None
-        except OSError as error:
-            raise UpdateRefused(f"what updates must remember can't be written: {error.strerror or error}") from None
+        with _refusing():
+            try:
+                async with rauc() as service:
+                    before = self._trial.read()
+                    attempt = await self._begin(service, bundle, well, before)
+                    try:
+                        async with contextlib.aclosing(written(service, bundle)) as steps:
+                            async for step in steps:
+                                yield step
+                    except RaucError:
+                        # It may not have come to the slot: what never proved itself there still hasn't.
+                        if before is None:
+                            self._trial.forget()
+                        else:
+                            self._trial.change(before, state="dropped")
+                        raise
+                    self._trial.change(attempt, state="installed")
+            except RaucError as error:
+                _log.error("update: RAUC says: %s", error)
+                raise
 
     async def leaving(self, well: Collection[str]) -> None:
         attempt = self._trial.read()
@@ -126,13 +125,14 @@ class RaucSlots:
         with _refusing():
             await self.confirm()
             start, attempt = start_of(self._places), self._trial.read()
+            other = attempt if attempt is not None and attempt.slot != start.slot else None
             async with rauc() as service:
-                if attempt is not None and attempt.slot != start.slot:
+                if other is not None:
                     await service.mark("bad", "other")
                 if await service.primary() != _booted(await service.slots()).name:
                     await service.mark("active", "booted")
-            if attempt is not None and attempt.slot != start.slot:
-                self._trial.change(attempt, state="dropped")
+            if other is not None:
+                self._trial.change(other, state="dropped")
             else:
                 self._trial.forget()
             self._keep(start)
@@ -156,12 +156,13 @@ class RaucSlots:
                 state = "installed" if unproved else "dropped"
                 self._trial.change(attempt, state=state, failure="", boot_id=start.id)
 
-    async def _begin(self, service: Rauc, bundle: Path, well: Collection[str]) -> Attempt:
-        """Look at a bundle before anything is written. Raises RaucError, UpdateRefused or OSError."""
-        on_trial = self._trial.read()
-        if on_trial is not None and on_trial.phase(start_of(self._places)) == "running":
+    async def _begin(self, service: Rauc, bundle: Path, well: Collection[str], before: Attempt | None) -> Attempt:
+        """Look at a bundle before anything is written. `before`: what was noted until now. Raises RaucError,
+        UpdateRefused or OSError.
+        """
+        if before is not None and before.phase(start_of(self._places)) == "running":
             raise UpdateRefused(
-                f"{on_trial.version} is on trial, and the other slot is the way back: wait until it has proved itself"
+                f"{before.version} is on trial, and the other slot is the way back: wait until it has proved itself"
             )
         if self._trial.lost:
             raise UpdateRefused(
